@@ -1,0 +1,71 @@
+//! The command line: one file a subcommand, and what a failed command exits with.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod decode;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod run;
+pub mod schema;
+pub mod tail;
+
+/// Exit status of wrong usage and of a configuration that is not valid: `EX_USAGE` of sysexits.h.
+pub const EXIT_USAGE: u8 = 64;
+
+/// Reads Amazon Bedrock model invocation logs and delivers them without losing one.
+#[derive(Debug, Parser)]
+#[command(name = "bedrock-tap", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: from the configured source to the configured sinks.
+    Run(run::Args),
+    /// Show live invocations, without touching a running daemon's positions.
+    Tail(tail::Args),
+    /// Turn payloads of any framing into lines on standard output.
+    Decode(decode::Args),
+    /// Run an embedded stream of realistic records through the real path.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+    /// Validate a configuration without touching the network.
+    Check(check::Args),
+    /// Print the schema of the events, of the output, or of the configuration.
+    Schema(schema::Args),
+}
+
+/// A command that failed because of how it was called or configured; `main` exits with [`EXIT_USAGE`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command could not do, with the way out in its message.
+pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Run(args) => run::execute(args),
+        Command::Tail(args) => tail::execute(args),
+        Command::Decode(args) => decode::execute(args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::execute(args),
+        Command::Check(args) => check::execute(args),
+        Command::Schema(args) => schema::execute(args),
+    }
+}
+
+/// Prints a failure and its causes on standard error.
+pub fn print_error(error: &anyhow::Error) {
+    use std::io::Write as _;
+    // Nothing is left to do if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}

@@ -1,0 +1,35 @@
+//! bedrock-tap reads CloudWatch Logs subscription records, finds the Amazon Bedrock model invocations in them, and
+//! delivers them without losing one.
+//!
+//! The modules stand in the order in which the data flows:
+//!
+//! ```text
+//! source ─ records ─▶ decode ▶ extract ▶ parse ▶ format ─ batch ─▶ sink ─ durable ─▶ checkpoint
+//!   I/O              └──────── pure, synchronous, cannot fail ───┘   I/O               I/O
+//! ```
+
+pub mod record;
+pub mod source;
+
+pub mod json;
+
+pub mod decode;
+pub mod extract;
+pub mod invocation;
+pub mod parse;
+pub mod reject;
+
+pub mod format;
+pub mod pipeline;
+
+pub mod checkpoint;
+pub mod delivery;
+pub mod sink;
+
+pub mod config;
+pub mod daemon;
+pub mod telemetry;
+
+pub mod cli;
+#[cfg(feature = "demo")]
+pub mod generator;

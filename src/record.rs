@@ -1,0 +1,173 @@
+//! A record: the bytes that a source read, where they came from, and how far the source has got.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+/// One record as a source read it, still in its envelope: what a Kinesis record, a file or a request body holds.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The bytes as they came. Never logged: they hold prompts and answers.
+    pub data: Bytes,
+    /// Where the bytes came from.
+    pub origin: Origin,
+}
+
+/// Where a record came from, exactly enough to find it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A record of a Kinesis data stream.
+    Kinesis {
+        /// The stream's name.
+        stream: Arc<str>,
+        /// The shard that the record was read from.
+        shard: ShardId,
+        /// The record's sequence number in the shard.
+        sequence: SequenceNumber,
+        /// When the stream took the record, if it said so.
+        arrival: Option<Timestamp>,
+    },
+    /// A file, or a part of a file that is read in parts.
+    File {
+        /// The path as the user named it; `-` is standard input.
+        path: Arc<str>,
+        /// The offset of the part's first byte, after decompression where the file had to be read in parts.
+        offset: u64,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kinesis { stream, shard, sequence, .. } => write!(f, "{stream}/{shard}/{sequence}"),
+            Self::File { path, offset: 0 } => write!(f, "{path}"),
+            Self::File { path, offset } => write!(f, "{path}@{offset}"),
+        }
+    }
+}
+
+/// A shard's id, such as `shardId-000000000003`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(Arc<str>);
+
+impl ShardId {
+    /// Takes an id as the service wrote it.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as the service wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A Kinesis sequence number: a decimal of up to 129 digits, compared as a number and never as text.
+/// Source: the Kinesis API reference, `Record.SequenceNumber`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SequenceNumber(Arc<str>);
+
+impl SequenceNumber {
+    /// Takes the digits as the service wrote them; leading zeros are dropped, so that equal numbers are equal values.
+    /// Gives `None` for anything but 1 to 129 digits.
+    pub fn new(digits: &str) -> Option<Self> {
+        if digits.is_empty() || digits.len() > 129 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let significant = digits.trim_start_matches('0');
+        Some(Self(if significant.is_empty() { "0".into() } else { significant.into() }))
+    }
+
+    /// The digits, without leading zeros.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Ord for SequenceNumber {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for SequenceNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What has a position of its own: a shard of a stream, or a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// The stream's name, or `file`.
+    pub stream: Arc<str>,
+    /// The shard's id, or the file's path.
+    pub shard: ShardId,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.shard)
+    }
+}
+
+/// How far a partition has been read, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// From the oldest record that the stream still holds.
+    TrimHorizon,
+    /// From the records that come after the reader asks.
+    Latest,
+    /// From the first record that arrived at or after this time.
+    AtTimestamp(Timestamp),
+    /// After the record with this sequence number.
+    After(SequenceNumber),
+    /// After this many bytes of a file (after decompression where the file is read in parts).
+    Offset(u64),
+    /// The partition is closed and read to its end.
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_compare_as_numbers() {
+        let check = |a: &str, b: &str, expected: Ordering| {
+            let (a, b) = (SequenceNumber::new(a).unwrap(), SequenceNumber::new(b).unwrap());
+            assert_eq!(a.cmp(&b), expected, "{a} against {b}");
+        };
+        check("9", "10", Ordering::Less);
+        check("0010", "9", Ordering::Greater);
+        check("000", "0", Ordering::Equal);
+        check(
+            "49590338271490256608559692538361571095921575989136588898",
+            "49590338271490256608559692538361571095921575989136588899",
+            Ordering::Less,
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let too_long = "9".repeat(130);
+        for text in ["", "-1", "1e3", "TRIM_HORIZON", too_long.as_str()] {
+            assert_eq!(SequenceNumber::new(text), None, "{text:?}");
+        }
+    }
+}
