@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::budget::Reservation;
 use crate::record::{Position, Record, ShardId};
 
 pub mod file;
@@ -31,6 +32,8 @@ pub enum Read {
         position: Position,
         /// How far the read is behind the newest record, if the source knows.
         lag: Option<Duration>,
+        /// The bytes that these records hold of the budget.
+        reservation: Reservation,
     },
     /// Everything in the partition was read; nothing will ever follow.
     End {
