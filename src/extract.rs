@@ -213,7 +213,9 @@ fn read_event<'a>(cursor: &mut Cursor<'a>, scratch: &mut Scratch, depth: usize) 
                     }
                 }
             }
-            _ => drop(cursor.value(depth)?),
+            _ => {
+                cursor.value(depth)?;
+            }
         }
         Ok::<(), JsonError>(())
     })?;

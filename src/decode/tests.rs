@@ -317,7 +317,7 @@ fn damaged_gzip_is_rejected_with_its_bytes() {
     }
     check([one.as_slice(), b"garbage"].concat(), &["a", "!corrupt"]);
     check([one.as_slice(), &two[..two.len() - 1]].concat(), &["a", "!truncated"]);
-    let mut damaged = kpl(&[one.clone()]);
+    let mut damaged = kpl(std::slice::from_ref(&one));
     let last = damaged.len() - 1;
     damaged[last] ^= 1;
     check(damaged, &["!corrupt"]);
