@@ -1,0 +1,36 @@
+//! The extract section: which log events are taken.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which log events are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Extract {
+    /// Globs of the log groups to take (`*` matches any text, `/` too; `?`, `[…]` and `{a,b}` as in a shell). Events of
+    /// other groups are skipped and counted; events without a known group are taken. Default: `["*"]`, all, because
+    /// the subscription filter has chosen already.
+    #[schemars(length(min = 1))]
+    pub log_groups: Vec<String>,
+}
+
+impl Default for Extract {
+    fn default() -> Self {
+        Self { log_groups: vec!["*".into()] }
+    }
+}
+
+impl Extract {
+    /// The globs as one matcher.
+    ///
+    /// # Errors
+    /// A pattern that is no glob; never for a configuration that was checked.
+    pub fn log_group_set(&self) -> Result<GlobSet, globset::Error> {
+        let mut set = GlobSetBuilder::new();
+        for pattern in &self.log_groups {
+            set.add(GlobBuilder::new(pattern).literal_separator(false).build()?);
+        }
+        set.build()
+    }
+}
