@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::document::{KeyPath, Problem};
+
 /// Where positions are stored: at most one kind. Default: `local`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +37,13 @@ impl Default for LocalCoordination {
 }
 
 impl Coordination {
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        if self.directory().as_os_str().is_empty() {
+            let at = KeyPath::of(&["coordination", "local", "directory"]);
+            problems.push(Problem::value(at, "is empty").hint("`.` is the working directory"));
+        }
+    }
+
     /// The local directory for state.
     pub fn directory(&self) -> &Path {
         match self {

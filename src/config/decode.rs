@@ -12,6 +12,7 @@ use crate::pipeline::Limits;
 pub struct Decode {
     /// Bytes of one record after inflating, `1 MiB` to `1 GiB`. Default: `64 MiB`: CloudWatch Logs batches 1 MB of
     /// compressed data at most, real logs shrink to a tenth or so, and a gzip bomb grows a thousandfold.
+    #[schemars(extend("x-minimum" = "1 MiB", "x-maximum" = "1 GiB"))]
     pub max_inflated: ByteSize,
     /// Log events of one envelope, 1 to 10000000. Default: 100000, ten times what CloudWatch Logs takes in one call
     /// (10,000), so that only a forged envelope is over it.

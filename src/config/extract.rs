@@ -4,6 +4,9 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::document::{KeyPath, Problem};
+use super::validate;
+
 /// Which log events are taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +25,22 @@ impl Default for Extract {
 }
 
 impl Extract {
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        let at = KeyPath::of(&["extract", "log_groups"]);
+        let count = problems.len();
+        for (index, pattern) in self.log_groups.iter().enumerate() {
+            if let Err(message) = validate::glob(pattern) {
+                problems.push(Problem::value(at.index(index), message));
+            }
+        }
+        // Each by itself may be valid and all together too large.
+        if problems.len() == count
+            && let Err(error) = self.log_group_set()
+        {
+            problems.push(Problem::value(at, format!("the patterns cannot be used together: {}", error.kind())));
+        }
+    }
+
     /// The globs as one matcher.
     ///
     /// # Errors

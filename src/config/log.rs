@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// The least severe level that is written. Default: `info`.
+    /// The least severe level that is written: `error`, `warn`, `info`, `debug` or `trace`. Default: `info`, a few lines
+    /// a minute.
     pub level: LogLevel,
-    /// How a line is written. Default: `text`.
+    /// How a line is written: `text` for people, or `json` for machines. Default: `text`.
     pub format: LogFormat,
 }
 

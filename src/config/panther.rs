@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::document::{KeyPath, Problem};
+
 /// What the `panther` format writes beside the schema's fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -24,5 +26,15 @@ pub struct Panther {
 impl Default for Panther {
     fn default() -> Self {
         Self { source_id: None, source_label: None, unmapped: true }
+    }
+}
+
+impl Panther {
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        for (key, value) in [("source_id", &self.source_id), ("source_label", &self.source_label)] {
+            if value.as_deref().is_some_and(|text| text.chars().any(char::is_control)) {
+                problems.push(Problem::value(KeyPath::of(&["panther", key]), "holds a control character"));
+            }
+        }
     }
 }

@@ -33,7 +33,8 @@ impl Sink {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StdoutSink {
-    /// What an event is written as. Default: `panther`.
+    /// What an event is written as: `panther` (one JSON object a line: the schema's fields and Panther's standard fields),
+    /// `raw` (the record as it came) or `text` (one line for people). Default: `panther`.
     pub format: Format,
 }
 
@@ -44,19 +45,21 @@ pub struct FileSink {
     /// The file that is written; its directory is created if need be. A finished file stands beside it under a name with
     /// its time.
     pub path: PathBuf,
-    /// What an event is written as. Default: `panther`.
+    /// What an event is written as: `panther`, `raw` or `text`. Default: `panther`.
     #[serde(default)]
     pub format: Format,
     /// The size at which a new file is begun, `64 KiB` to `1024 GiB`, before compression. Default: `256 MiB`, which common
     /// tools still open and copy with ease.
     #[serde(default = "default_rotate_size")]
+    #[schemars(extend("x-minimum" = "64 KiB", "x-maximum" = "1024 GiB"))]
     pub rotate_size: ByteSize,
     /// The age at which a new file is begun, `1s` to `31d`. Default: `1h`, so that whoever collects finished files is never
     /// more than that behind.
     #[serde(default = "default_rotate_age", with = "duration")]
-    #[schemars(with = "DurationText")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "31d"))]
     pub rotate_age: Duration,
-    /// How the file is compressed. Default: `none`, so that it can be followed while it grows.
+    /// How the file is compressed: `none`, or `gzip` with one member a batch, so that what is synced can be read after a
+    /// crash. Default: `none`, so that the file can be followed while it grows.
     #[serde(default)]
     pub compression: Compression,
 }
@@ -110,15 +113,17 @@ pub enum DeadLetter {
 pub struct FileDeadLetter {
     /// The file that is written; its directory is created if need be.
     pub path: PathBuf,
-    /// The size at which a new file is begun, `64 KiB` to `1024 GiB`, before compression. Default: `256 MiB`.
+    /// The size at which a new file is begun, `64 KiB` to `1024 GiB`, before compression. Default: `256 MiB`, as for
+    /// a sink.
     #[serde(default = "default_rotate_size")]
+    #[schemars(extend("x-minimum" = "64 KiB", "x-maximum" = "1024 GiB"))]
     pub rotate_size: ByteSize,
     /// The age at which a new file is begun, `1s` to `31d`. Default: `1d`: rejects are rare, and a file an hour would be
     /// mostly empty.
     #[serde(default = "default_dead_letter_age", with = "duration")]
-    #[schemars(with = "DurationText")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "31d"))]
     pub rotate_age: Duration,
-    /// How the file is compressed. Default: `none`.
+    /// How the file is compressed: `none` or `gzip`. Default: `none`.
     #[serde(default)]
     pub compression: Compression,
 }

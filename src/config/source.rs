@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::units::{DurationText, duration};
+use super::document::{KeyPath, Problem};
+use super::units::{DurationText, duration, shortened};
+use super::validate;
 use crate::record::Position;
 
 /// Where records come from: exactly one kind.
@@ -48,26 +50,31 @@ pub struct KinesisSource {
     /// a retention period once costs minutes, and a lost record cannot be bought back.
     #[serde(default)]
     pub start: Start,
-    /// The longest pause between two reads of a shard that has nothing new, `200ms` to `1m`. Default: `1s`. A shard takes
+    /// The longest pause between two reads of a shard that has nothing new, `200ms` to `1m`. Default: `1s`: a shard takes
     /// five reads a second from all its readers together, and this leaves four to the others.
     #[serde(default = "default_max_idle", with = "duration")]
-    #[schemars(with = "DurationText")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "200ms", "x-maximum" = "1m"))]
     pub max_idle: Duration,
     /// Reads of a shard a second, 1 to 5. Default: 5, the service's limit; set less where another application polls the
     /// same stream.
     #[serde(default = "default_calls_per_second")]
     #[schemars(range(min = 1, max = 5))]
     pub calls_per_second: u32,
-    /// The pause between two looks for new shards, `1s` to `1h`. Default: `60s`. The children of a shard that ends are
-    /// told with its last records, so this only finds what was missed.
+    /// The pause between two looks for new shards, `1s` to `1h`. Default: `1m`: the children of a shard that ends are told
+    /// with its last records, so this only finds what was missed.
     #[serde(default = "default_shard_sync_interval", with = "duration")]
-    #[schemars(with = "DurationText")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
     pub shard_sync_interval: Duration,
     /// What to do where a stored position is older than the oldest record of its shard, that is, where records are
-    /// already lost. Default: `fail`, because a person should know.
+    /// already lost: `fail` stops with an error that names both positions, `oldest` goes on at the oldest record that
+    /// is left, with a warning. Default: `fail`, because a person should know.
     #[serde(default)]
     pub on_trimmed: OnTrimmed,
 }
+
+/// What a stream is named by. Source: the Kinesis API reference, `CreateStream` and `StreamARN`.
+const STREAM: &str = "a name of 1 to 128 letters, digits, `_`, `.` and `-`, or an ARN such as \
+    \"arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock\"";
 
 fn default_max_idle() -> Duration {
     Duration::from_secs(1)
@@ -98,6 +105,45 @@ impl KinesisSource {
         }
     }
 
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        match self.stream_arn() {
+            Some(text) => match validate::arn(text, "kinesis") {
+                Err(message) => problems.push(Problem::value(at.key("stream"), message).allowed(STREAM)),
+                Ok(arn) => self.check_arn(&arn, at, problems),
+            },
+            None if !validate::is_name(&self.stream, 128, b"_.-") => {
+                let message = format!("{} is neither a stream's name nor its ARN", shortened(&self.stream));
+                problems.push(Problem::value(at.key("stream"), message).allowed(STREAM));
+            }
+            None => {}
+        }
+        if let Some(region) = self.region.as_deref().filter(|region| !validate::is_region(region)) {
+            let message = format!("{} has not the form of a Region", shortened(region));
+            problems.push(Problem::value(at.key("region"), message).allowed("such as \"eu-central-1\""));
+        }
+        if self.profile.as_deref().is_some_and(|profile| profile.trim().is_empty()) {
+            problems.push(Problem::value(at.key("profile"), "is empty").hint("leave it out for the default"));
+        }
+        if let Some(Err(message)) = self.endpoint_url.as_deref().map(validate::endpoint) {
+            let problem = Problem::value(at.key("endpoint_url"), message);
+            problems.push(problem.secret().allowed("such as \"http://localhost:4567\""));
+        }
+        if let Some(role) = &self.assume_role {
+            role.check(&at.key("assume_role"), problems);
+        }
+    }
+
+    fn check_arn(&self, arn: &validate::Arn<'_>, at: &KeyPath, problems: &mut Vec<Problem>) {
+        let name = arn.resource.strip_prefix("stream/").unwrap_or_default();
+        if !validate::is_name(name, 128, b"_.-") || !validate::is_region(arn.region) {
+            let message = "the ARN is not one of a stream";
+            problems.push(Problem::value(at.key("stream"), message).allowed(STREAM));
+        } else if let Some(region) = self.region.as_deref().filter(|region| *region != arn.region) {
+            let message = format!("{} is not the Region of the stream's ARN, {}", shortened(region), arn.region);
+            problems.push(Problem::value(at.key("region"), message).hint("leave it out: the ARN names it"));
+        }
+    }
+
     /// The stream's ARN, if it was given as one.
     pub fn stream_arn(&self) -> Option<&str> {
         self.stream.starts_with("arn:").then_some(self.stream.as_str())
@@ -123,12 +169,35 @@ impl KinesisSource {
 pub struct AssumeRole {
     /// The role's ARN.
     pub role_arn: String,
-    /// The external id that the role's trust policy asks for. It is no secret. Default: none.
+    /// The external id that the role's trust policy asks for; it is no secret. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     /// The session's name, as CloudTrail shows it. Default: `bedrock-tap`, so that the reads can be told apart.
     #[serde(default = "default_session_name")]
     pub session_name: String,
+}
+
+impl AssumeRole {
+    /// Source of the forms: the STS API reference, `AssumeRole`.
+    fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        const ROLE: &str = "an ARN such as \"arn:aws:iam::123456789012:role/reader\"";
+        let role = validate::arn(&self.role_arn, "iam").and_then(|arn| {
+            let name = arn.resource.strip_prefix("role/").filter(|name| !name.is_empty());
+            name.map(|_| ()).ok_or_else(|| "the ARN is not one of a role".into())
+        });
+        if let Err(message) = role {
+            problems.push(Problem::value(at.key("role_arn"), message).allowed(ROLE));
+        }
+        let external_id = self.external_id.as_deref().unwrap_or("none");
+        if external_id.len() < 2 || !validate::is_name(external_id, 1224, b"_+=,.@:/-") {
+            let allowed = "2 to 1224 letters, digits and any of `_+=,.@:/-`";
+            problems.push(Problem::value(at.key("external_id"), "is no external id").allowed(allowed));
+        }
+        if self.session_name.len() < 2 || !validate::is_name(&self.session_name, 64, b"_+=,.@-") {
+            let allowed = "2 to 64 letters, digits and any of `_+=,.@-`";
+            problems.push(Problem::value(at.key("session_name"), "is no session name").allowed(allowed));
+        }
+    }
 }
 
 fn default_session_name() -> String {
@@ -180,13 +249,16 @@ impl<'de> Deserialize<'de> for Start {
     }
 }
 
+/// What a start looks like, for messages.
+const START: &str = "\"trim_horizon\", \"latest\" or an RFC 3339 time such as \"2026-07-01T12:00:00Z\"";
+
 struct StartVisitor;
 
 impl<'de> de::Visitor<'de> for StartVisitor {
     type Value = Start;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"trim_horizon\", \"latest\" or an RFC 3339 time such as \"2026-07-01T12:00:00Z\"")
+        f.write_str(START)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Start, E> {
@@ -195,7 +267,7 @@ impl<'de> de::Visitor<'de> for StartVisitor {
             "latest" => Ok(Start::Latest),
             _ => match text.parse() {
                 Ok(time) => Ok(Start::At(time)),
-                Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                Err(_) => Err(E::custom(format!("expected {START}, found {}", shortened(text)))),
             },
         }
     }
@@ -214,9 +286,11 @@ impl JsonSchema for Start {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string",
-            "description": "\"trim_horizon\", \"latest\" or an RFC 3339 time.",
-            "pattern": "^(trim_horizon|latest|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+)$",
+            "description": "`trim_horizon`, `latest` or an RFC 3339 time.",
+            "anyOf": [
+                { "type": "string", "enum": ["trim_horizon", "latest"] },
+                { "type": "string", "format": "date-time", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+$" }
+            ],
             "examples": ["trim_horizon", "latest", "2026-07-01T12:00:00Z"]
         })
     }
@@ -241,4 +315,27 @@ pub struct FileSource {
     /// input. At least one.
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
+}
+
+impl FileSource {
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        let at = at.key("paths");
+        for (index, path) in self.paths.iter().enumerate() {
+            let at = at.index(index);
+            if path.is_empty() {
+                problems.push(Problem::value(at, "the path is empty"));
+            } else if self.paths[..index].contains(path) {
+                problems.push(Problem::value(at, format!("{} stands here twice", shortened(path))));
+            } else if Self::is_glob(path)
+                && let Err(message) = validate::glob(path)
+            {
+                problems.push(Problem::value(at, message).hint("a bracket that is meant as itself is written `[[]`"));
+            }
+        }
+    }
+
+    /// Whether a path is a glob: whether it holds one of `*?[{`.
+    pub fn is_glob(path: &str) -> bool {
+        path.contains(['*', '?', '[', '{'])
+    }
 }

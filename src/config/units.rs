@@ -60,12 +60,23 @@ pub struct UnitError {
     found: String,
 }
 
+/// The most characters of a value that a message repeats.
+const MAX_REPEATED_CHARS: usize = 40;
+
+/// The value as a message repeats it: quoted, escaped, and not too long.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_REPEATED_CHARS) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 /// Takes one number and its unit off the front of `text`.
 fn take<'t>(text: &'t str, units: &[(&str, u64)]) -> Result<(u64, &'t str), String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     if number.is_empty() {
-        return Err(format!("{text:?} does not begin with a whole number"));
+        return Err(format!("{} does not begin with a whole number", shortened(text)));
     }
     let rest = rest.trim_start_matches(' ');
     let letters = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
@@ -75,10 +86,10 @@ fn take<'t>(text: &'t str, units: &[(&str, u64)]) -> Result<(u64, &'t str), Stri
         return Err(if unit.is_empty() {
             "the unit is missing".into()
         } else {
-            format!("{unit:?} is none of its units")
+            format!("{} is none of its units", shortened(unit))
         });
     };
-    let number: u64 = number.parse().map_err(|_| format!("{number} is too large"))?;
+    let number: u64 = number.parse().map_err(|_| format!("{} is too large", shortened(number)))?;
     let value = number.checked_mul(*factor).ok_or_else(|| format!("{number} {unit} is too large"))?;
     Ok((value, rest))
 }
@@ -89,7 +100,7 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let error = |found| UnitError { expected: SIZE_SHAPE, found };
         let (bytes, rest) = take(text.trim(), &SIZE_UNITS).map_err(error)?;
-        if rest.is_empty() { Ok(Self(bytes)) } else { Err(error(format!("{rest:?} follows the unit"))) }
+        if rest.is_empty() { Ok(Self(bytes)) } else { Err(error(format!("{} follows the unit", shortened(rest)))) }
     }
 }
 
@@ -111,7 +122,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let mut total = 0_u64;
     loop {
         let (millis, after) = take(rest, &DURATION_UNITS_MILLIS).map_err(error)?;
-        total = total.checked_add(millis).ok_or_else(|| error(format!("{text:?} is too long")))?;
+        total = total.checked_add(millis).ok_or_else(|| error(format!("{} is too long", shortened(text))))?;
         rest = after.trim_start_matches(' ');
         if rest.is_empty() {
             return Ok(Duration::from_millis(total));
@@ -257,7 +268,7 @@ mod tests {
         check(size("1.5 MiB"), "the unit is missing");
         check(size("1 MiB 2"), "\" 2\" follows the unit");
         check(size("99999999999 GiB"), "99999999999 GiB is too large");
-        check(size("99999999999999999999999 B"), "99999999999999999999999 is too large");
+        check(size("99999999999999999999999 B"), "\"99999999999999999999999\" is too large");
         check(size(""), "\"\" does not begin with a whole number");
         check(duration("5"), "the unit is missing");
         check(duration("5 sec"), "\"sec\" is none of its units");
