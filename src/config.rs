@@ -94,6 +94,9 @@ fn default_drain_timeout() -> Duration {
 /// The largest file that is read. A configuration is a few KiB; anything near this is another file, given by mistake.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// The most faults that are shown and looked into. Whoever has more has given another file, or will run the check again.
+const MAX_FAULTS: usize = 25;
+
 impl Config {
     /// Reads and checks a configuration file, with the overrides of the process's environment.
     ///
@@ -128,18 +131,21 @@ impl Config {
         if let Some(config) = &config {
             config.check(&mut problems);
         }
-        let mut located: Vec<_> = problems.into_iter().map(|problem| document.locate(problem)).collect();
-        located.sort_by_key(|(start, _)| *start);
-        faults.splice(0..0, located.into_iter().map(|(_, fault)| fault));
         match config {
-            Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(ConfigError::new(name, faults)),
+            Some(config) if problems.is_empty() && faults.is_empty() => Ok(config),
+            _ => {
+                problems.sort_by_key(|problem| document.start_of(problem));
+                let more = problems.len().saturating_sub(MAX_FAULTS);
+                let located = problems.into_iter().take(MAX_FAULTS).map(|problem| document.locate(problem));
+                faults.splice(0..0, located);
+                Err(ConfigError::new(name, faults).and_more(more))
+            }
         }
     }
 
     /// Reads the document without what is unusable in it, and goes on after a value that cannot be read, so that one run
     /// shows all faults.
-    fn read(document: &Document<'_>, unusable: Vec<KeyPath>, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(document: &Document<'_>, mut unusable: Vec<KeyPath>, problems: &mut Vec<Problem>) -> Option<Self> {
         let mut tree = document.tree.clone();
         for path in &unusable {
             document::remove(tree.get_mut(), path);
@@ -151,15 +157,17 @@ impl Config {
                 Err(error) => error,
             };
             let path = error.span().map(|span| document.path_at(&span)).unwrap_or_default();
-            let missing = error.message().starts_with("missing field");
-            // What is missing was found already, or was taken out above.
-            if !missing || problems.is_empty() {
+            // A table that lacks what was taken out of it is no fault of its own, and all that the file itself lacks is
+            // found by its shape.
+            let consequence = error.message().starts_with("missing field") && !problems.is_empty();
+            if !consequence && !unusable.iter().any(|taken| taken.is_below(&path)) {
                 problems.push(Problem::value(path.clone(), error.message()));
             }
-            // Each round takes something out, so that this ends.
-            if missing || !document::remove(tree.get_mut(), &path) {
+            // Each round takes something out, so that this ends; the bound is for files with thousands of faults.
+            if problems.len() > MAX_FAULTS || !document::remove(tree.get_mut(), &path) {
                 return None;
             }
+            unusable.push(path);
         }
     }
 

@@ -107,7 +107,7 @@ fn check_default_dead_letter(config: &Config, taken: &BTreeMap<Place, String>, p
 fn reads(pattern: &str, path: &Path) -> bool {
     if FileSource::is_glob(pattern) {
         let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-        return glob.is_ok_and(|glob| glob.compile_matcher().is_match(path));
+        return glob.is_ok_and(|glob| glob.compile_matcher().is_match(normal(path)));
     }
     // A relative path and an absolute one cannot be compared without asking the file system.
     let comparable = Path::new(pattern).is_absolute() == path.is_absolute();

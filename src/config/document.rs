@@ -39,6 +39,11 @@ impl KeyPath {
         Self(steps)
     }
 
+    /// Whether this is `other`'s path, or one below it.
+    pub(super) fn is_below(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     /// Whether this is the document itself.
     pub(super) fn is_root(&self) -> bool {
         self.0.is_empty()
@@ -141,7 +146,9 @@ impl<'d> Document<'d> {
             allowed: None,
         };
         // A parser that goes on after an error finds more that are none: the first few are worth showing.
-        Err(errors.iter().take(3).map(fault).collect())
+        let mut first: Vec<_> = errors.iter().take(3).collect();
+        first.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+        Err(first.into_iter().map(fault).collect())
     }
 
     /// The span that marks an entry as the given variable's.
@@ -157,12 +164,17 @@ impl<'d> Document<'d> {
         best.1
     }
 
+    /// Where the problem is, for sorting.
+    pub(super) fn start_of(&self, problem: &Problem) -> usize {
+        self.span_of(&problem.path, problem.target).map_or(0, |span| span.start)
+    }
+
     /// The fault as it is shown.
-    pub(super) fn locate(&self, problem: Problem) -> (usize, Fault) {
+    pub(super) fn locate(&self, problem: Problem) -> Fault {
         let span = self.span_of(&problem.path, problem.target);
         let place = span.as_ref().map_or(Place::File, |span| self.place(span, problem.target));
         let Problem { path, message, hint, allowed, .. } = problem;
-        (span.map_or(0, |span| span.start), Fault { place, key: path.to_string(), message, hint, allowed })
+        Fault { place, key: path.to_string(), message, hint, allowed }
     }
 
     /// The span of the entry, or of the nearest one above it.

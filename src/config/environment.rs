@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::document::Document;
+use super::document::{Document, KeyPath};
 use super::error::{Fault, Place};
 use super::shape::{Node, Shape};
 
@@ -16,9 +17,16 @@ use super::shape::{Node, Shape};
 const PREFIX: &str = "BEDROCK_TAP__";
 
 /// The variables that override keys of the configuration; all others are left out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, OsString>,
+}
+
+/// Shows the names alone: a value given by mistake may be a secret.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
 }
 
 impl Environment {
@@ -45,7 +53,8 @@ impl Environment {
                 (None, None) => Err("its value is not UTF-8".to_owned()),
                 (None, Some(text)) => {
                     let steps: Vec<&str> = key.split("__").collect();
-                    set(document.tree.get_mut(), &steps, Some(shape.root()), text, &span)
+                    let target = Target { text, span: &span, path: KeyPath::default() };
+                    set(document.tree.get_mut(), &steps, Some(shape.root()), target)
                 }
             };
             if let Err(message) = result {
@@ -68,20 +77,28 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
     }
 }
 
+/// What is set: a variable's text, its span, and the table that has been reached.
+struct Target<'d, 's> {
+    text: &'d str,
+    span: &'s Range<usize>,
+    path: KeyPath,
+}
+
 /// Sets the entry at `steps`, and makes the tables above it.
 fn set<'d>(
     table: &mut DeTable<'d>,
     steps: &[&str],
     node: Option<Node<'_>>,
-    text: &'d str,
-    span: &Range<usize>,
+    target: Target<'d, '_>,
 ) -> Result<(), String> {
+    let Target { text, span, path } = target;
     let Some((step, rest)) = steps.split_first() else { return Ok(()) };
     // Names in the file may have hyphens, which names of variables cannot have.
     let fold = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let existing = table.keys().find(|key| fold(key.get_ref()) == fold(step)).map(|key| key.get_ref().to_string());
     let key = existing.unwrap_or_else(|| (*step).to_owned());
     let node = node.and_then(|node| node.child(&key));
+    let path = path.key(&key);
     if rest.is_empty() {
         table.remove(key.as_str());
         table.insert(Spanned::new(span.clone(), key.into()), Spanned::new(span.clone(), value(text, node, span)));
@@ -92,8 +109,8 @@ fn set<'d>(
         table.insert(Spanned::new(span.clone(), key.clone().into()), Spanned::new(span.clone(), empty));
     }
     match table.get_mut(key.as_str()).map(Spanned::get_mut) {
-        Some(DeValue::Table(below)) => set(below, rest, node, text, span),
-        _ => Err(format!("`{key}` is no table in the file, so nothing can be set in it")),
+        Some(DeValue::Table(below)) => set(below, rest, node, Target { text, span, path }),
+        _ => Err(format!("`{path}` is no table, so nothing can be set in it")),
     }
 }
 

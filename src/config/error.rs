@@ -7,6 +7,8 @@ use std::fmt;
 pub struct ConfigError {
     name: String,
     faults: Vec<Fault>,
+    /// Faults that are not shown.
+    more: usize,
 }
 
 /// One fault, with all that a person needs to mend it.
@@ -79,7 +81,12 @@ impl fmt::Display for ConfigError {
 
 impl ConfigError {
     pub(super) fn new(name: &str, faults: Vec<Fault>) -> Self {
-        Self { name: name.to_owned(), faults }
+        Self { name: name.to_owned(), faults, more: 0 }
+    }
+
+    /// The same error, with a number of faults that are not shown.
+    pub(super) fn and_more(self, more: usize) -> Self {
+        Self { more, ..self }
     }
 
     /// One fault of the whole file.
@@ -91,7 +98,7 @@ impl ConfigError {
     /// The error as text of several lines, without a newline at its end.
     pub fn render(&self, look: Look) -> String {
         let mut page = Page { look: Look { width: look.width.max(MIN_WIDTH), ..look }, text: String::new() };
-        match self.faults.len() {
+        match self.faults.len() + self.more {
             0 | 1 => {}
             count => page.text.push_str(&format!("{} has {count} faults\n\n", self.name)),
         }
@@ -100,6 +107,9 @@ impl ConfigError {
                 page.text.push_str("\n\n");
             }
             page.fault(&self.name, fault);
+        }
+        if self.more > 0 {
+            page.text.push_str(&format!("\n\nand {} more", self.more));
         }
         page.text
     }

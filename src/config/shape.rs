@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
 use super::document::{KeyPath, Problem, Target};
 use super::units::{ByteSize, parse_duration, shortened};
+use super::{Config, MAX_FAULTS};
 
 /// The shape of a configuration file.
 pub(super) struct Shape {
@@ -178,7 +178,10 @@ impl<'s> Node<'s> {
             let below = path.key(key.get_ref());
             match self.child(key.get_ref()) {
                 Some(child) => child.check_value(value, &below, findings),
-                None => findings.unusable(self.unknown(key.get_ref(), below, path)),
+                None => {
+                    let problem = self.unknown(key.get_ref(), below, path, findings);
+                    findings.unusable(problem);
+                }
             }
         }
         let required = self.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -203,7 +206,8 @@ impl<'s> Node<'s> {
                 }
                 None => {
                     strangers.push(below.clone());
-                    findings.problems.push(self.unknown(key.get_ref(), below, path));
+                    let problem = self.unknown(key.get_ref(), below, path, findings);
+                    findings.problems.push(problem);
                 }
             }
         }
@@ -250,11 +254,14 @@ impl<'s> Node<'s> {
         text.split_inclusive(". ").next().unwrap_or_default().trim_end().trim_end_matches('.').to_owned()
     }
 
-    fn unknown(self, key: &str, below: KeyPath, path: &KeyPath) -> Problem {
-        let keys = self.keys();
+    fn unknown(self, key: &str, below: KeyPath, path: &KeyPath, findings: &Findings) -> Problem {
+        // What is not shown need not be looked into.
+        let detailed = findings.problems.len() < MAX_FAULTS;
+        let keys = if detailed { self.keys() } else { Vec::new() };
         let elsewhere = || self.shape.places_of(key);
         let hint = match nearest(key, keys.iter().map(String::as_str)) {
             Some(near) => Some(format!("did you mean `{near}`?")),
+            None if !detailed => None,
             None => match elsewhere().as_slice() {
                 [] => None,
                 places => Some(format!("it belongs elsewhere: `{}`", places.join("`, `"))),

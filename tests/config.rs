@@ -1,0 +1,473 @@
+//! The configuration from outside: what is accepted, what every error says, and that the examples are complete and valid.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use bedrock_tap::config::{
+    ByteSize, Compression, Config, DeadLetter, Environment, FileDeadLetter, FileSink, KinesisSource, Look, Sink,
+    Source, Start, StdoutSink,
+};
+use bedrock_tap::format::Format;
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// The least that is valid.
+const MINIMAL: &str = "source.kinesis.stream = 'bedrock'\nsinks.console.stdout = {}\n";
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let environment: Environment = variables.iter().copied().collect();
+    Config::parse(text, "t.toml", &environment).map_err(|error| error.render(Look { width: 80, colours: false }))
+}
+
+/// Parses `text` and compares the error with `expected`; nothing is expected of a valid one.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    check_with(text, &[], expected);
+}
+
+#[track_caller]
+fn check_with(text: &str, variables: &[(&str, &str)], expected: &str) {
+    let found = parse(text, variables).map_or_else(|error| error, |_| String::new());
+    if expected.is_empty() {
+        println!("BLESS {}<<<\n{found}\n>>>", std::panic::Location::caller().line());
+        return;
+    }
+    assert!(found == expected.trim_matches('\n'), "expected:\n{expected}\n\nfound:\n{found}\n");
+    let widest = found.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    assert!(widest <= 80, "a line of {widest} columns");
+}
+
+#[test]
+fn the_least_that_is_valid_has_every_default() {
+    let config = parse(MINIMAL, &[]).unwrap();
+    assert_eq!(config.memory_budget, ByteSize::mib(256));
+    assert_eq!(config.drain_timeout, Duration::from_secs(25));
+    assert_eq!(config.source, Source::Kinesis(Box::new(KinesisSource::new("bedrock"))));
+    assert_eq!(config.coordination.directory(), Path::new("/var/lib/bedrock-tap"));
+    let limits = config.decode.limits();
+    assert_eq!((limits.inflated_bytes, limits.events, limits.depth), (64 << 20, 100_000, 128));
+    assert!(config.extract.log_group_set().unwrap().is_match("/aws/bedrock/invocations"));
+    assert!(config.panther.unmapped);
+    assert_eq!(config.sinks["console"], Sink::Stdout(StdoutSink { format: Format::Panther }));
+    let default = FileDeadLetter::new("/var/lib/bedrock-tap/dead-letter.jsonl");
+    assert_eq!(config.dead_letter(), DeadLetter::File(default));
+}
+
+#[test]
+fn every_value_is_read() {
+    let config = parse(
+        r#"
+        [source.kinesis]
+        stream = "arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/a.b-c_d"
+        start = 2026-07-01T12:00:00Z
+        max_idle = "200ms"
+        on_trimmed = "oldest"
+        assume_role = { role_arn = "arn:aws:iam::123456789012:role/path/reader", external_id = "a:b/c" }
+        [sinks.a-b_1.file]
+        path = "out/events"
+        rotate_size = "1 GB"
+        rotate_age = "1d 12h"
+        compression = "gzip"
+        format = "raw"
+        [dead_letter.stdout]
+        [extract]
+        log_groups = ["/aws/bedrock/*"]
+        "#,
+        &[],
+    )
+    .unwrap();
+    let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
+    assert_eq!((source.stream_name(), source.region()), ("a.b-c_d", Some("us-gov-west-1")));
+    assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
+    assert_eq!(source.max_idle, Duration::from_millis(200));
+    assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
+    let expected = FileSink {
+        format: Format::Raw,
+        rotate_size: ByteSize::new(1_000_000_000),
+        rotate_age: Duration::from_secs(36 * 3600),
+        compression: Compression::Gzip,
+        ..FileSink::new("out/events")
+    };
+    assert_eq!(config.sinks["a-b_1"], Sink::File(expected));
+    let groups = config.extract.log_group_set().unwrap();
+    assert!(groups.is_match("/aws/bedrock/a/b") && !groups.is_match("/aws/lambda/a"));
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_and_without_their_value() {
+    check(
+        "[source.kinesis]\nstream = 'a'\n  max-idel = '1s'\n[sinks.console.stdout]\n",
+        r"
+t.toml:3:3: `source.kinesis.max-idel`: no key of `source.kinesis`
+3 | max-idel = …
+  | ^^^^^^^^
+  = hint: did you mean `max_idle`?
+  = allowed: assume_role, calls_per_second, endpoint_url, max_idle, on_trimmed,
+             profile, region, shard_sync_interval, start, stream",
+    );
+    check(
+        &format!("region = 'hunter2'\n{MINIMAL}"),
+        r"
+t.toml:1:1: `region`: no key of this name
+1 | region = …
+  | ^^^^^^
+  = hint: it belongs elsewhere: `source.kinesis.region`
+  = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
+             memory_budget, panther, sinks, source",
+    );
+    check(
+        "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
+        r#"
+t.toml:1:34: `source.kinesis."pass word"`: no key of `source.kinesis`
+1 | … 'pass word' = …
+  |   ^^^^^^^^^^^
+  = allowed: assume_role, calls_per_second, endpoint_url, max_idle, on_trimmed,
+             profile, region, shard_sync_interval, start, stream"#,
+    );
+    check(
+        &format!("{MINIMAL}[logs] # hunter2\nlevel = 'info'\n[dead_letter.stdout]\nformat = 'text'")
+            .replace("console.stdout = {}", "a.file.path = 'a'"),
+        r"
+t.toml has 2 faults
+
+t.toml:3:2: `logs`: no key of this name
+3 | [logs]
+  |  ^^^^
+  = hint: did you mean `log`?
+  = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
+             memory_budget, panther, sinks, source
+
+t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
+6 | format = …
+  | ^^^^^^
+  = hint: it belongs elsewhere: `log.format`, `sinks.NAME.file.format`,
+          `sinks.NAME.stdout.format`
+  = allowed: none; this table has no keys",
+    );
+}
+
+#[test]
+fn what_is_required_is_named() {
+    check(
+        "",
+        r"
+t.toml has 2 faults
+
+t.toml: `source`: missing
+    = allowed: exactly one of [source.file], [source.kinesis]
+
+t.toml: `sinks`: missing
+    = allowed: at least one of [sinks.NAME.file], [sinks.NAME.stdout]",
+    );
+    check(
+        "[source.kinesis]\n[sinks]",
+        r"
+t.toml has 2 faults
+
+t.toml:1:9: `source.kinesis.stream`: missing
+1 | [source.kinesis]
+  |         ^^^^^^^
+  = hint: The stream's name or ARN
+
+t.toml:2:2: `sinks`: is empty
+2 | [sinks]
+  |  ^^^^^
+  = allowed: at least one table below it",
+    );
+    check(
+        "source.file.paths = []\nsinks.a = {}",
+        r"
+t.toml has 2 faults
+
+t.toml:1:21: `source.file.paths`: is empty
+1 | source.file.paths = []
+  |                     ^^
+  = allowed: at least one item
+
+t.toml:2:7: `sinks.a`: has no kind
+2 | sinks.a = {}
+  |       ^
+  = allowed: exactly one of [sinks.a.file], [sinks.a.stdout]",
+    );
+}
+
+#[test]
+fn there_is_one_kind_of_source() {
+    check(
+        &format!("{MINIMAL}[source.file]\npaths = ['-']"),
+        r"
+t.toml:3:9:
+    `source.file`: a second kind of `source`, which has `source.kinesis` already
+3 | [source.file]
+  |         ^^^^
+  = allowed: exactly one of [source.file], [source.kinesis]",
+    );
+    check(
+        "[source.kinsis]\nstream = 'a'\n[sinks.a.stdout]",
+        r"
+t.toml:1:9: `source.kinsis`: no kind of `source`
+1 | [source.kinsis]
+  |         ^^^^^^
+  = hint: did you mean `kinesis`?
+  = allowed: file, kinesis",
+    );
+}
+
+#[test]
+fn values_have_their_type_and_range() {
+    check(
+        "memory_budget = 256\ndrain_timeout = '10m'\n[source.kinesis]\nstream = 7\ncalls_per_second = 0x10\n[log]\n\
+         level = 'wran'\n[panther]\nunmapped = 'yes'\nsource_id = ''\n[decode]\nmax_depth = 99999999999999999999\n\
+         max_inflated = '1 MIB'\n[sinks.a]\nfile = 'x'",
+        r#"
+t.toml has 10 faults
+
+t.toml:1:17:
+    `memory_budget`: expected a string such as "64 MiB", found an integer
+1 | memory_budget = 256
+  |                 ^^^
+
+t.toml:2:17: `drain_timeout`: "10m" is out of range
+2 | drain_timeout = '10m'
+  |                 ^^^^^
+  = allowed: 1s to 120s
+
+t.toml:4:10: `source.kinesis.stream`: expected a string, found an integer
+4 | stream = 7
+  |          ^
+
+t.toml:5:20: `source.kinesis.calls_per_second`: 16 is out of range
+5 | calls_per_second = 0x10
+  |                    ^^^^
+  = allowed: 1 to 5
+
+t.toml:7:9: `log.level`: "wran" is not allowed
+7 | level = 'wran'
+  |         ^^^^^^
+  = hint: did you mean "warn"?
+  = allowed: "error", "warn", "info", "debug", "trace"
+
+t.toml:9:12: `panther.unmapped`: expected a boolean, found a string
+9 | unmapped = 'yes'
+  |            ^^^^^
+
+t.toml:10:13: `panther.source_id`: has 0 characters
+10 | source_id = ''
+   |             ^^
+   = allowed: 1 to 256 characters
+
+t.toml:12:13: `decode.max_depth`: the number is out of range
+12 | max_depth = 99999999999999999999
+   |             ^^^^^^^^^^^^^^^^^^^^
+   = allowed: 1 to 512
+
+t.toml:13:16:
+    `decode.max_inflated`: expected a size with its unit, such as "64 MiB" (B,
+    kB, MB, GB, KiB, MiB, GiB); "MIB" is none of its units
+13 | max_inflated = '1 MIB'
+   |                ^^^^^^^
+
+t.toml:15:8: `sinks.a.file`: expected a table, found a string
+15 | file = 'x'
+   |        ^^^
+"#,
+    );
+}
+
+#[test]
+fn the_stream_and_how_it_is_reached_are_checked() {
+    check(
+        "[source.kinesis]\nstream = 'arn:aws:kinesis:eu-west-1:1:stream/x'\nregion = 'Frankfurt'\n\
+         endpoint_url = 'http://u:hunter2@h'\n[source.kinesis.assume_role]\nrole_arn = 'arn:aws:iam::123456789012:user/x'\n\
+         external_id = '?'\nsession_name = 'x'\n[sinks.a.stdout]",
+        r#"
+t.toml has 6 faults
+
+t.toml:2:10: `source.kinesis.stream`: the ARN's account is not 12 digits
+2 | stream = 'arn:aws:kinesis:eu-west-1:1:stream/x'
+  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: a name of 1 to 128 letters, digits, `_`, `.` and `-`, or an ARN
+             such as "arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock"
+
+t.toml:3:10: `source.kinesis.region`: "Frankfurt" has not the form of a Region
+3 | region = 'Frankfurt'
+  |          ^^^^^^^^^^^
+  = allowed: such as "eu-central-1"
+
+t.toml:4:16:
+    `source.kinesis.endpoint_url`: the URL holds a user or a password, which has
+    no place in a file
+    = allowed: such as "http://localhost:4567"
+
+t.toml:6:12: `source.kinesis.assume_role.role_arn`: the ARN is not one of a role
+6 | role_arn = 'arn:aws:iam::123456789012:user/x'
+  |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: an ARN such as "arn:aws:iam::123456789012:role/reader"
+
+t.toml:7:15: `source.kinesis.assume_role.external_id`: is no external id
+7 | external_id = '?'
+  |               ^^^
+  = allowed: 2 to 1224 letters, digits and any of `_+=,.@:/-`
+
+t.toml:8:16: `source.kinesis.assume_role.session_name`: is no session name
+8 | session_name = 'x'
+  |                ^^^
+  = allowed: 2 to 64 letters, digits and any of `_+=,.@-`
+"#,
+    );
+}
+
+#[test]
+fn destinations_are_checked_against_each_other() {
+    check(
+        "source.file.paths = ['in', 'state/*.gz']\ncoordination.local.directory = 'state'\n\
+         sinks.a.file.path = 'out/x'\nsinks.b.file.path = './out/../out/x'\nsinks.c.file.path = 'in/out'\n\
+         sinks.d.file.path = 'state/./a.gz'\nsinks.e.file.path = 'state/'\nsinks.f.file.path = '-'\n\
+         sinks.g.stdout = {}\nsinks.h.stdout = {}\nsinks.I.file.path = 'i'\nsinks.a-b.file.path = 'j'\n\
+         sinks.a_b.file.path = 'k'\n[dead_letter.file]\npath = 'k'",
+        r#"
+t.toml has 9 faults
+
+t.toml:4:21:
+    `sinks.b.file.path`: `sinks.a.file.path` writes to this file already
+4 | sinks.b.file.path = './out/../out/x'
+  |                     ^^^^^^^^^^^^^^^^
+
+t.toml:5:21:
+    `sinks.c.file.path`: is read by the source too, through "in", so it would be
+    fed to itself
+5 | sinks.c.file.path = 'in/out'
+  |                     ^^^^^^^^
+
+t.toml:6:21:
+    `sinks.d.file.path`: is read by the source too, through "state/*.gz", so it
+    would be fed to itself
+6 | sinks.d.file.path = 'state/./a.gz'
+  |                     ^^^^^^^^^^^^^^
+
+t.toml:7:21: `sinks.e.file.path`: names no file
+7 | sinks.e.file.path = 'state/'
+  |                     ^^^^^^^^
+  = allowed: a path that ends in a file's name
+
+t.toml:8:21: `sinks.f.file.path`: names no file
+8 | sinks.f.file.path = '-'
+  |                     ^^^
+  = hint: standard output is a kind of its own: `stdout`
+
+t.toml:10:9:
+    `sinks.h.stdout`: `sinks.g.stdout` writes to standard output already, and
+    their lines would be mixed
+10 | sinks.h.stdout = {}
+   |         ^^^^^^
+
+t.toml:11:7: `sinks.I`: the sink's name is not valid
+11 | sinks.I.file.path = 'i'
+   |       ^
+   = allowed: 1 to 64 lower-case letters and digits, with single `-` and `_`
+              between them, a letter first
+
+t.toml:13:7:
+    `sinks.a_b`: differs from `a-b` by `-` and `_` alone, so an environment
+    variable could mean either
+13 | sinks.a_b.file.path = 'k'
+   |       ^^^
+
+t.toml:15:8:
+    `dead_letter.file.path`: `sinks.a_b.file.path` writes to this file already
+15 | path = 'k'
+   |        ^^^
+"#,
+    );
+}
+
+#[test]
+fn the_default_dead_letter_is_a_destination_too() {
+    check(
+        "source.kinesis.stream = 'a'\nsinks.a.file.path = '/var/lib/bedrock-tap/dead-letter.jsonl'\n\
+         sinks.b.file.path = '/var/lib/bedrock-tap'",
+        "",
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_is_shown_at_its_place() {
+    check("[source.kinesis\nstream = 'a'", "");
+    check("a = 1\n\ta = 'ü' é", "");
+    check("api_token = \"hunter2", "");
+    check("\u{1b}[31m = 1", "");
+}
+
+#[test]
+fn paths_globs_and_times_are_checked() {
+    check("source.file.paths = ['a[', '', '-', '-', 3]\nsinks.a.stdout = {}\n[extract]\nlog_groups = ['{a', 'b']", "");
+    check("source.file.paths = ['a[', '', '-', '-']\nsinks.a.stdout = {}\nextract.log_groups = ['{a', 'b']", "");
+    check(&MINIMAL.replace("stream = 'bedrock'", "start = 2026-07-01T12:00:00\nsource.kinesis.stream = 'bedrock'"), "");
+    check(
+        &MINIMAL.replace(
+            "'bedrock'",
+            "'arn:aws:kinesis:eu-west-1:123456789012:stream/x'\nsource.kinesis.region='us-east-1'",
+        ),
+        "",
+    );
+}
+
+#[test]
+fn a_long_line_is_shown_around_its_mark() {
+    let long =
+        format!("source.file = {{ paths = ['{}', 7, '{}'] }}\nsinks.a.stdout = {{}}", "x".repeat(100), "y".repeat(100));
+    check(&long, "");
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let config = parse(
+        "[source.kinesis]\nstream = 'file'\n[sinks.my-sink.file]\npath = 'x'\n[panther]\nsource_id = 'a'",
+        &[
+            ("BEDROCK_TAP__SOURCE__KINESIS__STREAM", "123"),
+            ("BEDROCK_TAP__Source__Kinesis__Assume_Role", "{ role_arn = 'arn:aws:iam::123456789012:role/r' }"),
+            ("BEDROCK_TAP__SINKS__MY_SINK__FILE__PATH", "\"quoted path\""),
+            ("BEDROCK_TAP__SINKS__OTHER__STDOUT__FORMAT", "text"),
+            ("BEDROCK_TAP__DECODE__MAX_DEPTH", " 7 "),
+            ("BEDROCK_TAP__PANTHER__UNMAPPED", "false"),
+            ("BEDROCK_TAP__EXTRACT__LOG_GROUPS", "['/a/*', '/b']"),
+            ("BEDROCK_TAP__SOURCE__KINESIS__START", "2026-07-01T12:00:00Z"),
+            ("BEDROCK_TAP_LOG", "debug"),
+            ("BEDROCK_TAP_", "x"),
+            ("OTHER", "x"),
+        ],
+    )
+    .unwrap();
+    let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
+    assert_eq!(source.stream, "123");
+    assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
+    assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
+    assert_eq!(config.sinks["my-sink"], Sink::File(FileSink::new("quoted path")));
+    assert_eq!(config.sinks["other"].format(), Format::Text);
+    assert_eq!((config.decode.max_depth, config.panther.unmapped), (7, false));
+    assert_eq!(config.extract.log_groups, ["/a/*", "/b"]);
+}
+
+#[test]
+fn errors_name_the_variable() {
+    check_with(
+        MINIMAL,
+        &[
+            ("BEDROCK_TAP__LOG__LEVLE", "hunter2"),
+            ("BEDROCK_TAP__LOG__FORMAT", "xml"),
+            ("BEDROCK_TAP__log__format", "json"),
+            ("BEDROCK_TAP__DRAIN_TIMEOUT", "30"),
+            ("BEDROCK_TAP__SOURCE__KINESIS__STREAM__NAME", "x"),
+            ("BEDROCK_TAP__SOURCE__KINESIS__ENDPOINT_URL", "http://u:hunter2@h"),
+            ("BEDROCK_TAP__DECODE__MAX_EVENTS", "many"),
+            ("BEDROCK_TAP__EXTRACT__LOG_GROUPS", "['a', 1]"),
+            ("BEDROCK_TAP__", "x"),
+        ],
+        "",
+    );
+    let environment: Environment =
+        [("BEDROCK_TAP__LOG__LEVEL", "hunter2"), ("AWS_SECRET_ACCESS_KEY", "hunter2")].into_iter().collect();
+    assert!(!format!("{environment:?}").contains("hunter2"), "{environment:?}");
+}
