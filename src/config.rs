@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
+use conform::Findings;
 use document::{Document, KeyPath, Problem};
-use shape::{Findings, Shape};
+use shape::Shape;
 
+mod conform;
 mod coordination;
 mod decode;
 mod destinations;

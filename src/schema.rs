@@ -243,3 +243,166 @@ fn unmapped() -> Value {
         "description": "Fields that the schema does not know, as they came; omitted where there is none."
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema as Panther publishes it.
+    const PUBLISHED: &str = "\
+schema: AWS.BedrockModelInvocation
+description: Amazon Bedrock Model Invocation Logs
+referenceURL: https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.html
+fields:
+    - name: accountId
+      required: true
+      type: string
+      indicators:
+        - aws_account_id
+    - name: errorCode
+      type: string
+    - name: identity
+      type: object
+      fields:
+        - name: arn
+          type: string
+          indicators:
+            - aws_arn
+    - name: inferenceRegion
+      type: string
+    - name: input
+      type: object
+      fields:
+        - name: cacheReadInputTokenCount
+          type: bigint
+        - name: cacheWriteInputTokenCount
+          type: bigint
+        - name: inputBodyJson
+          type: json
+        - name: inputContentType
+          type: string
+        - name: inputTokenCount
+          type: bigint
+    - name: modelId
+      required: true
+      type: string
+    - name: operation
+      type: string
+    - name: output
+      type: object
+      fields:
+        - name: outputBodyJson
+          type: json
+        - name: outputVideoDurationSeconds
+          type: float
+        - name: outputVideoFramesPerSecond
+          type: bigint
+        - name: outputVideoHeight
+          type: bigint
+        - name: outputVideoS3Path
+          type: string
+        - name: outputVideoWidth
+          type: bigint
+        - name: outputContentType
+          type: string
+        - name: outputTokenCount
+          type: bigint
+    - name: performanceConfig
+      type: object
+      fields:
+        - name: latency
+          type: string
+    - name: region
+      type: string
+    - name: requestId
+      type: string
+    - name: schemaType
+      type: string
+    - name: schemaVersion
+      type: string
+    - name: status
+      type: string
+    - name: timestamp
+      required: true
+      type: timestamp
+      timeFormats:
+        - rfc3339
+      isEventTime: true
+";
+
+    #[test]
+    fn the_yaml_is_the_published_one() {
+        assert_eq!(panther_yaml(), PUBLISHED);
+    }
+
+    /// The keys of an object of the JSON Schema at `pointer`, each with its type.
+    fn keys(pointer: &str) -> Vec<String> {
+        let schema = json_schema();
+        let object = schema.pointer(pointer).unwrap().as_object().unwrap();
+        object.iter().map(|(key, value)| format!("{key}: {}", value["type"].as_str().unwrap_or("any"))).collect()
+    }
+
+    #[test]
+    fn the_json_schema_has_the_fields_the_standard_fields_and_unmapped() {
+        let expected = [
+            "accountId: string",
+            "errorCode: string",
+            "identity: object",
+            "inferenceRegion: string",
+            "input: object",
+            "modelId: string",
+            "operation: string",
+            "output: object",
+            "p_any_aws_account_ids: array",
+            "p_any_aws_arns: array",
+            "p_any_aws_instance_ids: array",
+            "p_any_emails: array",
+            "p_event_time: string",
+            "p_log_type: any",
+            "p_parse_time: string",
+            "p_row_id: string",
+            "p_schema_version: integer",
+            "p_source_id: string",
+            "p_source_label: string",
+            "performanceConfig: object",
+            "region: string",
+            "requestId: string",
+            "schemaType: string",
+            "schemaVersion: string",
+            "status: string",
+            "timestamp: string",
+            "unmapped: object",
+        ];
+        assert_eq!(keys("/properties"), expected);
+        let input = [
+            "cacheReadInputTokenCount: integer",
+            "cacheWriteInputTokenCount: integer",
+            "inputBodyJson: any",
+            "inputContentType: string",
+            "inputTokenCount: integer",
+        ];
+        assert_eq!(keys("/properties/input/properties"), input);
+        let unmapped = ["identity: object", "input: object", "output: object", "performanceConfig: object"];
+        assert_eq!(keys("/properties/unmapped/properties"), unmapped);
+    }
+
+    #[test]
+    fn the_json_schema_requires_what_every_line_has() {
+        let expected = json!([
+            "accountId",
+            "modelId",
+            "timestamp",
+            "p_log_type",
+            "p_event_time",
+            "p_parse_time",
+            "p_row_id",
+            "p_schema_version"
+        ]);
+        let schema = json_schema();
+        assert_eq!(schema["required"], expected);
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(schema["properties"]["p_log_type"]["const"], NAME);
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["properties"]["unmapped"]["additionalProperties"], true);
+    }
+}

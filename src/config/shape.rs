@@ -5,12 +5,9 @@ use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::{Map, Value, json};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
-use super::document::{KeyPath, Problem, Target};
-use super::units::{ByteSize, parse_duration, shortened};
-use super::{Config, MAX_FAULTS};
+use super::Config;
+use super::document::KeyPath;
 
 /// The shape of a configuration file.
 pub(super) struct Shape {
@@ -22,20 +19,6 @@ pub(super) struct Shape {
 pub(super) struct Node<'s> {
     shape: &'s Shape,
     value: &'s Value,
-}
-
-/// What was found, and what has to be taken out of the document to read the rest of it.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub(super) problems: Vec<Problem>,
-    pub(super) unusable: Vec<KeyPath>,
-}
-
-impl Findings {
-    fn unusable(&mut self, problem: Problem) {
-        self.unusable.push(problem.path.clone());
-        self.problems.push(problem);
-    }
 }
 
 /// Makes a schema read well in an editor: TOML has no null, doc comments are wrapped, and the widths of our integers
@@ -85,25 +68,11 @@ impl Shape {
     pub(super) fn root(&self) -> Node<'_> {
         Node { shape: self, value: &self.schema }
     }
-
-    /// Finds everything in `table` that does not have this shape.
-    pub(super) fn check(&self, table: &DeTable<'_>) -> Findings {
-        let mut findings = Findings::default();
-        self.root().check_table(table, &KeyPath::default(), &mut findings);
-        findings
-    }
-
-    /// The paths of all keys called `name`.
-    fn places_of(&self, name: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        self.root().search(name, &KeyPath::default(), &mut found);
-        found
-    }
 }
 
 impl<'s> Node<'s> {
     /// A keyword of this part, or of what it refers to.
-    fn get(self, keyword: &str) -> Option<&'s Value> {
+    pub(super) fn get(self, keyword: &str) -> Option<&'s Value> {
         let mut value = self.value;
         loop {
             if let Some(found) = value.get(keyword) {
@@ -114,12 +83,13 @@ impl<'s> Node<'s> {
         }
     }
 
-    fn at(self, value: &'s Value) -> Self {
+    /// Another part of the same schema.
+    pub(super) fn at(self, value: &'s Value) -> Self {
         Self { value, ..self }
     }
 
     /// The kinds of a table that holds exactly one of several.
-    fn kinds(self) -> Option<Map<String, Value>> {
+    pub(super) fn kinds(self) -> Option<Map<String, Value>> {
         let mut kinds = Map::new();
         for choice in self.get("oneOf")?.as_array()? {
             kinds.extend(choice.get("properties")?.as_object()?.clone());
@@ -127,7 +97,8 @@ impl<'s> Node<'s> {
         Some(kinds)
     }
 
-    fn kind(self, name: &str) -> Option<Self> {
+    /// The part of one kind.
+    pub(super) fn kind(self, name: &str) -> Option<Self> {
         let choices = self.get("oneOf")?.as_array()?;
         choices.iter().find_map(|choice| choice.get("properties")?.get(name)).map(|value| self.at(value))
     }
@@ -145,14 +116,21 @@ impl<'s> Node<'s> {
     }
 
     /// The strings that are allowed, if they are few.
-    fn choices(self) -> Option<Vec<&'s str>> {
+    pub(super) fn choices(self) -> Option<Vec<&'s str>> {
         self.get("oneOf")?.as_array()?.iter().map(|choice| choice.get("const")?.as_str()).collect()
     }
 
     /// The keys that may stand in this table.
-    fn keys(self) -> Vec<String> {
+    pub(super) fn keys(self) -> Vec<String> {
         let properties = self.get("properties").and_then(Value::as_object).cloned();
         properties.or_else(|| self.kinds()).unwrap_or_default().keys().cloned().collect()
+    }
+
+    /// The paths of all keys of the file that are called `name`.
+    pub(super) fn places_of(self, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        self.shape.root().search(name, &KeyPath::default(), &mut found);
+        found
     }
 
     fn search(self, name: &str, at: &KeyPath, found: &mut Vec<String>) {
@@ -170,244 +148,34 @@ impl<'s> Node<'s> {
         }
     }
 
-    fn check_table(self, table: &DeTable<'_>, path: &KeyPath, findings: &mut Findings) {
-        if self.kinds().is_some() {
-            return self.check_kinds(table, path, findings);
-        }
-        for (key, value) in table {
-            let below = path.key(key.get_ref());
-            match self.child(key.get_ref()) {
-                Some(child) => child.check_value(value, &below, findings),
-                None => {
-                    let problem = self.unknown(key.get_ref(), below, path, findings);
-                    findings.unusable(problem);
-                }
-            }
-        }
-        let required = self.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        for key in required.filter(|key| !table.contains_key(*key)) {
-            findings.unusable(self.missing(key, path));
-        }
-        if table.is_empty() && self.get("minProperties").is_some() {
-            findings.problems.push(Problem::key(path.clone(), "is empty").allowed("at least one table below it"));
-        }
-    }
-
-    /// A table that holds one of several kinds, such as `[source.kinesis]`.
-    fn check_kinds(self, table: &DeTable<'_>, path: &KeyPath, findings: &mut Findings) {
-        let mut known = Vec::new();
-        let mut strangers = Vec::new();
-        for (key, value) in table {
-            let below = path.key(key.get_ref());
-            match self.kind(key.get_ref()) {
-                Some(kind) => {
-                    known.push((key.span().start, below.clone()));
-                    kind.check_value(value, &below, findings);
-                }
-                None => {
-                    strangers.push(below.clone());
-                    let problem = self.unknown(key.get_ref(), below, path, findings);
-                    findings.problems.push(problem);
-                }
-            }
-        }
-        let one = format!("exactly one of {}", self.tables_below(path));
-        known.sort_by_key(|(start, _)| *start);
-        match known.as_slice() {
-            // What is not known stands beside a kind that is: the rest can be read without it.
-            [_] => return findings.unusable.append(&mut strangers),
-            [(_, first), .., (_, last)] => {
-                let message = format!("a second kind of `{path}`, which has `{first}` already");
-                findings.problems.push(Problem::key(last.clone(), message).allowed(one));
-            }
-            [] if strangers.is_empty() => {
-                findings.problems.push(Problem::key(path.clone(), "has no kind").allowed(one))
-            }
-            [] => {}
-        }
-        findings.unusable.push(path.clone());
-    }
-
-    /// The headers of the kinds below a table, such as `[source.file], [source.kinesis]`.
-    fn tables_below(self, path: &KeyPath) -> String {
-        self.keys().iter().map(|kind| format!("[{}]", path.key(kind))).collect::<Vec<_>>().join(", ")
-    }
-
-    fn missing(self, key: &str, path: &KeyPath) -> Problem {
-        let missing = path.key(key);
-        let problem = Problem::key(missing.clone(), "missing");
-        let Some(child) = self.child(key) else { return problem };
-        if child.kinds().is_some() {
-            return problem.allowed(format!("exactly one of {}", child.tables_below(&missing)));
-        }
-        match child.get("additionalProperties").filter(|value| value.is_object()) {
-            Some(any) => {
-                problem.allowed(format!("at least one of {}", self.at(any).tables_below(&missing.key("NAME"))))
-            }
-            None => problem.hint(child.purpose()),
-        }
-    }
-
-    /// The first sentence of the key's documentation.
-    fn purpose(self) -> String {
-        let text = self.get("description").and_then(Value::as_str).unwrap_or_default();
-        text.split_inclusive(". ").next().unwrap_or_default().trim_end().trim_end_matches('.').to_owned()
-    }
-
-    fn unknown(self, key: &str, below: KeyPath, path: &KeyPath, findings: &Findings) -> Problem {
-        // What is not shown need not be looked into.
-        let detailed = findings.problems.len() < MAX_FAULTS;
-        let keys = if detailed { self.keys() } else { Vec::new() };
-        let elsewhere = || self.shape.places_of(key);
-        let hint = match nearest(key, keys.iter().map(String::as_str)) {
-            Some(near) => Some(format!("did you mean `{near}`?")),
-            None if !detailed => None,
-            None => match elsewhere().as_slice() {
-                [] => None,
-                places => Some(format!("it belongs elsewhere: `{}`", places.join("`, `"))),
-            },
-        };
-        let noun = if self.kinds().is_some() { "kind" } else { "key" };
-        let message = if path.is_root() { format!("no {noun} of this name") } else { format!("no {noun} of `{path}`") };
-        let allowed = if keys.is_empty() { "none; this table has no keys".to_owned() } else { keys.join(", ") };
-        Problem { target: Target::UnknownKey, hint, ..Problem::key(below, message).allowed(allowed) }
-    }
-
-    fn check_value(self, value: &Spanned<DeValue<'_>>, path: &KeyPath, findings: &mut Findings) {
-        // Values that may be written in several ways are read by their type alone.
-        if self.get("anyOf").is_some() {
-            return;
-        }
-        let problem = match value.get_ref() {
-            DeValue::Table(table) if self.is_table() => return self.check_table(table, path, findings),
-            DeValue::Array(items) if self.is("array") => {
-                if let Some(item) = self.get("items") {
-                    for (index, value) in items.iter().enumerate() {
-                        self.at(item).check_value(value, &path.index(index), findings);
-                    }
-                }
-                (items.is_empty() && self.get("minItems").is_some())
-                    .then(|| Problem::value(path.clone(), "is empty").allowed("at least one item"))
-            }
-            DeValue::String(text) if self.is_text() => self.check_text(text, path),
-            DeValue::Boolean(_) if self.is("boolean") => None,
-            DeValue::Integer(integer) if self.is("integer") => {
-                let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-                self.check_integer(number, path)
-            }
-            other => Some(self.wrong_type(other, path)),
-        };
-        if let Some(problem) = problem {
-            findings.unusable(problem);
-        }
-    }
-
-    fn is(self, kind: &str) -> bool {
+    /// Whether the schema says that a value is of `kind`.
+    pub(super) fn is(self, kind: &str) -> bool {
         self.get("type").and_then(Value::as_str) == Some(kind)
     }
 
-    fn is_table(self) -> bool {
+    /// Whether a value of this part is a table.
+    pub(super) fn is_table(self) -> bool {
         self.is("object") || self.kinds().is_some()
     }
 
-    fn wrong_type(self, value: &DeValue<'_>, path: &KeyPath) -> Problem {
-        let expected = match () {
-            () if self.is_table() => "a table".to_owned(),
-            () if self.choices().is_some() => "a string".to_owned(),
-            () => format!("{} {}", if self.is("array") || self.is("integer") { "an" } else { "a" }, self.type_name()),
-        };
-        let found = match value {
-            DeValue::Table(_) => "a table",
-            DeValue::Array(_) => "an array",
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a fraction",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a time",
-        };
-        let example = self.get("examples").and_then(|examples| examples.get(0));
-        let example = example.map(|example| format!(" such as {example}")).unwrap_or_default();
-        let problem = Problem::value(path.clone(), format!("expected {expected}{example}, found {found}"));
-        match self.choices().map(|choices| quoted(&choices)).or_else(|| self.bounds()) {
-            Some(allowed) => problem.allowed(allowed),
-            None => problem,
-        }
-    }
-
-    fn type_name(self) -> &'s str {
+    /// The type of a value of this part, as JSON Schema names it.
+    pub(super) fn type_name(self) -> &'s str {
         self.get("type").and_then(Value::as_str).unwrap_or("value")
     }
 
-    fn check_text(self, text: &str, path: &KeyPath) -> Option<Problem> {
-        if let Some(choices) = self.choices() {
-            if choices.contains(&text) {
-                return None;
-            }
-            let problem = Problem::value(path.clone(), format!("{} is not allowed", shortened(text)));
-            let near = nearest(text, choices.iter().copied());
-            let problem = match near {
-                Some(near) => problem.hint(format!("did you mean {near:?}?")),
-                None => problem,
-            };
-            return Some(problem.allowed(quoted(&choices)));
-        }
-        let limit = |keyword: &str| self.get(keyword).and_then(Value::as_str);
-        if let (Some(min), Some(max)) = (limit("x-minimum"), limit("x-maximum")) {
-            // A value that is no quantity is told by its type when the document is read.
-            let outside = outside(text, min, max)?;
-            return outside.then(|| {
-                Problem::value(path.clone(), format!("{} is out of range", shortened(text)))
-                    .allowed(format!("{min} to {max}"))
-            });
-        }
-        let length = |keyword: &str| self.get(keyword).and_then(Value::as_u64);
-        let (min, max) = (length("minLength").unwrap_or(0), length("maxLength").unwrap_or(u64::MAX));
-        let count = text.chars().count() as u64;
-        (count < min || count > max).then(|| {
-            Problem::value(path.clone(), format!("has {count} characters"))
-                .allowed(format!("{min} to {max} characters"))
-        })
-    }
-
-    fn bounds(self) -> Option<String> {
+    /// The smallest and the largest number.
+    pub(super) fn bounds(self) -> Option<String> {
         Some(format!("{} to {}", self.get("minimum")?, self.get("maximum")?))
     }
 
-    fn check_integer(self, number: Option<i64>, path: &KeyPath) -> Option<Problem> {
-        let limit = |keyword: &str| self.get(keyword).and_then(Value::as_i64);
-        let (min, max) = (limit("minimum").unwrap_or(i64::MIN), limit("maximum").unwrap_or(i64::MAX));
-        match number {
-            Some(number) if (min..=max).contains(&number) => None,
-            Some(number) => Some(Problem::value(path.clone(), format!("{number} is out of range"))),
-            None => Some(Problem::value(path.clone(), "the number is out of range")),
-        }
-        .map(|problem| problem.allowed(self.bounds().unwrap_or_default()))
+    /// The headers of the kinds below a table, such as `[source.file], [source.kinesis]`.
+    pub(super) fn tables_below(self, path: &KeyPath) -> String {
+        self.keys().iter().map(|kind| format!("[{}]", path.key(kind))).collect::<Vec<_>>().join(", ")
     }
-}
 
-/// Whether a size or duration is outside of its bounds, which are written as it is; `None` if it is neither.
-fn outside(text: &str, min: &str, max: &str) -> Option<bool> {
-    if let (Ok(min), Ok(max)) = (min.parse::<ByteSize>(), max.parse::<ByteSize>()) {
-        let size: ByteSize = text.parse().ok()?;
-        return Some(size < min || size > max);
+    /// The first sentence of the key's documentation.
+    pub(super) fn purpose(self) -> String {
+        let text = self.get("description").and_then(Value::as_str).unwrap_or_default();
+        text.split_inclusive(". ").next().unwrap_or_default().trim_end().trim_end_matches('.').to_owned()
     }
-    let (min, max) = (parse_duration(min).ok()?, parse_duration(max).ok()?);
-    let duration = parse_duration(text).ok()?;
-    Some(duration < min || duration > max)
-}
-
-fn quoted(choices: &[&str]) -> String {
-    choices.iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", ")
-}
-
-/// The name that was most likely meant: at most a third of its letters differ, swapped ones counted once.
-fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    // A very long name is near to none, and its distance is costly.
-    if name.len() > 64 {
-        return None;
-    }
-    let folded = name.to_ascii_lowercase().replace('-', "_");
-    let distances = candidates.map(|candidate| (strsim::damerau_levenshtein(&folded, candidate), candidate));
-    let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= (candidate.chars().count() / 3).max(1)).then_some(candidate)
 }

@@ -35,7 +35,7 @@ pub(super) fn is_region(text: &str) -> bool {
     let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
     let [words @ .., number] = parts.as_slice() else { return false };
     words.len() >= 2
-        && words.iter().all(|part| word(&part))
+        && words.iter().all(|part| word(part))
         && !number.is_empty()
         && number.bytes().all(|b| b.is_ascii_digit())
 }
