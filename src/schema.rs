@@ -197,7 +197,7 @@ fn standard_fields() -> Map<String, Value> {
     let time = |meaning: &str| {
         json!({
             "type": "string",
-            "pattern": r"^-?\d{4,6}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{9}$",
+            "pattern": r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{9}$",
             "description": format!("{meaning} UTC, `YYYY-MM-DD HH:MM:SS.nnnnnnnnn`.")
         })
     };

@@ -1,5 +1,7 @@
 //! The configuration from outside: what is accepted, what every error says, and that the examples are complete and valid.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -320,7 +322,7 @@ fn destinations_are_checked_against_each_other() {
     check(
         "source.file.paths = ['in', 'state/*.gz']\ncoordination.local.directory = 'state'\n\
          sinks.a.file.path = 'out/x'\nsinks.b.file.path = './out/../out/x'\nsinks.c.file.path = 'in/out'\n\
-         sinks.d.file.path = 'state/./a.gz'\nsinks.e.file.path = 'state/'\nsinks.f.file.path = '-'\n\
+         sinks.d.file.path = 'state/./a.gz'\nsinks.e.file = {path='state/',compression='gzip'}\nsinks.f.file.path = '-'\n\
          sinks.g.stdout = {}\nsinks.h.stdout = {}\nsinks.I.file.path = 'i'\nsinks.a-b.file.path = 'j'\n\
          sinks.a_b.file.path = 'k'\n[dead_letter.file]\npath = 'k'",
         r#"
@@ -343,9 +345,9 @@ t.toml:6:21:
 6 | sinks.d.file.path = 'state/./a.gz'
   |                     ^^^^^^^^^^^^^^
 
-t.toml:7:21: `sinks.e.file.path`: names no file
-7 | sinks.e.file.path = 'state/'
-  |                     ^^^^^^^^
+t.toml:7:22: `sinks.e.file.path`: names no file
+7 | sinks.e.file = {path='state/',compression='gzip'}
+  |                      ^^^^^^^^
   = allowed: a path that ends in a file's name
 
 t.toml:8:21: `sinks.f.file.path`: names no file
@@ -383,9 +385,10 @@ t.toml:15:8:
 fn the_default_dead_letter_is_a_destination_too() {
     check(
         "source.kinesis.stream = 'a'\nsinks.a.file.path = '/var/lib/bedrock-tap/dead-letter.jsonl'\n\
-         sinks.b.file.path = '/var/lib/bedrock-tap'",
+         sinks.b.file.path = '/var/lib/bedrock-tap'\nsinks.c.file.path = '/var/lib/bedrock-tap/positions.redb'\n\
+         sinks.d.file = { path = 'x', compression = 'gzip' }\nsinks.e.file.path = 'x.gz'\nsinks.f.file.path = 'x'",
         r#"
-t.toml has 2 faults
+t.toml has 4 faults
 
 t.toml:
     `dead_letter`: rejects go to /var/lib/bedrock-tap/dead-letter.jsonl by
@@ -396,6 +399,16 @@ t.toml:3:21: `sinks.b.file.path`: is the directory of the positions
 3 | sinks.b.file.path = '/var/lib/bedrock-tap'
   |                     ^^^^^^^^^^^^^^^^^^^^^^
   = allowed: a file, which may be in it
+
+t.toml:4:21: `sinks.c.file.path`: is the file of the positions
+4 | sinks.c.file.path = '/var/lib/bedrock-tap/positions.redb'
+  |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: another file
+
+t.toml:6:21:
+    `sinks.e.file.path`: `sinks.d.file.path` writes to this file already
+6 | sinks.e.file.path = 'x.gz'
+  |                     ^^^^^^
 "#,
     );
 }

@@ -127,8 +127,8 @@ impl Node<'_> {
     }
 
     fn check_value(self, value: &Spanned<DeValue<'_>>, path: &KeyPath, findings: &mut Findings) {
-        // Values that may be written in several ways are read by their type alone.
-        if self.get("anyOf").is_some() {
+        // Values that may be written in several ways are told by their type when the document is read.
+        if self.get("type").is_none() && self.kinds().is_none() && self.choices().is_none() {
             return;
         }
         let problem = match value.get_ref() {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{KeyPath, Problem};
 
+/// The name of the file of the positions in its directory.
+pub(super) const POSITIONS_FILE: &str = "positions.redb";
+
 /// Where positions are stored: at most one kind. Default: `local`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -5,8 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::GlobBuilder;
 
+use super::coordination::POSITIONS_FILE;
 use super::document::{KeyPath, Problem};
-use super::{Config, DeadLetter, FileSource, Sink, Source};
+use super::{Compression, Config, DeadLetter, FileSource, Sink, Source};
 
 /// A place that lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,15 +25,16 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         check_name(name, &at, &mut names, problems);
         let (at, path) = match sink {
             Sink::Stdout(_) => (at.key("stdout"), None),
-            Sink::File(sink) => (at.key("file").key("path"), Some(sink.path.as_path())),
+            Sink::File(sink) => (at.key("file").key("path"), Some(written(&sink.path, sink.compression))),
         };
-        check_place(at, path, config, &mut taken, problems);
+        check_place(at, path.as_deref(), config, &mut taken, problems);
     }
     let at = KeyPath::of(&["dead_letter"]);
     match &config.dead_letter {
         Some(DeadLetter::Stdout(_)) => check_place(at.key("stdout"), None, config, &mut taken, problems),
         Some(DeadLetter::File(file)) => {
-            check_place(at.key("file").key("path"), Some(&file.path), config, &mut taken, problems);
+            let path = written(&file.path, file.compression);
+            check_place(at.key("file").key("path"), Some(&path), config, &mut taken, problems);
         }
         None => check_default_dead_letter(config, &taken, problems),
     }
@@ -74,8 +76,11 @@ fn check_place(
             problems.push(problem("names no file".into()).allowed("a path that ends in a file's name"));
             return;
         }
-        if normal(path) == normal(config.coordination.directory()) {
+        let directory = config.coordination.directory();
+        if normal(path) == normal(directory) {
             problems.push(problem("is the directory of the positions".into()).allowed("a file, which may be in it"));
+        } else if normal(path) == normal(&directory.join(POSITIONS_FILE)) {
+            problems.push(problem("is the file of the positions".into()).allowed("another file"));
         }
         if let Source::File(source) = &config.source
             && let Some(read) = source.paths.iter().find(|pattern| reads(pattern, path))
@@ -112,6 +117,19 @@ fn reads(pattern: &str, path: &Path) -> bool {
     // A relative path and an absolute one cannot be compared without asking the file system.
     let comparable = Path::new(pattern).is_absolute() == path.is_absolute();
     pattern != "-" && comparable && normal(path).starts_with(normal(Path::new(pattern)))
+}
+
+/// The file that is written for a path: a compressed one has its ending.
+fn written(path: &Path, compression: Compression) -> PathBuf {
+    // What names no file is refused as it stands.
+    let no_file = path.file_name().is_none() || path == Path::new("-") || path.to_string_lossy().ends_with('/');
+    let named = path.extension().is_some_and(|extension| extension == "gz");
+    if compression == Compression::None || named || no_file {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".gz");
+    name.into()
 }
 
 /// The path without `.`, and without `..` where a name stands before it; links are not followed, which would touch the

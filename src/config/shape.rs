@@ -1,5 +1,5 @@
-//! The shape of the file, as JSON Schema: made from the types and their doc comments, printed for editors, and used to
-//! find every misplaced key and wrong value of a document at once, each at its place.
+//! The shape of the file, as JSON Schema: made from the types and their doc comments, printed for editors, and what a
+//! document is compared with.
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;

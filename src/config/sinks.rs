@@ -59,7 +59,7 @@ pub struct FileSink {
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "31d"))]
     pub rotate_age: Duration,
     /// How the file is compressed: `none`, or `gzip` with one member a batch, so that what is synced can be read after a
-    /// crash. Default: `none`, so that the file can be followed while it grows.
+    /// crash; `.gz` is added to the file's name unless it ends so. Default: `none`, so that the file can be followed while it grows.
     #[serde(default)]
     pub compression: Compression,
 }
@@ -123,7 +123,7 @@ pub struct FileDeadLetter {
     #[serde(default = "default_dead_letter_age", with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "31d"))]
     pub rotate_age: Duration,
-    /// How the file is compressed: `none` or `gzip`. Default: `none`.
+    /// How the file is compressed: `none` or `gzip`, as for a sink. Default: `none`.
     #[serde(default)]
     pub compression: Compression,
 }

@@ -34,10 +34,7 @@ pub(super) fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
     let [words @ .., number] = parts.as_slice() else { return false };
-    words.len() >= 2
-        && words.iter().all(|part| word(part))
-        && !number.is_empty()
-        && number.bytes().all(|b| b.is_ascii_digit())
+    words.len() >= 2 && words.iter().all(word) && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether the text consists of 1 to `max` characters of ASCII letters, digits and `others`.
