@@ -1,3 +1,3 @@
-//! Tests of the crate from outside: one binary, one module a part.
+//! The integration tests: one binary, so that it links once.
 
 mod config;
