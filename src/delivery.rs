@@ -58,3 +58,9 @@ pub enum LaneError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
+
+/// A token for tests of the stores.
+#[cfg(test)]
+pub(crate) fn delivered_for_test(partition: Partition, position: Position) -> Delivered {
+    Delivered { partition, position }
+}
