@@ -37,7 +37,8 @@ impl DeadLetter {
     /// # Errors
     /// [`Gone`]: the sink of the dead letter has stopped.
     pub async fn submit(&self, rejects: &[Rejected]) -> Result<Receipt, Gone> {
-        let lines = encode(rejects, Timestamp::now());
+        let mut lines = Lines::default();
+        encode(rejects, Timestamp::now(), &mut lines);
         self.outlet.submit(lines, Origins::default(), Arc::new(Reservation::default())).await
     }
 }
@@ -55,9 +56,8 @@ pub fn refused(sink: &str, answer: &str, item: &[u8], origin: &Origin) -> Reject
     }
 }
 
-/// Rejects as JSON lines; `time` is when they were rejected.
-pub fn encode(rejects: &[Rejected], time: Timestamp) -> Lines {
-    let mut lines = Lines::default();
+/// Appends rejects to `lines` as JSON; `time` is when they were rejected.
+pub fn encode(rejects: &[Rejected], time: Timestamp, lines: &mut Lines) {
     for reject in rejects {
         let letter = Letter {
             time,
@@ -76,7 +76,6 @@ pub fn encode(rejects: &[Rejected], time: Timestamp) -> Lines {
             let _ = serde_json::to_writer(out, &letter);
         });
     }
-    lines
 }
 
 #[derive(Serialize)]
@@ -143,7 +142,8 @@ mod tests {
     use crate::record::{SequenceNumber, ShardId};
 
     fn check(reject: &Rejected, expected: &serde_json::Value) {
-        let lines = encode(std::slice::from_ref(reject), "2026-01-02T03:04:05Z".parse().unwrap());
+        let mut lines = Lines::default();
+        encode(std::slice::from_ref(reject), "2026-01-02T03:04:05Z".parse().unwrap(), &mut lines);
         let found: serde_json::Value = serde_json::from_slice(lines.bytes()).unwrap();
         assert_eq!(&found, expected);
         assert!(lines.bytes().ends_with(b"}\n"));
