@@ -145,7 +145,10 @@ impl Writer {
         }
     }
 
-    fn with_database<T>(&mut self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, CheckpointError> {
+    fn with_database<T>(
+        &mut self,
+        act: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, CheckpointError> {
         let database = match self.database.take() {
             Some(database) => database,
             None => open(&self.path, &self.name)?,
@@ -206,9 +209,8 @@ fn store(database: &Database, stores: &[Store]) -> Result<(), redb::Error> {
 
 fn open(path: &Path, name: &str) -> Result<Database, CheckpointError> {
     // A damaged file may break the database's own assumptions; that must end in advice, not in a panic.
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        Database::builder().set_cache_size(CACHE_BYTES).create(path)
-    }));
+    let opened =
+        std::panic::catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(CACHE_BYTES).create(path)));
     match opened {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
@@ -244,11 +246,7 @@ fn answer(name: &str, error: redb::Error) -> CheckpointError {
     }
 }
 
-fn fatal(
-    name: &str,
-    advice: &str,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-) -> CheckpointError {
+fn fatal(name: &str, advice: &str, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> CheckpointError {
     CheckpointError::Fatal { store: name.to_owned(), advice: advice.to_owned(), source }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::commit::commit_newest;
 use super::work::Group;
@@ -89,20 +88,17 @@ pub(super) async fn run(
     }
 }
 
-/// The result of `act`, unless it is abandoned before.
+/// The result of `act`, unless it is abandoned before. Sinks end at the same signal, which is then no error of theirs.
 async fn until<T>(abandon: &CancellationToken, act: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
-        result = act => Some(result),
         () = abandon.cancelled() => None,
+        result = act => Some(result),
     }
 }
 
 /// Stops the reading of the lane if `act` fails.
-async fn halting<T>(
-    halt: &CancellationToken,
-    act: impl Future<Output = Result<T, LaneError>>,
-) -> Result<T, LaneError> {
+async fn halting<T>(halt: &CancellationToken, act: impl Future<Output = Result<T, LaneError>>) -> Result<T, LaneError> {
     let result = act.await;
     if result.is_err() {
         halt.cancel();
@@ -198,9 +194,9 @@ async fn await_receipts(
 ) -> Result<(), LaneError> {
     while let Some(Submitted { receipts, records, position }) = submitted.recv().await {
         for receipt in receipts {
-            receipt.durable().await.map_err(|gone| {
-                LaneError::Sink(SinkError::Stop { advice: gone.to_string(), source: None })
-            })?;
+            patiently(parts, receipt.durable())
+                .await
+                .map_err(|gone| LaneError::Sink(SinkError::Stop { advice: gone.to_string(), source: None }))?;
         }
         parts.total.add_delivered(records);
         if let Some(position) = position {
@@ -220,16 +216,11 @@ async fn patiently<T>(parts: &Parts, act: impl Future<Output = T>) -> T {
             result = &mut act => return result,
             () = tokio::time::sleep_until(complaint.due_at()) => {}
         }
-        let outlets = || parts.outlets.iter().chain([parts.dead_letter.outlet()]);
-        if complaint.is_due()
-            && let Some(slowest) = outlets().max_by_key(|outlet| outlet.pending_bytes())
-        {
-            warn!(
-                sink = slowest.name(),
-                pending_bytes = slowest.pending_bytes(),
-                waiting_seconds = complaint.lasting().as_secs(),
-                "a slow sink holds back reading"
-            );
+        if complaint.is_due() {
+            let outlets = parts.outlets.iter().chain([parts.dead_letter.outlet()]);
+            if let Some(slowest) = outlets.max_by_key(|outlet| outlet.pending_bytes()) {
+                slowest.complain(complaint.lasting());
+            }
         }
     }
 }

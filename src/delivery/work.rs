@@ -65,6 +65,11 @@ impl Crew {
         Self { hire: Box::new(hire), idle: Mutex::default(), seats, outputs }
     }
 
+    /// The outputs that each worker has.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Takes records apart from the one at `first` on, until they are all done or the group is large enough.
     pub(super) async fn group(&self, records: &Arc<Vec<Record>>, first: usize) -> Result<Group, LaneError> {
         let seat = Arc::clone(&self.seats).acquire_owned().await.ok();

@@ -21,6 +21,9 @@ use crate::record::Origin;
 /// Submissions that wait before a sink. The bytes are bounded by the budget; this bounds the count of tiny ones.
 const QUEUE_SUBMISSIONS: usize = 256;
 
+/// The least time between two log lines about the same slow sink.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How batches are made for one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -86,7 +89,7 @@ impl Receipt {
 #[error("the sink has stopped")]
 pub struct Gone;
 
-/// What a lane submits. Public to the crate's tests through [`Outlet`] only.
+/// What a lane submits.
 #[derive(Debug)]
 struct Submission {
     lines: Lines,
@@ -131,6 +134,7 @@ pub struct Outlet {
     name: Arc<str>,
     queue: mpsc::Sender<Submission>,
     pending_bytes: Arc<AtomicUsize>,
+    complained: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Outlet {
@@ -144,17 +148,29 @@ impl Outlet {
         self.pending_bytes.load(Ordering::Relaxed)
     }
 
+    /// Says in the log that this sink holds back reading, unless it was said within [`COMPLAINT_INTERVAL`]: many lanes
+    /// wait for one slow sink.
+    pub(crate) fn complain(&self, waiting: Duration) {
+        let Ok(mut complained) = self.complained.lock() else { return };
+        if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+            *complained = Some(Instant::now());
+            tracing::warn!(
+                sink = self.name(),
+                pending_bytes = self.pending_bytes(),
+                waiting_seconds = waiting.as_secs(),
+                "a slow sink holds everything back"
+            );
+        }
+    }
+
     /// Hands lines to the sink; waits while its queue is full. `hold` is given back once they are durable.
     ///
     /// # Errors
     /// [`Gone`]: the sink has stopped.
     pub async fn submit(&self, lines: Lines, origins: Origins, hold: Arc<Reservation>) -> Result<Receipt, Gone> {
         let (sender, receiver) = oneshot::channel();
-        let ticket = Ticket {
-            pieces: AtomicUsize::new(1),
-            receipt: Mutex::new(Some(sender)),
-            hold: Mutex::new(Some(hold)),
-        };
+        let ticket =
+            Ticket { pieces: AtomicUsize::new(1), receipt: Mutex::new(Some(sender)), hold: Mutex::new(Some(hold)) };
         let bytes = lines.bytes().len();
         self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
         let submission = Submission { lines, origins: Arc::new(origins), ticket: Arc::new(ticket) };
@@ -187,12 +203,22 @@ pub fn start(
 ) -> (Outlet, Driver) {
     let (sender, queue) = mpsc::channel(QUEUE_SUBMISSIONS);
     let (name, pending_bytes) = (Arc::<str>::from(name), Arc::new(AtomicUsize::new(0)));
-    let outlet = Outlet { name: Arc::clone(&name), queue: sender, pending_bytes: Arc::clone(&pending_bytes) };
+    let outlet = Outlet {
+        name: Arc::clone(&name),
+        queue: sender,
+        pending_bytes: Arc::clone(&pending_bytes),
+        complained: Arc::default(),
+    };
     let backlog = VecDeque::new();
     (outlet, Driver { name, sink, settings, dead_letter, abandon, queue, backlog, pending_bytes })
 }
 
 impl Driver {
+    /// The sink's name in logs.
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
     /// Delivers until every outlet is dropped and everything is durable, or until it is told to abandon the rest.
     ///
     /// # Errors
@@ -360,10 +386,7 @@ async fn bury(
     receipt.durable().await.map_err(|_| gone("the dead letter has stopped".to_owned()))
 }
 
-fn finished(
-    name: &str,
-    done: Result<Result<(), SinkError>, tokio::task::JoinError>,
-) -> Result<(), SinkError> {
+fn finished(name: &str, done: Result<Result<(), SinkError>, tokio::task::JoinError>) -> Result<(), SinkError> {
     done.unwrap_or_else(|error| {
         let advice = format!("the sink {name} panicked; the log says where");
         Err(SinkError::Stop { advice, source: Some(Box::new(error)) })

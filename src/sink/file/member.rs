@@ -137,7 +137,10 @@ mod tests {
 
     #[test]
     fn any_gzip_reader_reads_a_member() {
-        let file = [compress([&b"one\n"[..], b"two\n"].into_iter()).unwrap(), compress([&b"three\n"[..]].into_iter()).unwrap()];
+        let file = [
+            compress([&b"one\n"[..], b"two\n"].into_iter()).unwrap(),
+            compress([&b"three\n"[..]].into_iter()).unwrap(),
+        ];
         let mut text = String::new();
         MultiGzDecoder::new(file.concat().as_slice()).read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\ntwo\nthree\n");
