@@ -46,6 +46,11 @@ impl Cutter {
         Self { buffer: Vec::new(), rule: None, piece_bytes, max_bytes: max_bytes.max(1), passing: false }
     }
 
+    /// Whether the rest of a document that was too large is being passed over.
+    pub(super) fn is_passing(&self) -> bool {
+        self.passing
+    }
+
     /// Takes what was read.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);

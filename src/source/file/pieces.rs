@@ -46,6 +46,8 @@ pub struct Pieces {
     state: State,
     cutter: Cutter,
     ready: VecDeque<Cut>,
+    /// A piece that waits for the end of the document that it is the head of, which is passed over.
+    head: Option<Piece>,
     offset: u64,
     live: bool,
     sizes: Sizes,
@@ -79,7 +81,7 @@ impl Pieces {
     fn with_sizes(reader: Box<dyn Read + Send>, max_bytes: usize, live: bool, mut sizes: Sizes) -> Self {
         sizes.whole_text_bytes = sizes.whole_text_bytes.min(max_bytes);
         let cutter = Cutter::new(sizes.piece_bytes.min(max_bytes), max_bytes);
-        Self { state: State::Start(reader), cutter, ready: VecDeque::new(), offset: 0, live, sizes }
+        Self { state: State::Start(reader), cutter, ready: VecDeque::new(), head: None, offset: 0, live, sizes }
     }
 
     /// Counts offsets from here: the reader was moved there before.
@@ -101,12 +103,16 @@ impl Pieces {
     /// bytes as they are.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
         loop {
-            while let Some(Cut { data, passed }) = self.ready.pop_front() {
-                let offset = self.offset;
-                self.offset += (data.len() + passed) as u64;
-                if !data.is_empty() {
-                    return Ok(Some(Piece { data: data.into(), offset, end: self.offset }));
+            if self.head.is_some() && !self.cutter.is_passing() && self.ready.is_empty() {
+                return Ok(self.head.take());
+            }
+            if let Some(cut) = self.ready.pop_front() {
+                match self.piece(cut) {
+                    Some(piece) if self.cutter.is_passing() => self.head = Some(piece),
+                    Some(piece) => return Ok(Some(piece)),
+                    None => {}
                 }
+                continue;
             }
             self.state = match std::mem::replace(&mut self.state, State::Done) {
                 State::Start(reader) => self.start(reader)?,
@@ -115,6 +121,18 @@ impl Pieces {
                 State::BetweenMembers(input) => self.between_members(input)?,
                 State::Done => return Ok(None),
             };
+        }
+    }
+
+    fn piece(&mut self, Cut { data, passed }: Cut) -> Option<Piece> {
+        let offset = self.offset;
+        self.offset += (data.len() + passed) as u64;
+        match &mut self.head {
+            Some(head) if data.is_empty() => {
+                head.end = self.offset;
+                None
+            }
+            _ => (!data.is_empty()).then(|| Piece { data: data.into(), offset, end: self.offset }),
         }
     }
 
