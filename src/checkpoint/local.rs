@@ -1,10 +1,12 @@
 //! Checkpoints in an embedded database on the local disk, for one process at a time. A thread of its own writes: all
 //! commits that wait are stored in one transaction, so that many partitions share one sync.
 
-use std::io::ErrorKind;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +18,10 @@ use crate::source::BoxFuture;
 
 /// The database's name in its directory.
 const FILE_NAME: &str = "positions.redb";
+
+/// The file whose lock says who has the directory. Making the database takes several steps, which only the owner of this
+/// lock takes.
+const LOCK_NAME: &str = "positions.lock";
 
 /// Stream and shard to position.
 const POSITIONS: TableDefinition<'static, (&str, &str), &str> = TableDefinition::new("positions");
@@ -33,11 +39,25 @@ pub struct Settings {
     pub directory: PathBuf,
 }
 
-/// Positions in a file, locked for this process.
+/// Positions in a file, locked for this process. Dropping it waits until the file is closed: the next to open it, in
+/// this process or another, finds it free and has nothing to repair.
 #[derive(Debug)]
 pub struct Local {
     name: Arc<str>,
-    requests: mpsc::Sender<Request>,
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+    /// Held for as long as the database is open.
+    _lock: File,
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked was told of by the log.
+            let _ = writer.join();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,21 +76,25 @@ impl Local {
     pub fn open(settings: &Settings) -> Result<Self, CheckpointError> {
         let path = settings.directory.join(FILE_NAME);
         let name = Arc::<str>::from(path.display().to_string());
-        let no_directory = |error| fatal(&name, "choose a directory that this user can write", Some(Box::new(error)));
-        std::fs::create_dir_all(&settings.directory).map_err(no_directory)?;
+        let lock = lock(&settings.directory, &name)?;
+        if !path.exists() {
+            make(&path, &name)?;
+        }
         let database = open(&path, &name)?;
         let (requests, queue) = mpsc::channel(QUEUE_REQUESTS);
         let writer = Writer { path, name: Arc::clone(&name), database: Some(database) };
         let started = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || writer.run(queue));
-        started.map_err(|error| fatal(&name, "the system starts no more threads", Some(Box::new(error))))?;
-        Ok(Self { name, requests })
+        let no_thread = |error| fatal(&name, "the system starts no more threads", Some(Box::new(error)));
+        let writer = Some(started.map_err(no_thread)?);
+        Ok(Self { name, requests: Some(requests), writer, _lock: lock })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, CheckpointError> {
         let (reply, answer) = oneshot::channel();
         // The writer only goes away by a panic, which the log has.
         let gone = || fatal(&self.name, "its thread has died, see the log; start the process again", None);
-        self.requests.send(request(reply)).await.map_err(|_| gone())?;
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests.send(request(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -207,20 +231,54 @@ fn store(database: &Database, stores: &[Store]) -> Result<(), redb::Error> {
     Ok(())
 }
 
+const IN_USE: &str = "another process uses it; stop that one or give this one a checkpoint directory of its own";
+
+/// Creates the directory and takes it for this process.
+fn lock(directory: &Path, name: &str) -> Result<File, CheckpointError> {
+    let no_directory = |error: io::Error| fatal(name, NO_DIRECTORY, Some(Box::new(error)));
+    fs::create_dir_all(directory).map_err(no_directory)?;
+    let lock = File::options().write(true).create(true).truncate(false).open(directory.join(LOCK_NAME));
+    let lock = lock.map_err(no_directory)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(fatal(name, IN_USE, None)),
+        // The database has a lock of its own, which then says the same.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(no_directory(error)),
+    }
+    Ok(lock)
+}
+
+/// Makes an empty database beside its place and moves it there once it is whole: a process that is killed in between
+/// leaves no half one behind that the next could not tell from a damaged one.
+fn make(path: &Path, name: &str) -> Result<(), CheckpointError> {
+    let unfinished = path.with_extension("unfinished");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(answer(name, error.into())),
+        _ => {}
+    }
+    let database = Database::create(&unfinished).map_err(|error| answer(name, error.into()))?;
+    drop(database);
+    let moved = fs::rename(&unfinished, path).and_then(|()| {
+        // Directories cannot be synced elsewhere.
+        if cfg!(unix) { File::open(path.parent().unwrap_or(path))?.sync_all() } else { Ok(()) }
+    });
+    moved.map_err(|error| answer(name, error.into()))
+}
+
 fn open(path: &Path, name: &str) -> Result<Database, CheckpointError> {
     // A damaged file may break the database's own assumptions; that must end in advice, not in a panic.
     let opened =
-        std::panic::catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(CACHE_BYTES).create(path)));
+        std::panic::catch_unwind(AssertUnwindSafe(|| Database::builder().set_cache_size(CACHE_BYTES).open(path)));
     match opened {
         Ok(Ok(database)) => Ok(database),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
-            let advice = "another process uses it; stop that one or give this one a checkpoint directory of its own";
-            Err(fatal(name, advice, None))
-        }
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(fatal(name, IN_USE, None)),
         Ok(Err(error)) => Err(answer(name, error.into())),
         Err(_) => Err(fatal(name, DAMAGED, None)),
     }
 }
+
+const NO_DIRECTORY: &str = "choose a directory that this user can write";
 
 const DAMAGED: &str = "it is damaged or no checkpoint store; put a copy of it back, or move it away to start again from \
                        the configured position, which delivers again what the source still holds";
@@ -235,7 +293,7 @@ fn answer(name: &str, error: redb::Error) -> CheckpointError {
             // What the database answers to a file that it did not write.
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => fatal(name, DAMAGED, Some(Box::new(io))),
             ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::ReadOnlyFilesystem => {
-                fatal(name, "choose a directory that this user can write", Some(Box::new(io)))
+                fatal(name, NO_DIRECTORY, Some(Box::new(io)))
             }
             _ => CheckpointError::Retry { store: name.to_owned(), source: Box::new(io) },
         },

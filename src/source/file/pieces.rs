@@ -64,7 +64,7 @@ struct Sizes {
 enum State {
     Start(Box<dyn Read + Send>),
     Text(Box<dyn Read + Send>),
-    Member(GzDecoder<Input>),
+    Member(Box<GzDecoder<Input>>),
     BetweenMembers(Input),
     Done,
 }
@@ -169,7 +169,7 @@ impl Pieces {
         Ok(State::Text(reader))
     }
 
-    fn member(&mut self, mut decoder: GzDecoder<Input>) -> io::Result<State> {
+    fn member(&mut self, mut decoder: Box<GzDecoder<Input>>) -> io::Result<State> {
         if let Some(cut) = self.cutter.take() {
             self.ready.push_back(cut);
             return Ok(State::Member(decoder));
@@ -205,7 +205,7 @@ impl Pieces {
             return Ok(State::Done);
         }
         if input.is_at_member()? {
-            return Ok(State::Member(GzDecoder::new(input)));
+            return Ok(State::Member(Box::new(GzDecoder::new(input))));
         }
         let damaged = input.damaged()?;
         self.ready.push_back(damaged);
