@@ -1,1 +1,4 @@
+//! The integration tests: one binary, so that the crate is linked once. Each module is one part of the program.
 
+mod kinesis;
+mod support;
