@@ -8,6 +8,7 @@
 pub mod client;
 pub mod error;
 
+mod attempt;
 pub mod pace;
 pub mod poll;
 pub mod shards;

@@ -13,20 +13,20 @@ use tokio_util::sync::CancellationToken;
 
 /// A checkpoint store in memory.
 #[derive(Debug, Default)]
-pub struct Memory {
-    pub positions: Mutex<BTreeMap<ShardId, Position>>,
+pub(crate) struct Memory {
+    pub(crate) positions: Mutex<BTreeMap<ShardId, Position>>,
     /// Calls of `load` and `begin` fail so often before they work.
-    pub failures: Mutex<u32>,
+    pub(crate) failures: Mutex<u32>,
     /// After so many starts that were stored, `begin` fails for good.
-    pub dies_after: Mutex<Option<u32>>,
+    pub(crate) dies_after: Mutex<Option<u32>>,
 }
 
 impl Memory {
-    pub fn with(positions: impl IntoIterator<Item = (ShardId, Position)>) -> Arc<Self> {
+    pub(crate) fn with(positions: impl IntoIterator<Item = (ShardId, Position)>) -> Arc<Self> {
         Arc::new(Self { positions: Mutex::new(positions.into_iter().collect()), ..Self::default() })
     }
 
-    pub fn position(&self, shard: &ShardId) -> Option<Position> {
+    pub(crate) fn position(&self, shard: &ShardId) -> Option<Position> {
         self.positions.lock().unwrap().get(shard).cloned()
     }
 
@@ -73,7 +73,7 @@ impl CheckpointStore for Memory {
 
 /// What a lane did, in the order of all lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     Started(ShardId),
     Record(ShardId, Vec<u8>),
     Ended(ShardId),
@@ -81,7 +81,7 @@ pub enum Event {
 
 /// How a lane misbehaves.
 #[derive(Clone, Debug)]
-pub enum Mishap {
+pub(crate) enum Mishap {
     Panic,
     /// It waits so long before it reads.
     Sleep(Duration),
@@ -89,17 +89,17 @@ pub enum Mishap {
 
 /// Lanes that collect the records, and remember a position in the store for each.
 #[derive(Debug)]
-pub struct Collect {
-    pub store: Arc<Memory>,
-    pub stop: CancellationToken,
-    pub events: Mutex<Vec<Event>>,
-    pub lags: Mutex<Vec<(ShardId, Duration)>>,
-    pub mishaps: Mutex<VecDeque<Mishap>>,
+pub(crate) struct Collect {
+    pub(crate) store: Arc<Memory>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) events: Mutex<Vec<Event>>,
+    pub(crate) lags: Mutex<Vec<(ShardId, Duration)>>,
+    pub(crate) mishaps: Mutex<VecDeque<Mishap>>,
     changed: Notify,
 }
 
 impl Collect {
-    pub fn new(store: &Arc<Memory>, stop: &CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(store: &Arc<Memory>, stop: &CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::clone(store),
             stop: stop.clone(),
@@ -110,12 +110,12 @@ impl Collect {
         })
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
     }
 
     /// The records' bytes as text, in the order in which they were read.
-    pub fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         let text = |event| match event {
             Event::Record(_, data) => Some(String::from_utf8_lossy(&data).into_owned()),
             _ => None,
@@ -124,7 +124,7 @@ impl Collect {
     }
 
     /// Waits until the events are as wanted.
-    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&[Event]) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut wanted: impl FnMut(&[Event]) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(600), async {
             loop {
                 let changed = self.changed.notified();
@@ -138,13 +138,13 @@ impl Collect {
     }
 
     /// Waits for so many records.
-    pub async fn until_records(&self, count: usize) {
+    pub(crate) async fn until_records(&self, count: usize) {
         let records = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Record(..))).count();
         self.until(&format!("{count} records"), |events| records(events) >= count).await;
     }
 
     /// Asserts that nothing is missing, nothing came twice, and no shard began before each of its parents had ended.
-    pub fn assert_whole(&self, expected: impl IntoIterator<Item = String>, parents: &[(ShardId, Vec<ShardId>)]) {
+    pub(crate) fn assert_whole(&self, expected: impl IntoIterator<Item = String>, parents: &[(ShardId, Vec<ShardId>)]) {
         let mut found = self.texts();
         found.sort();
         let mut expected: Vec<_> = expected.into_iter().collect();
@@ -212,7 +212,7 @@ impl Lanes for Collect {
 }
 
 /// The shards that events name.
-pub fn started(events: &[Event]) -> BTreeSet<ShardId> {
+pub(crate) fn started(events: &[Event]) -> BTreeSet<ShardId> {
     let shard = |event: &Event| match event {
         Event::Started(shard) => Some(shard.clone()),
         _ => None,

@@ -23,7 +23,7 @@ const ANSWER_BYTES: usize = 10 * 1024 * 1024;
 
 /// What becomes of the next call of an operation instead of its answer.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// An error with this status and code.
     Error(u16, &'static str),
     /// The answer comes after this time.
@@ -36,12 +36,12 @@ pub enum Fault {
 
 /// A call that was made.
 #[derive(Clone, Debug)]
-pub struct Call {
-    pub at: Instant,
-    pub operation: String,
-    pub input: Value,
+pub(crate) struct Call {
+    pub(crate) at: Instant,
+    pub(crate) operation: String,
+    pub(crate) input: Value,
     /// The bytes of the records that were given.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -67,16 +67,16 @@ struct State {
 
 /// A stream in memory.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(crate) struct Script {
     state: Arc<Mutex<State>>,
 }
 
-pub fn shard_id(number: usize) -> ShardId {
+pub(crate) fn shard_id(number: usize) -> ShardId {
     ShardId::new(format!("shardId-{number:012}"))
 }
 
 impl Script {
-    pub fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         let state = State {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             sequence: 100,
@@ -89,7 +89,7 @@ impl Script {
     }
 
     /// The stream through the real SDK.
-    pub fn kinesis(&self) -> Kinesis {
+    pub(crate) fn kinesis(&self) -> Kinesis {
         let connector = SharedHttpConnector::new(self.clone());
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -105,7 +105,7 @@ impl Script {
         self.state.lock().unwrap()
     }
 
-    pub fn put(&self, shard: usize, data: impl Into<Vec<u8>>) -> u64 {
+    pub(crate) fn put(&self, shard: usize, data: impl Into<Vec<u8>>) -> u64 {
         let mut state = self.state();
         state.sequence += 1;
         let record = (state.sequence, jiff::Timestamp::now().as_millisecond(), data.into());
@@ -115,7 +115,7 @@ impl Script {
     }
 
     /// Closes shards and makes `children` that go on where they end.
-    pub fn reshard(&self, parents: &[usize], children: usize) -> Vec<usize> {
+    pub(crate) fn reshard(&self, parents: &[usize], children: usize) -> Vec<usize> {
         let mut state = self.state();
         let first = state.shards.len();
         let made: Vec<_> = (first..first + children).collect();
@@ -127,20 +127,20 @@ impl Script {
         made
     }
 
-    pub fn expire(&self, shard: usize) {
+    pub(crate) fn expire(&self, shard: usize) {
         self.state().shards[shard].expired = true;
     }
 
     /// The next calls of the operation go wrong, in this order.
-    pub fn fault(&self, operation: &'static str, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn fault(&self, operation: &'static str, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults.into_iter().map(|fault| (operation, fault)));
     }
 
-    pub fn page(&self, shards: usize) {
+    pub(crate) fn page(&self, shards: usize) {
         self.state().page = shards;
     }
 
-    pub fn calls(&self, operation: &str) -> Vec<Call> {
+    pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
         self.state().calls.iter().filter(|call| call.operation == operation).cloned().collect()
     }
 }

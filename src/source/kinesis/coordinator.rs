@@ -230,7 +230,7 @@ impl Coordinator {
             match self.checkpoints.load(self.kinesis.stream()).await {
                 Err(CheckpointError::Retry { store, source }) => {
                     warn!(store, error = %source, "positions cannot be read, trying again");
-                    sleep(backoff.next()).await;
+                    sleep(backoff.wait()).await;
                 }
                 done => return done,
             }
@@ -277,7 +277,7 @@ impl Coordinator {
             match self.checkpoints.begin(self.partition(shard), position.clone()).await {
                 Err(CheckpointError::Retry { store, source }) => {
                     warn!(store, %shard, error = %source, "a start cannot be stored, trying again");
-                    sleep(backoff.next()).await;
+                    sleep(backoff.wait()).await;
                 }
                 done => return done,
             }
@@ -375,11 +375,11 @@ impl Coordinator {
             }
             Policy::Denied => {
                 warn!(error = %failure, advice = failure.advice(), "shards cannot be listed until a person acts");
-                Ok(slow.next())
+                Ok(slow.wait())
             }
             Policy::Throttled | Policy::Retry | Policy::TokenExpired | Policy::IteratorExpired | Policy::StreamBusy => {
                 warn!(error = %failure, advice = failure.advice(), "shards cannot be listed, trying again");
-                Ok(brief.next())
+                Ok(brief.wait())
             }
         }
     }

@@ -57,9 +57,9 @@ impl Pace {
         self.next
     }
 
-    /// Notes that a call is being made: whatever becomes of it, the service counts it.
-    pub fn called(&mut self) {
-        self.next = Instant::now() + self.interval.mul_f64(self.stretch);
+    /// Notes that a call was made: whatever becomes of it, the service counts it.
+    pub fn called(&mut self, at: Instant) {
+        self.next = at + self.interval.mul_f64(self.stretch);
     }
 
     /// Notes an answer of so many bytes; `behind` says that there is more to read.
@@ -104,7 +104,7 @@ impl Backoff {
     }
 
     /// The next wait: between half and all of what the tries so far call for.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let whole = self.base.saturating_mul(1 << self.tries.min(16)).min(self.cap);
         self.tries = self.tries.saturating_add(1);
         whole.mul_f64(0.5 + 0.5 * fraction())
@@ -141,7 +141,7 @@ mod tests {
         for (bytes, behind) in answers {
             tokio::time::sleep_until(pace.next()).await;
             times.push(start.elapsed());
-            pace.called();
+            pace.called(Instant::now());
             pace.answered(*bytes, *behind);
         }
         times
@@ -184,7 +184,7 @@ mod tests {
     async fn a_throttle_slows_the_pace_for_a_while() {
         let mut pace = Pace::new(Limits { calls_per_second: 4.0, ..Limits::default() });
         let gap = |pace: &mut Pace| {
-            pace.called();
+            pace.called(Instant::now());
             pace.next() - Instant::now()
         };
         assert_eq!(gap(&mut pace), Duration::from_millis(250));
@@ -199,12 +199,12 @@ mod tests {
     #[test]
     fn waits_grow_to_their_bound_and_begin_again_after_a_success() {
         let mut backoff = Backoff::brief();
-        assert!(backoff.next() <= Duration::from_millis(200));
+        assert!(backoff.wait() <= Duration::from_millis(200));
         for _ in 0..40 {
-            assert!(backoff.next() <= Duration::from_secs(10));
+            assert!(backoff.wait() <= Duration::from_secs(10));
         }
-        assert!(backoff.next() >= Duration::from_secs(5));
+        assert!(backoff.wait() >= Duration::from_secs(5));
         backoff.reset();
-        assert!(backoff.next() <= Duration::from_millis(200));
+        assert!(backoff.wait() <= Duration::from_millis(200));
     }
 }

@@ -1,7 +1,7 @@
 //! Polling: one shard read by GetRecords, at the service's pace, from a position to the shard's end.
 //!
-//! Everything that a call brought is kept in the source before anything else is waited for, so that a future which is
-//! dropped half-way has lost nothing.
+//! The try that is under way belongs to the source and not to the future that waits for it, and what it brings is taken
+//! over without another wait: a future that is dropped half-way has lost nothing, and has not broken off a call.
 
 use std::time::Duration;
 
@@ -9,19 +9,18 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
+use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes};
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, Pace};
-use super::shards::{self, Whereabouts};
+use super::shards::Whereabouts;
 use crate::budget::{Budget, Reservation};
 use crate::record::{Origin, Position, Record, SequenceNumber, ShardId};
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
-/// An iterator is not used after this: it lives five minutes (source: the Kinesis API reference), and a call may take
-/// one of them.
-const ITERATOR_LIFE: Duration = Duration::from_secs(240);
 /// What a call may hold at most: an answer of 10 MiB (source: as above), as base64 in JSON on the wire (13.4 MiB) and
 /// decoded.
 const LARGEST_CALL_BYTES: usize = 24 * 1024 * 1024;
@@ -30,8 +29,6 @@ const LARGEST_CALL_BYTES: usize = 24 * 1024 * 1024;
 const CAUGHT_UP_BYTES_PER_SECOND: f64 = 2.4 * 1024.0 * 1024.0;
 /// The least that a call reserves: a small answer, and the buffers around it.
 const SMALLEST_CALL_BYTES: usize = 256 * 1024;
-/// What a record takes beside its data: its place in the list, its origin, its sequence number.
-const RECORD_OVERHEAD_BYTES: usize = 256;
 /// The service's clock and this host's differ by less than this: a start "from now on" that has to be asked for again
 /// goes back so far, and repeats a little rather than leaving something out.
 pub const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -57,30 +54,16 @@ pub struct PollSource {
     start: Position,
     /// The last record that was read.
     last: Option<SequenceNumber>,
-    iterator: Option<Iterator>,
+    iterator: Option<ShardIterator>,
     refused_iterators: u32,
     /// When the shard was last found to have nothing more.
     caught_up: Option<Instant>,
     /// The lag as last told, and when.
     told_lag: Option<(Duration, Instant)>,
-    /// Records that were read and not handed on yet.
-    held: Option<Held>,
+    /// The try that is under way.
+    attempt: Option<AbortOnDropHandle<Outcome>>,
     /// Set when the shard was read to its end: its children.
     ended: Option<Vec<ShardId>>,
-}
-
-#[derive(Debug)]
-struct Iterator {
-    token: String,
-    got: Instant,
-}
-
-#[derive(Debug)]
-struct Held {
-    records: Vec<Record>,
-    bytes: usize,
-    lag: Option<Duration>,
-    reservation: Reservation,
 }
 
 impl Source for PollSource {
@@ -111,60 +94,53 @@ impl PollSource {
             refused_iterators: 0,
             caught_up: None,
             told_lag: None,
-            held: None,
+            attempt: None,
             ended,
         }
     }
 
     async fn advance(&mut self) -> Result<Read, SourceError> {
         loop {
-            if self.held.is_some() {
-                return Ok(self.hand_on().await);
-            }
             if let Some(children) = &self.ended {
                 return Ok(Read::End { children: children.clone() });
             }
-            sleep_until(self.pace.next().max(self.retry_at)).await;
-            match self.attempt().await {
-                Ok((answer, reservation)) => self.take(answer, reservation)?,
-                Err(failure) => self.settle(failure).await?,
+            if self.attempt.is_none() {
+                sleep_until(self.pace.next().max(self.retry_at)).await;
+                self.attempt = Some(AbortOnDropHandle::new(tokio::spawn(self.next_attempt().run())));
+            }
+            let Some(attempt) = &mut self.attempt else { continue };
+            let outcome = attempt.await;
+            // From here to the next turn nothing is awaited: the outcome is taken whole.
+            self.attempt = None;
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+                // Only a runtime that shuts down breaks off a task that is still wanted; this one ends with it.
+                Err(_) => continue,
+            };
+            if let Some(read) = self.take(outcome)? {
+                return Ok(read);
             }
         }
     }
 
-    /// One try at the next records. Bytes are reserved only for the call itself, never over a wait.
-    async fn attempt(&mut self) -> Result<(GetRecordsOutput, Reservation), CallError> {
-        if !self.has_fresh_iterator() {
-            self.renew().await?;
-        }
-        let reservation = self.budget.reserve(self.call_bytes()).await;
-        // Back-pressure may have lasted longer than the iterator. It is renewed in this turn: giving the turn back
-        // could let the next wait outlast the next iterator, and so on for ever.
-        if !self.has_fresh_iterator() {
-            self.renew().await?;
-        }
-        self.pace.called();
-        let token = self.iterator.as_ref().map_or("", |iterator| iterator.token.as_str());
-        let answer = self.kinesis.records(&self.shard, token).await?;
-        Ok((answer, reservation))
-    }
-
-    fn has_fresh_iterator(&self) -> bool {
-        self.iterator.as_ref().is_some_and(|iterator| iterator.got.elapsed() < ITERATOR_LIFE)
-    }
-
-    async fn renew(&mut self) -> Result<(), CallError> {
-        self.iterator = None;
+    fn next_attempt(&mut self) -> Attempt {
+        let iterator = self.iterator.take().filter(ShardIterator::is_fresh);
         let position = self.position();
         if position == Position::Latest {
-            // "From now on" is asked for once. If this try fails or is dropped, the next one goes back to its time.
+            // "From now on" is asked for once. If this try fails, the next one goes back to its time.
             let now = Timestamp::now();
             self.start = Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now));
         }
-        let got = Instant::now();
-        let token = self.kinesis.iterator(&self.shard, &position).await?;
-        self.iterator = Some(Iterator { token, got });
-        Ok(())
+        Attempt {
+            kinesis: self.kinesis.clone(),
+            shard: self.shard.clone(),
+            budget: self.budget.clone(),
+            call_bytes: self.call_bytes(),
+            iterator,
+            position,
+            fallback: self.position(),
+        }
     }
 
     fn position(&self) -> Position {
@@ -179,8 +155,22 @@ impl PollSource {
         (came as usize).clamp(SMALLEST_CALL_BYTES, LARGEST_CALL_BYTES)
     }
 
-    /// Takes an answer over. Awaits nothing, so an answer is taken whole or, with the call dropped, not at all.
-    fn take(&mut self, answer: GetRecordsOutput, reservation: Reservation) -> Result<(), SourceError> {
+    fn take(&mut self, outcome: Outcome) -> Result<Option<Read>, SourceError> {
+        self.iterator = outcome.iterator;
+        if let Some(at) = outcome.called {
+            self.pace.called(at);
+        }
+        match outcome.result {
+            Ok((answer, reservation)) => self.take_answer(answer, reservation),
+            Err(failure) => self.settle(failure, outcome.whereabouts).map(|()| None),
+        }
+    }
+
+    fn take_answer(
+        &mut self,
+        answer: GetRecordsOutput,
+        mut reservation: Reservation,
+    ) -> Result<Option<Read>, SourceError> {
         (self.brief, self.slow, self.refused_iterators) = (Backoff::brief(), Backoff::slow(), 0);
         let lag = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
         let came: usize = answer.records.iter().map(|record| record.data.as_ref().len()).sum();
@@ -190,20 +180,19 @@ impl PollSource {
         let children = answer.child_shards.unwrap_or_default();
         let records = self.read_records(answer.records)?;
         match answer.next_shard_iterator {
-            Some(token) => self.iterator = Some(Iterator { token, got: Instant::now() }),
+            Some(token) => self.iterator = Some(ShardIterator { token, got: Instant::now() }),
             None => {
                 info!(shard = %self.shard, "shard read to its end");
                 self.iterator = None;
                 self.ended = Some(children.into_iter().map(|child| ShardId::new(child.shard_id)).collect());
             }
         }
-        if !records.is_empty() || self.is_lag_news(lag) {
-            let data: usize = records.iter().map(|record| record.data.len()).sum();
-            let bytes = data + records.len() * RECORD_OVERHEAD_BYTES;
-            self.told_lag = lag.map(|lag| (lag, Instant::now()));
-            self.held = Some(Held { records, bytes, lag, reservation });
+        if records.is_empty() && !self.is_lag_news(lag) {
+            return Ok(None);
         }
-        Ok(())
+        self.told_lag = lag.map(|lag| (lag, Instant::now()));
+        reservation.shrink_to(held_bytes(records.iter().map(|record| record.data.as_ref())));
+        Ok(Some(Read::Records { records, position: self.position(), lag, reservation }))
     }
 
     /// Whether a lag is worth telling though no record came: the shard is now caught up, or a while has passed.
@@ -240,27 +229,12 @@ impl PollSource {
         Ok(read)
     }
 
-    async fn hand_on(&mut self) -> Read {
-        let position = self.position();
-        if let Some(held) = &mut self.held {
-            let has_all = held.bytes <= held.reservation.bytes();
-            if has_all {
-                held.reservation.shrink_to(held.bytes);
-            } else if held.reservation.bytes() < self.budget.total_bytes() {
-                // More came than was thought possible. What is reserved is given back before the whole is asked for:
-                // sources that hold a part each and wait for the rest would wait for each other.
-                held.reservation = Reservation::default();
-                held.reservation = self.budget.reserve(held.bytes).await;
-            }
-        }
-        match self.held.take() {
-            Some(Held { records, lag, reservation, .. }) => Read::Records { records, position, lag, reservation },
-            None => Read::Records { records: Vec::new(), position, lag: None, reservation: Reservation::default() },
-        }
-    }
-
     /// What is done about a failed call: a wait, a new iterator, or the end of this source.
-    async fn settle(&mut self, failure: CallError) -> Result<(), SourceError> {
+    fn settle(
+        &mut self,
+        failure: CallError,
+        whereabouts: Option<Result<Whereabouts, CallError>>,
+    ) -> Result<(), SourceError> {
         match failure.policy {
             Policy::Throttled => {
                 self.pace.throttled();
@@ -269,11 +243,11 @@ impl PollSource {
             Policy::Retry | Policy::TokenExpired | Policy::StreamBusy => self.wait_briefly(&failure),
             Policy::IteratorExpired => self.drop_iterator(failure)?,
             Policy::Denied => self.wait_for_a_person(&failure),
-            Policy::ResourceGone => match shards::find(&self.kinesis, &self.shard).await {
-                Ok(Whereabouts::Listed) => self.wait_briefly(&failure),
-                Ok(Whereabouts::Expired) => return Err(self.expired(failure)),
-                Ok(Whereabouts::NoStream) => return Err(self.fatal(failure.advice(), Some(failure))),
-                Err(unclear) => self.wait_briefly(&unclear),
+            Policy::ResourceGone => match whereabouts {
+                Some(Ok(Whereabouts::Expired)) => return Err(self.expired(failure)),
+                Some(Ok(Whereabouts::NoStream)) => return Err(self.fatal(failure.advice(), Some(failure))),
+                Some(Err(unclear)) => self.wait_briefly(&unclear),
+                Some(Ok(Whereabouts::Listed)) | None => self.wait_briefly(&failure),
             },
             Policy::BadPosition if failure.operation == "GetRecords" => self.drop_iterator(failure)?,
             Policy::BadPosition => match self.position() {
@@ -286,7 +260,7 @@ impl PollSource {
     }
 
     fn wait_briefly(&mut self, failure: &CallError) {
-        self.retry_at = Instant::now() + self.brief.next();
+        self.retry_at = Instant::now() + self.brief.wait();
         let (shard, tries) = (&self.shard, self.brief.tries());
         // A failure now and then is everyday; one that lasts is news, and stays news at a bounded rate.
         if tries >= 4 {
@@ -297,7 +271,7 @@ impl PollSource {
     }
 
     fn wait_for_a_person(&mut self, failure: &CallError) {
-        self.retry_at = Instant::now() + self.slow.next();
+        self.retry_at = Instant::now() + self.slow.wait();
         warn!(shard = %self.shard, error = %failure, advice = failure.advice(),
             "the shard waits for a person; its position is kept");
     }
@@ -306,10 +280,12 @@ impl PollSource {
         self.iterator = None;
         self.refused_iterators += 1;
         if self.refused_iterators > 1 {
-            self.retry_at = Instant::now() + self.brief.next();
+            self.retry_at = Instant::now() + self.brief.wait();
         }
         if self.refused_iterators > MAX_REFUSED_ITERATORS && failure.policy == Policy::BadPosition {
-            return Err(self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure)));
+            return Err(
+                self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure))
+            );
         }
         info!(shard = %self.shard, error = %failure, "iterator not usable any more, renewing");
         Ok(())
