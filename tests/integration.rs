@@ -1,4 +1,4 @@
-//! Tests of the crate from outside, in one binary.
+//! The integration tests: one binary, so that it links once.
 
 #[cfg(feature = "demo")]
 mod generator;
