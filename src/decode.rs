@@ -1,1 +1,202 @@
-//! decode
+//! Decoding: from a record's bytes to its documents, whatever it was wrapped in on the way.
+//!
+//! The framing is told by content, never by a name or a setting: gzip (any number of members), base64, JSON documents
+//! one after the other or on lines, an `aws kinesis get-records` answer, Lambda events, Firehose bodies, KPL aggregates,
+//! dead letters of this program. What cannot be taken apart becomes a reject; its neighbours go on.
+
+use crate::extract::{self, LogEvent};
+use crate::invocation::Invocation;
+use crate::json::Cursor;
+use crate::parse::{self, Parsed};
+use crate::pipeline::{Context, Limits, Tally, Visit};
+use crate::record::Record;
+use crate::reject::{Fault, Reason, Skip, Stage};
+
+mod documents;
+mod inflate;
+mod kpl;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use documents::is_notice;
+pub use inflate::Inflater;
+
+/// Wrappers in wrappers that are taken off. The deepest seen in practice is four: a Firehose body, compressed, of
+/// base64 of gzip; twice that leaves room, and ends a record that wraps itself on and on.
+const MAX_WRAPPERS: usize = 8;
+
+/// A reused buffer that has grown past this is given back after the record: one giant must not hold its memory for
+/// good. Ordinary records inflate to well under a tenth of it.
+const KEPT_BUFFER_BYTES: usize = 8 << 20;
+
+/// The buffers that are reused from record to record.
+#[derive(Default)]
+pub struct Scratch {
+    inflater: Inflater,
+    spare: Vec<Vec<u8>>,
+    /// The message being read, its escapes resolved.
+    pub(crate) message: Vec<u8>,
+}
+
+impl Scratch {
+    fn take(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BUFFER_BYTES && self.spare.len() < MAX_WRAPPERS {
+            self.spare.push(buffer);
+        }
+    }
+}
+
+/// One record's way through the line: what it may cost, where it came from, and who is told what became of it.
+pub struct Walk<'a> {
+    /// What the encoders need to know.
+    pub context: Context<'a>,
+    /// Limits of decoding.
+    pub limits: &'a Limits,
+    /// Log groups to take; empty takes all.
+    pub log_groups: &'a globset::GlobSet,
+    /// Told what became of each log event.
+    pub visit: &'a mut dyn Visit,
+    /// The counts.
+    pub tally: &'a mut Tally,
+}
+
+impl Walk<'_> {
+    pub(crate) fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    /// Whether the log group is one that the configuration chooses.
+    pub(crate) fn takes(&self, log_group: &str) -> bool {
+        self.log_groups.is_empty() || self.log_groups.is_match(log_group)
+    }
+
+    /// Counts log events that are no invocations.
+    pub(crate) fn skip(&mut self, kind: Skip, count: u64) {
+        self.tally.log_events += count;
+        *self.tally.skipped.entry(kind).or_default() += count;
+        self.visit.skip(kind, count);
+    }
+
+    /// Hands on what could not be read.
+    pub(crate) fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>) {
+        self.tally.log_events += 1;
+        *self.tally.rejects.entry(fault.reason).or_default() += 1;
+        self.visit.reject(fault, original, event, self.context.origin);
+    }
+
+    /// Reads one message as an invocation and hands on what it is.
+    pub(crate) fn message(&mut self, message: &[u8], event: LogEvent<'_>) {
+        let Ok(text) = simdutf8::basic::from_utf8(message) else {
+            let fault = Fault::new(Stage::Parse, Reason::InvalidUtf8, "the message is not UTF-8");
+            return self.reject(fault, message, Some(&event));
+        };
+        let event = LogEvent { message: text, ..event };
+        match parse::message(event, self.limits.depth) {
+            Parsed::Invocation(invocation) => self.invocation(&invocation),
+            Parsed::Skip(kind) => self.skip(kind, 1),
+            Parsed::Fault(fault) => self.reject(fault, message, Some(&event)),
+        }
+    }
+
+    fn invocation(&mut self, invocation: &Invocation<'_>) {
+        self.tally.log_events += 1;
+        if self.visit.invocation(invocation, &self.context) {
+            self.tally.invocations += 1;
+        } else {
+            *self.tally.skipped.entry(Skip::Filtered).or_default() += 1;
+        }
+    }
+}
+
+/// Takes a record apart and hands on everything in it.
+pub fn record(record: &Record, walk: &mut Walk<'_>, scratch: &mut Scratch) {
+    payload(&record.data, walk, scratch, 0);
+    if scratch.message.capacity() > KEPT_BUFFER_BYTES {
+        scratch.message = Vec::new();
+    }
+}
+
+/// Takes apart what one record of a stream, a batch or an aggregate holds.
+fn payload(data: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    content(data, data, walk, scratch, level);
+}
+
+/// Takes apart `bytes`, which came as `original`.
+fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    if level > MAX_WRAPPERS {
+        let detail = format!("more than {MAX_WRAPPERS} wrappers in one another");
+        return leaf_fault(Fault::new(Stage::Decode, Reason::TooDeep, detail), original, walk);
+    }
+    if inflate::is_gzip(bytes) {
+        let mut inflated = scratch.take();
+        let (length, fault) = scratch.inflater.inflate(bytes, walk.limits.inflated_bytes, &mut inflated);
+        match fault {
+            None => content(&inflated[..length], original, walk, scratch, level + 1),
+            Some(fault) => {
+                // The members before the damaged one are whole: their events are not held back.
+                if length > 0 {
+                    content(&inflated[..length], original, walk, scratch, level + 1);
+                    walk.reject(fault, original, None);
+                } else {
+                    leaf_fault(fault, original, walk);
+                }
+            }
+        }
+        return scratch.give_back(inflated);
+    }
+    if kpl::is_aggregate(bytes) {
+        return aggregate(bytes, original, walk, scratch, level);
+    }
+    let trimmed = text::trim(bytes);
+    match trimmed.first() {
+        None => {
+            walk.tally.payloads += 1;
+            walk.skip(Skip::Empty, 1);
+        }
+        Some(b'{' | b'[' | b'"') => documents::all(trimmed, original, walk, scratch, level),
+        Some(_) => text::content(trimmed, original, walk, scratch, level),
+    }
+}
+
+fn aggregate(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    let outcome = kpl::records(bytes, |data| payload(data, walk, scratch, level + 1));
+    if let Err(detail) = outcome {
+        leaf_fault(Fault::new(Stage::Decode, Reason::Corrupt, detail), original, walk);
+    }
+}
+
+/// Rejects a payload that nothing could be taken out of.
+fn leaf_fault(fault: Fault, original: &[u8], walk: &mut Walk<'_>) {
+    walk.tally.payloads += 1;
+    walk.reject(fault, original, None);
+}
+
+/// Decodes base64 in `text` and takes apart what it holds. Gives `false`, having done nothing, if it is none.
+fn base64_content(text: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> bool {
+    let mut decoded = scratch.take();
+    let valid = text::decode_base64(text, &mut decoded);
+    if valid {
+        content(&decoded, &decoded, walk, scratch, level + 1);
+    }
+    scratch.give_back(decoded);
+    valid
+}
+
+/// Whether `bytes` begin like something that can be taken apart.
+fn is_known_framing(bytes: &[u8]) -> bool {
+    inflate::is_gzip(bytes) || kpl::is_aggregate(bytes) || matches!(text::trim(bytes).first(), Some(b'{' | b'['))
+}
+
+/// Whether the object at the cursor begins with a key that only a subscription envelope has.
+fn is_envelope(mut cursor: Cursor<'_>) -> bool {
+    cursor.eat(b'{') && {
+        cursor.peek();
+        cursor.string().is_ok_and(|key| extract::begins_envelope(cursor.span(key)))
+    }
+}

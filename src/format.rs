@@ -3,6 +3,7 @@
 use crate::invocation::Invocation;
 use crate::pipeline::Context;
 
+mod indicators;
 pub mod panther;
 pub mod raw;
 pub mod text;

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use crate::extract::LogEvent;
 
@@ -40,6 +41,19 @@ pub enum Section {
     Output,
     /// `performanceConfig`
     PerformanceConfig,
+}
+
+impl Section {
+    /// The field's name; empty for the record itself.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Top => "",
+            Self::Identity => "identity",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::PerformanceConfig => "performanceConfig",
+        }
+    }
 }
 
 /// A field that the schema does not know.
@@ -142,4 +156,40 @@ pub struct Invocation<'a> {
     pub unknown: Vec<Unknown<'a>>,
     /// The log event that this was read from.
     pub event: LogEvent<'a>,
+}
+
+impl Invocation<'_> {
+    /// The event's identity, the same for every redelivery and for every way that the event can come: 16 bytes of
+    /// SHA-256 over what identifies the call. CloudWatch's event id is not among it where there is a request id, since
+    /// the same record read from S3 has none. A record without a request id is told by its event id, and one without
+    /// either by its bytes.
+    pub fn row_id(&self) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        let mut part = |part: &[u8]| {
+            // Lengths keep the parts apart.
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        };
+        part(self.account_id.decode().as_bytes());
+        part(self.region.map(JsonStr::decode).unwrap_or_default().as_bytes());
+        match (self.request_id.map(JsonStr::decode).filter(|id| !id.is_empty()), self.event.id) {
+            (Some(id), _) => {
+                part(b"request");
+                part(id.as_bytes());
+                part(&self.event_time.as_nanosecond().to_le_bytes());
+                part(self.operation.map(JsonStr::decode).unwrap_or_default().as_bytes());
+                part(self.model_id.decode().as_bytes());
+            }
+            (None, Some(id)) => {
+                part(b"event");
+                part(id.as_bytes());
+            }
+            (None, None) => {
+                part(b"message");
+                part(self.event.message.as_bytes());
+            }
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        *digest.first_chunk().unwrap_or(&[0; 16])
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::decode::{self, Scratch, Walk};
 use crate::extract::LogEvent;
 use crate::format::{Format, Lines};
 use crate::invocation::Invocation;
@@ -38,8 +39,8 @@ pub struct Limits {
 
 /// What becomes of a record, told one by one as it is read.
 pub trait Visit {
-    /// A log event that was read as an invocation.
-    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>);
+    /// A log event that was read as an invocation. Gives whether it was kept; `false` counts it as filtered.
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool;
     /// Something that could not be read: its bytes as they came, and the log event's envelope where there was one.
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin);
     /// Log events that are no invocations.
@@ -116,21 +117,67 @@ pub struct Settings {
 /// The pure line with its reused buffers: one a thread.
 pub struct Line {
     settings: Settings,
+    scratch: Scratch,
 }
 
 impl Line {
     /// A line with empty buffers.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, scratch: Scratch::default() }
     }
 
     /// Takes one record through the line and tells `visit` what became of it.
     pub fn visit(&mut self, record: &Record, parse_time: Timestamp, visit: &mut dyn Visit, tally: &mut Tally) {
-        let _ = (record, parse_time, visit, tally, &self.settings);
+        let context = Context {
+            origin: &record.origin,
+            parse_time,
+            source_id: self.settings.source_id.as_deref(),
+            source_label: self.settings.source_label.as_deref(),
+            unmapped: self.settings.unmapped,
+        };
+        let Settings { limits, log_groups, .. } = &self.settings;
+        let mut walk = Walk { context, limits, log_groups, visit, tally };
+        decode::record(record, &mut walk, &mut self.scratch);
     }
 
     /// Takes one record through the line; what becomes of it is appended to `parcel`.
     pub fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
-        let _ = (record, parse_time, parcel);
+        parcel.outputs.resize_with(self.settings.outputs.len(), Lines::default);
+        let formats = std::mem::take(&mut self.settings.outputs);
+        let Parcel { outputs, rejects, tally } = parcel;
+        let mut packer = Packer { formats: &formats, outputs, rejects };
+        self.visit(record, parse_time, &mut packer, tally);
+        self.settings.outputs = formats;
     }
+}
+
+/// Encodes invocations for each output and keeps rejects with their bytes.
+struct Packer<'a> {
+    formats: &'a [Format],
+    outputs: &'a mut [Lines],
+    rejects: &'a mut Vec<Rejected>,
+}
+
+impl Visit for Packer<'_> {
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool {
+        for (format, lines) in self.formats.iter().zip(self.outputs.iter_mut()) {
+            lines.push_with(|out| format.encode(invocation, context, out));
+        }
+        true
+    }
+
+    fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {
+        let text = |field: Option<&str>| field.map(str::to_owned);
+        self.rejects.push(Rejected {
+            fault,
+            origin: origin.clone(),
+            original: original.to_vec(),
+            log_group: text(event.and_then(|event| event.log_group)),
+            log_stream: text(event.and_then(|event| event.log_stream)),
+            event_id: text(event.and_then(|event| event.id)),
+            timestamp_millis: event.and_then(|event| event.timestamp_millis),
+        });
+    }
+
+    fn skip(&mut self, _kind: Skip, _count: u64) {}
 }

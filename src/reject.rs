@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::json::JsonError;
+
 /// The stage that gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
@@ -102,6 +104,13 @@ impl Fault {
     /// A fault of `stage`.
     pub fn new(stage: Stage, reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { stage, reason, detail: detail.into() }
+    }
+}
+
+impl From<JsonError> for Fault {
+    fn from(error: JsonError) -> Self {
+        let reason = if error.too_deep { Reason::TooDeep } else { Reason::InvalidJson };
+        Self::new(Stage::Decode, reason, error.to_string())
     }
 }
 

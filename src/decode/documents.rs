@@ -1,0 +1,254 @@
+//! JSON documents: one or many, on lines or behind one another, each told by its members.
+
+use super::{Scratch, Walk, base64_content, is_envelope, is_known_framing, leaf_fault, payload, text};
+use crate::extract::{self, LogEvent};
+use crate::json::{Cursor, Kind, key_text};
+use crate::reject::{Fault, Reason, Skip, Stage};
+
+/// The line that Bedrock writes to the log stream when logging is switched on. Source: six public projects read it.
+const NOTICE: &[u8] = b"Permissions are correctly set for Amazon Bedrock";
+
+/// Whether a message is the notice that Bedrock writes when logging is switched on.
+pub(crate) fn is_notice(message: &[u8]) -> bool {
+    text::trim(message).starts_with(NOTICE)
+}
+
+/// What became of one document.
+enum Outcome {
+    /// It was read, as a document of its own.
+    Read,
+    /// It was a wrapper around payloads, which were counted on their own.
+    Wrapper,
+}
+
+/// Reads all documents in `bytes`, which came as `original`.
+pub(super) fn all(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    let mut cursor = Cursor::new(bytes, 0);
+    let mut only_wrappers = true;
+    while let Some(first) = cursor.peek() {
+        let start = cursor.pos();
+        let outcome = match first {
+            b'{' | b'[' | b'"' => document(&mut cursor, walk, scratch, level),
+            _ => Err(Fault::new(Stage::Decode, Reason::UnknownFraming, "a line that is no JSON document")),
+        };
+        match outcome {
+            Ok(Outcome::Wrapper) => {}
+            Ok(Outcome::Read) => only_wrappers = false,
+            Err(fault) => {
+                only_wrappers = false;
+                let end = next_line(bytes, start).unwrap_or(bytes.len());
+                cursor = Cursor::new(bytes, end);
+                let whole = start == 0 && end == bytes.len();
+                refuse(fault, if whole { original } else { text::trim(&bytes[start..end]) }, walk);
+            }
+        }
+    }
+    walk.tally.payloads += u64::from(!only_wrappers);
+}
+
+/// Rejects what stands where a document was due, unless it is the notice.
+fn refuse(fault: Fault, original: &[u8], walk: &mut Walk<'_>) {
+    if fault.reason == Reason::UnknownFraming && is_notice(original) {
+        walk.skip(Skip::Notice, 1);
+    } else {
+        walk.reject(fault, original, None);
+    }
+}
+
+/// Where the next document can begin after a damaged one: at a line that begins as one does.
+pub(super) fn next_line(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    memchr::memchr_iter(b'\n', rest).map(|at| from + at + 1).find(|&at| matches!(bytes.get(at), Some(b'{' | b'[')))
+}
+
+/// Reads the document at the cursor: a wrapper, an envelope, a log event, or a list of these.
+fn document(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk<'_>,
+    scratch: &mut Scratch,
+    level: usize,
+) -> Result<Outcome, Fault> {
+    if level > super::MAX_WRAPPERS {
+        return Err(Fault::new(Stage::Decode, Reason::TooDeep, "documents in documents, too many"));
+    }
+    match cursor.peek() {
+        Some(b'{') if is_envelope(cursor.clone()) => {
+            extract::envelope(cursor, walk, scratch)?;
+            Ok(Outcome::Read)
+        }
+        Some(b'{') => object(cursor, walk, scratch, level),
+        Some(b'[') => {
+            let mut only_wrappers = true;
+            cursor.array(|cursor| {
+                let outcome = document(cursor, walk, scratch, level + 1)?;
+                only_wrappers &= matches!(outcome, Outcome::Wrapper);
+                Ok::<(), Fault>(())
+            })?;
+            Ok(if only_wrappers { Outcome::Wrapper } else { Outcome::Read })
+        }
+        Some(b'"') => base64_string(cursor, walk, scratch, level),
+        other => {
+            let kind = other.map_or("nothing", |byte| Kind::of(byte).described());
+            let detail = format!("expected an object, found {kind}");
+            Err(Fault::new(Stage::Decode, Reason::UnknownFraming, detail))
+        }
+    }
+}
+
+/// A string that holds base64, as `get-records --query` prints it.
+fn base64_string(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk<'_>,
+    scratch: &mut Scratch,
+    level: usize,
+) -> Result<Outcome, Fault> {
+    let mut encoded = scratch.take();
+    encoded.clear();
+    let read = cursor.string_into(&mut encoded);
+    let found = matches!(read, Ok(None)) && base64_content(&encoded, walk, scratch, level);
+    scratch.give_back(encoded);
+    read?;
+    if found {
+        return Ok(Outcome::Wrapper);
+    }
+    Err(Fault::new(Stage::Decode, Reason::InvalidBase64, "a string that is no base64"))
+}
+
+/// The members that tell what an object is.
+#[derive(Default)]
+struct Shape {
+    envelope: bool,
+    awslogs: bool,
+    records: bool,
+    events: bool,
+    data: bool,
+    /// Members that stand beside `data` in a record of a stream or in a dead letter.
+    transport: bool,
+}
+
+/// Reads an object by its members.
+fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> Result<Outcome, Fault> {
+    let start = cursor.clone();
+    let mut shape = Shape::default();
+    let walked = look(cursor, &mut shape, walk.limits().depth);
+    let mut again = start.clone();
+    if shape.envelope {
+        *cursor = start;
+        extract::envelope(cursor, walk, scratch)?;
+        return Ok(Outcome::Read);
+    }
+    if shape.awslogs || shape.records {
+        // Records before a damaged one are read, so this comes before the damage is told.
+        wrapper(&mut again, walk, scratch, level)?;
+        return walked.map(|()| Outcome::Wrapper);
+    }
+    if shape.events {
+        extract::event_list(&mut again, walk, scratch)?;
+        return walked.map(|()| Outcome::Read);
+    }
+    walked?;
+    if shape.data && data_member(&mut again, walk, scratch, level, shape.transport)? {
+        return Ok(Outcome::Wrapper);
+    }
+    let span = start.pos()..cursor.pos();
+    walk.message(cursor.span(span), LogEvent::default());
+    Ok(Outcome::Read)
+}
+
+/// Passes the object and notes what tells its kind; what was noted holds also where it is damaged further on.
+fn look(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), Fault> {
+    cursor.object(|cursor, key| {
+        let first = cursor.peek();
+        match key_text(cursor.span(key)).as_ref() {
+            b"logEvents" => shape.envelope = true,
+            b"awslogs" => shape.awslogs = first == Some(b'{'),
+            b"records" | b"Records" => shape.records = first == Some(b'['),
+            b"events" => shape.events = first == Some(b'['),
+            b"data" | b"Data" => shape.data = first == Some(b'"'),
+            b"partitionKey" | b"PartitionKey" | b"sequenceNumber" | b"SequenceNumber" | b"recordId" | b"stage" => {
+                shape.transport = true;
+            }
+            _ => {}
+        }
+        cursor.value(depth).map(drop).map_err(Fault::from)
+    })
+}
+
+/// Reads a batch: `{"Records":[…]}` of Kinesis or Lambda, `{"records":[…]}` of Firehose, `{"awslogs":{…}}` of Lambda.
+fn wrapper(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> Result<(), Fault> {
+    let depth = walk.limits().depth;
+    cursor.object(|cursor, key| {
+        let key = key_text(cursor.span(key));
+        match (key.as_ref(), cursor.peek()) {
+            (b"records" | b"Records", Some(b'[')) => cursor.array(|cursor| record(cursor, walk, scratch, level)),
+            (b"awslogs", Some(b'{')) => record(cursor, walk, scratch, level),
+            _ => cursor.value(depth).map(drop).map_err(Fault::from),
+        }
+    })
+}
+
+/// Reads one record of a batch: its `data` or `Data`, or that of its member `kinesis`.
+fn record(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> Result<(), Fault> {
+    let depth = walk.limits().depth;
+    let mut again = cursor.clone();
+    let span = cursor.value(depth)?;
+    if again.peek() == Some(b'{') && data_member(&mut again, walk, scratch, level, true)? {
+        return Ok(());
+    }
+    let fault = Fault::new(Stage::Decode, Reason::InvalidEnvelope, "a record of a batch without data");
+    leaf_fault(fault, cursor.span(span), walk);
+    Ok(())
+}
+
+/// Takes apart the base64 in an object's `data`. Gives `false`, having done nothing, if there is none that decodes
+/// (and, unless it is `sure` that this is a record, holds something known).
+fn data_member(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk<'_>,
+    scratch: &mut Scratch,
+    level: usize,
+    sure: bool,
+) -> Result<bool, Fault> {
+    let depth = walk.limits().depth;
+    let mut found = false;
+    cursor.object(|cursor, key| {
+        let key = key_text(cursor.span(key));
+        match (key.as_ref(), cursor.peek()) {
+            (b"data" | b"Data", Some(b'"')) if !found => {
+                found = data_string(cursor, walk, scratch, level, sure)?;
+                Ok(())
+            }
+            (b"kinesis", Some(b'{')) if !found => {
+                found = data_member(cursor, walk, scratch, level + 1, sure)?;
+                Ok(())
+            }
+            _ => cursor.value(depth).map(drop).map_err(Fault::from),
+        }
+    })?;
+    Ok(found)
+}
+
+fn data_string(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk<'_>,
+    scratch: &mut Scratch,
+    level: usize,
+    sure: bool,
+) -> Result<bool, Fault> {
+    let (mut encoded, mut decoded) = (scratch.take(), scratch.take());
+    encoded.clear();
+    let start = cursor.pos();
+    let flaw = cursor.string_into(&mut encoded);
+    let valid = matches!(flaw, Ok(None)) && text::decode_base64(&encoded, &mut decoded);
+    scratch.give_back(encoded);
+    let take = valid && (sure || is_known_framing(&decoded));
+    if take {
+        payload(&decoded, walk, scratch, level + 1);
+    } else if sure {
+        let fault = Fault::new(Stage::Decode, Reason::InvalidBase64, "data: base64 that does not decode");
+        leaf_fault(fault, cursor.span(start..cursor.pos()), walk);
+    }
+    scratch.give_back(decoded);
+    flaw?;
+    Ok(take || sure)
+}

@@ -1,0 +1,407 @@
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::Origin;
+
+const NOTICE: &str = "Permissions are correctly set for Amazon Bedrock logs.";
+
+fn invocation(request: &str) -> String {
+    format!(
+        r#"{{"schemaType":"ModelInvocationLog","schemaVersion":"1.0","timestamp":"2026-11-22T07:39:00Z","accountId":"123456789012","region":"us-east-1","requestId":"{request}","operation":"Converse","modelId":"amazon.nova-micro-v1:0","input":{{"inputBodyJson":{{"q":"\"\\\n\u00e9"}},"inputTokenCount":1}},"output":{{}}}}"#
+    )
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+fn event(id: &str, message: &str) -> String {
+    format!(r#"{{"id":"{id}","timestamp":1790000000000,"message":{}}}"#, quoted(message))
+}
+
+fn envelope_of(group: &str, events: &[String]) -> String {
+    format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"{group}","logStream":"aws/bedrock/modelinvocations","subscriptionFilters":["f"],"logEvents":[{}]}}"#,
+        events.join(",")
+    )
+}
+
+fn envelope(requests: &[&str]) -> String {
+    let events: Vec<_> = requests.iter().map(|request| event(&format!("e-{request}"), &invocation(request))).collect();
+    envelope_of("bedrock", &events)
+}
+
+fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(bytes.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
+fn kpl(records: &[Vec<u8>]) -> Vec<u8> {
+    fn field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+        out.push(tag);
+        let mut length = bytes.len();
+        while length >= 0x80 {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend_from_slice(bytes);
+    }
+    let mut message = Vec::new();
+    field(&mut message, 1 << 3 | 2, b"key");
+    for data in records {
+        let mut record = vec![1 << 3, 0];
+        field(&mut record, 3 << 3 | 2, data);
+        field(&mut message, 3 << 3 | 2, &record);
+    }
+    let digest = <md5::Md5 as md5::Digest>::digest(&message);
+    [&[0xf3, 0x89, 0x9a, 0xc2], message.as_slice(), digest.as_slice()].concat()
+}
+
+/// Notes what became of each log event, a short word each.
+#[derive(Default)]
+struct Notes {
+    words: Vec<String>,
+    originals: Vec<Vec<u8>>,
+}
+
+impl Visit for Notes {
+    fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> bool {
+        assert!(invocation.event.message.contains(r#"{"q":"\"\\\n\u00e9"}"#), "the body is not as it was written");
+        self.words.push(invocation.request_id.unwrap().decode().into_owned());
+        true
+    }
+
+    fn reject(&mut self, fault: Fault, original: &[u8], _event: Option<&LogEvent<'_>>, _origin: &Origin) {
+        self.words.push(format!("!{}", fault.reason.as_str()));
+        self.originals.push(original.to_vec());
+    }
+
+    fn skip(&mut self, kind: Skip, count: u64) {
+        self.words.extend((0..count).map(|_| format!("-{}", kind.as_str())));
+    }
+}
+
+fn limits() -> Limits {
+    Limits { inflated_bytes: 1 << 20, events: 100, depth: 64 }
+}
+
+fn walk_with(payload: &[u8], limits: Limits, groups: &[&str]) -> (Notes, Tally) {
+    let mut set = globset::GlobSetBuilder::new();
+    for group in groups {
+        set.add(globset::Glob::new(group).unwrap());
+    }
+    let (mut notes, mut tally) = (Notes::default(), Tally::default());
+    let record =
+        Record { data: Bytes::copy_from_slice(payload), origin: Origin::File { path: "test".into(), offset: 0 } };
+    let context = Context {
+        origin: &record.origin,
+        parse_time: jiff::Timestamp::UNIX_EPOCH,
+        source_id: None,
+        source_label: None,
+        unmapped: true,
+    };
+    let log_groups = set.build().unwrap();
+    let mut walk = Walk { context, limits: &limits, log_groups: &log_groups, visit: &mut notes, tally: &mut tally };
+    super::record(&record, &mut walk, &mut Scratch::default());
+    let sum = tally.invocations + tally.skipped.values().sum::<u64>() + tally.rejects.values().sum::<u64>();
+    assert_eq!(tally.log_events, sum, "the sum does not hold: {tally:?}");
+    assert_eq!(tally.log_events, notes.words.len() as u64);
+    (notes, tally)
+}
+
+#[track_caller]
+fn check(payload: impl AsRef<[u8]>, payloads: u64, expected: &[&str]) {
+    let (notes, tally) = walk_with(payload.as_ref(), limits(), &[]);
+    assert_eq!(notes.words, expected);
+    assert_eq!(tally.payloads, payloads);
+}
+
+#[test]
+fn framings_are_told_by_content() {
+    let plain = envelope(&["a", "b"]);
+    let (one, two) = (gzip(&plain), gzip(envelope(&["c"])));
+    check(&plain, 1, &["a", "b"]);
+    check(&one, 1, &["a", "b"]);
+    check([one.clone(), two.clone()].concat(), 1, &["a", "b", "c"]);
+    check([one.clone(), one.clone()].concat(), 1, &["a", "b", "a", "b"]);
+    check([one.clone(), vec![0; 512]].concat(), 1, &["a", "b"]);
+    check(base64(&one), 1, &["a", "b"]);
+    check(base64(&plain), 1, &["a", "b"]);
+    check(base64(&one).trim_end_matches('='), 1, &["a", "b"]);
+    check(gzip(base64(&one)), 1, &["a", "b"]);
+    check(format!("\u{feff}{plain}\n"), 1, &["a", "b"]);
+    check(format!("{plain}\n{}\n", envelope(&["c"])), 1, &["a", "b", "c"]);
+    check(format!("{plain}{}", envelope(&["c"])), 1, &["a", "b", "c"]);
+    check(format!("[{plain},{}]", envelope(&["c"])), 1, &["a", "b", "c"]);
+    check(format!("{}\n{}\n", base64(&one), base64(&two)), 2, &["a", "b", "c"]);
+    check(format!("{}\t{}", base64(&one), base64(&two)), 2, &["a", "b", "c"]);
+    let lines: Vec<_> = base64(&one).as_bytes().chunks(76).map(<[u8]>::to_vec).collect();
+    check(lines.join(&b'\n'), 1, &["a", "b"]);
+    check(kpl(&[one.clone(), two.clone()]), 2, &["a", "b", "c"]);
+    check(kpl(&[]), 0, &[]);
+    check("", 1, &["-empty"]);
+    check(" \n\0", 1, &["-empty"]);
+}
+
+#[test]
+fn batches_are_taken_apart() {
+    let (one, two) = (base64(gzip(envelope(&["a", "b"]))), base64(gzip(envelope(&["c"]))));
+    let get_records = format!(
+        r#"{{"Records":[{{"SequenceNumber":"1","ApproximateArrivalTimestamp":1.7e9,"Data":"{one}","PartitionKey":"p"}},{{"Data":"{two}"}}],"NextShardIterator":"x","MillisBehindLatest":0}}"#
+    );
+    check(&get_records, 2, &["a", "b", "c"]);
+    check(format!(r#"{{"awslogs":{{"data":"{one}"}}}}"#), 1, &["a", "b"]);
+    let lambda = format!(
+        r#"{{"Records":[{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"p","data":"{one}"}},"eventSource":"aws:kinesis"}},{{"kinesis":{{"data":"{two}"}}}}]}}"#
+    );
+    check(&lambda, 2, &["a", "b", "c"]);
+    let firehose = format!(
+        r#"{{"requestId":"r","timestamp":1790000000000,"records":[{{"data":"{one}"}},{{"data":""}},{{"data":"{}"}}]}}"#,
+        base64(format!("{}\n{}\n{NOTICE}\n", invocation("d"), invocation("e")))
+    );
+    check(&firehose, 3, &["a", "b", "-empty", "d", "e", "-notice"]);
+    check(gzip(&firehose), 3, &["a", "b", "-empty", "d", "e", "-notice"]);
+    check(format!("[\"{one}\",\"{two}\"]"), 2, &["a", "b", "c"]);
+    let filtered = format!(
+        r#"{{"events":[{{"logStreamName":"s","timestamp":1,"message":{},"ingestionTime":2,"eventId":"9"}}],"searchedLogStreams":[]}}"#,
+        quoted(&invocation("f"))
+    );
+    check(&filtered, 1, &["f"]);
+    let dead =
+        format!(r#"{{"time":"t","stage":"parse","reason":"missing_field","data":"{}"}}"#, base64(invocation("g")));
+    check(&dead, 1, &["g"]);
+    check(
+        r#"{"Records":[{"s3":{"bucket":{}}},{"Data":"%%%"},7]}"#,
+        3,
+        &["!invalid_envelope", "!invalid_base64", "!invalid_envelope"],
+    );
+    check(r#"{"Records":[]}"#, 0, &[]);
+}
+
+#[test]
+fn bare_records_are_read_as_they_lie_in_s3() {
+    check(invocation("a"), 1, &["a"]);
+    check(gzip(format!("{}\n{}", invocation("a"), invocation("b"))), 1, &["a", "b"]);
+    check(format!("[{},{}]", invocation("a"), invocation("b")), 1, &["a", "b"]);
+    let pretty = serde_json::from_str::<serde_json::Value>(&invocation("a").replace("\\u00e9", "\\\\u00e9")).unwrap();
+    let pretty =
+        serde_json::to_string_pretty(&pretty).unwrap().replace("\\\\u00e9", "\\u00e9").replace("\"q\": ", "\"q\":");
+    let pretty = pretty.replace("{\n      \"q\":", "{\"q\":").replace("\\u00e9\"\n    }", "\\u00e9\"}");
+    check(format!("{pretty}\n{}", invocation("b")), 1, &["a", "b"]);
+    check(format!("{NOTICE}\n{}", invocation("a")), 1, &["-notice", "a"]);
+    check(NOTICE, 1, &["-notice"]);
+}
+
+#[test]
+fn what_is_no_invocation_is_skipped_by_kind() {
+    let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL CONTROL MESSAGE: Checking health of destination Kinesis stream."}]}"#;
+    let (notes, tally) = walk_with(&gzip(control), limits(), &["bedrock*"]);
+    assert_eq!(notes.words, ["-control"]);
+    assert_eq!((tally.envelopes, tally.control), (1, 1));
+    let events = [
+        event("1", NOTICE),
+        event("2", "START RequestId: x"),
+        event("3", r#"{"level":"info"}"#),
+        event("4", ""),
+        event("5", "[1]"),
+    ];
+    check(
+        envelope_of("bedrock", &events),
+        1,
+        &["-notice", "-not_invocation", "-not_invocation", "-not_invocation", "-not_invocation"],
+    );
+    check(
+        r#"{"eventSource":"bedrock.amazonaws.com","eventName":"InvokeModel","requestID":"x"}"#,
+        1,
+        &["-not_invocation"],
+    );
+    let (notes, _) = walk_with(
+        envelope_of("other", &[event("1", &invocation("a")), event("2", "{")]).as_bytes(),
+        limits(),
+        &["bedrock*", "b?"],
+    );
+    assert_eq!(notes.words, ["-other_log_group", "-other_log_group"]);
+    let (notes, _) =
+        walk_with(envelope_of("bedrock-1", &[event("1", &invocation("a"))]).as_bytes(), limits(), &["bedrock*"]);
+    assert_eq!(notes.words, ["a"]);
+}
+
+#[test]
+fn envelopes_may_come_in_any_order_with_any_members() {
+    let message = quoted(&invocation("a"));
+    check(
+        format!(
+            r#"{{"logEvents":[{{"message":{message},"extractedFields":{{"x":"y"}},"timestamp":1,"id":"e"}}],"new":{{"a":[1]}},"logGroup":"g","messageType":"DATA_MESSAGE"}}"#
+        ),
+        1,
+        &["a"],
+    );
+    check(
+        format!(r#"{{"zzz":null,"policyLevel":"ACCOUNT_LEVEL_POLICY","logEvents":[{{"message":{message}}}]}}"#),
+        1,
+        &["a"],
+    );
+    check(format!(r#"{{"message\u0054ype":"DATA_MESSAGE","log\u0045vents":[{{"message":{message}}}]}}"#), 1, &["a"]);
+    check(
+        format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"id":7,"message":{}}}]}}"#, invocation("a")),
+        1,
+        &["a"],
+    );
+    let late = r#"{"logEvents":[{"id":"","message":"x"}],"messageType":"CONTROL_MESSAGE"}"#;
+    check(late, 1, &["-control"]);
+}
+
+#[test]
+fn damage_is_rejected_and_its_neighbours_go_on() {
+    let (a, b) = (event("1", &invocation("a")), event("2", &invocation("b")));
+    let between = |bad: &str| envelope_of("g", &[a.clone(), bad.to_owned(), b.clone()]);
+    check(between("7"), 1, &["a", "!invalid_envelope", "b"]);
+    check(between("{}"), 1, &["a", "!invalid_envelope", "b"]);
+    check(between(r#"{"message":null}"#), 1, &["a", "!invalid_envelope", "b"]);
+    check(between(r#"{"message":"{\"modelId\":"}"#), 1, &["a", "!invalid_json", "b"]);
+    check(between("{\"message\":\"a\nb\"}"), 1, &["a", "!invalid_json", "b"]);
+    check(between(r#"{"message":"a\qb"}"#), 1, &["a", "!invalid_json", "b"]);
+    check(between(r#"{"message":"{\"modelId\":\"\u0000\"}"}"#), 1, &["a", "!invalid_json", "b"]);
+    check(between(r#"{"message":"\ud800"}"#), 1, &["a", "-not_invocation", "b"]);
+    let deep = format!(r#"{{"message":"{{\"modelId\":{}"}}"#, "[".repeat(100_000));
+    check(between(&deep), 1, &["a", "!too_deep", "b"]);
+    let mut invalid = between(r#"{"message":"{\"modelId\":\"@\"}"}"#).into_bytes();
+    let at = invalid.iter().rposition(|&byte| byte == b'@').unwrap();
+    invalid[at] = 0xff;
+    check(&invalid, 1, &["a", "!invalid_utf8", "b"]);
+    // What breaks the envelope's own punctuation ends it; what came before is kept.
+    check(between("}"), 1, &["a", "!invalid_json"]);
+    let whole = envelope(&["a", "b"]);
+    check(&whole[..whole.len() - 10], 1, &["a", "!invalid_json"]);
+    check(format!("{}\n{}", &whole[..200], envelope(&["c"])), 1, &["!invalid_json", "c"]);
+    check(format!("{}\njunk\n{}", envelope(&["a"]), envelope(&["b"])), 1, &["a", "!unknown_framing", "b"]);
+    check(format!("{}\n{NOTICE}\n{}", envelope(&["a"]), envelope(&["b"])), 1, &["a", "-notice", "b"]);
+    check(r#"{"messageType":"DATA_MESSAGE"}"#, 1, &["!invalid_envelope"]);
+    check(r#"{"messageType":"DATA_MESSAGE","logEvents":{}}"#, 1, &["!invalid_envelope"]);
+    check("\"not base64!\"", 1, &["!invalid_base64"]);
+    check("hello there", 1, &["!unknown_framing"]);
+    check([0xff, 0xfe, 0, 1], 1, &["!unknown_framing"]);
+    check("[".repeat(1_000_000), 1, &["!too_deep"]);
+    check(format!("{{\"a\":{}", "[".repeat(1_000_000)), 1, &["!too_deep"]);
+    check("H4sI!!!!", 1, &["!unknown_framing"]);
+    check("H4sIAAAAA", 1, &["!invalid_base64"]);
+}
+
+#[test]
+fn damaged_gzip_is_rejected_with_its_bytes() {
+    let (one, two) = (gzip(envelope(&["a"])), gzip(envelope(&["b"])));
+    let check = |payload: Vec<u8>, expected: &[&str]| {
+        let (notes, _) = walk_with(&payload, limits(), &[]);
+        assert_eq!(notes.words, expected);
+        assert!(notes.originals.iter().all(|original| original == &payload));
+    };
+    check(one[..one.len() - 1].to_vec(), &["!truncated"]);
+    check(one[..12].to_vec(), &["!truncated"]);
+    check(one[..2].to_vec(), &["!truncated"]);
+    for from_end in 1..=8 {
+        let mut bad = one.clone();
+        let at = bad.len() - from_end;
+        bad[at] ^= 1;
+        check(bad, &["!corrupt"]);
+    }
+    check([one.as_slice(), b"garbage"].concat(), &["a", "!corrupt"]);
+    check([one.as_slice(), &two[..two.len() - 1]].concat(), &["a", "!truncated"]);
+    let mut damaged = kpl(std::slice::from_ref(&one));
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    check(damaged, &["!corrupt"]);
+}
+
+#[test]
+fn limits_hold() {
+    let many: Vec<_> = (0..101).map(|i| event("1", &invocation(&i.to_string()))).collect();
+    let (notes, _) = walk_with(gzip(envelope_of("g", &many)).as_slice(), limits(), &[]);
+    assert_eq!(notes.words.len(), 101);
+    assert_eq!(notes.words[100], "!too_many_events");
+    let bomb = gzip(vec![b' '; 2 << 20]);
+    check(&bomb, 1, &["!too_large"]);
+    check([gzip("{}"), bomb.clone()].concat(), 1, &["-not_invocation", "!too_large"]);
+    // A size in the trailer that promises little, or much, is not believed.
+    for size in [7_u32, 1 << 20, u32::MAX] {
+        let mut liar = bomb.clone();
+        let at = liar.len() - 4;
+        liar[at..].copy_from_slice(&size.to_le_bytes());
+        check(&liar, 1, &["!too_large"]);
+    }
+    let mut wrapped = gzip(envelope(&["a"]));
+    for _ in 0..7 {
+        wrapped = gzip(&wrapped);
+    }
+    check(&wrapped, 1, &["a"]);
+    check(gzip(&wrapped), 1, &["!too_deep"]);
+}
+
+proptest! {
+    #[test]
+    fn garbage_ends_and_the_sum_holds(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
+        walk_with(&payload, limits(), &[]);
+    }
+
+    #[test]
+    fn one_flipped_bit_costs_no_more_than_its_record(bit in any::<prop::sample::Index>(), zipped in any::<bool>()) {
+        let lines = [envelope(&["a"]), envelope(&["b"]), envelope(&["c"])];
+        let mut middle = if zipped { base64(gzip(&lines[1])) } else { lines[1].clone() }.into_bytes();
+        let bit = bit.index(middle.len() * 8);
+        middle[bit / 8] ^= 1 << (bit % 8);
+        let payload = [lines[0].as_bytes(), b"\n", &middle, b"\n", lines[2].as_bytes()].concat();
+        let (notes, _) = walk_with_loose(&payload);
+        prop_assert_eq!(notes.first().map(String::as_str), Some("a"));
+        prop_assert_eq!(notes.last().map(String::as_str), Some("c"));
+    }
+
+    #[test]
+    fn a_cut_payload_ends_and_the_sum_holds(at in any::<prop::sample::Index>()) {
+        let whole = gzip(format!("{}{}", envelope(&["a", "b"]), invocation("c")));
+        walk_with_loose(&whole[..at.index(whole.len())]);
+        let plain = envelope(&["a", "b"]);
+        walk_with_loose(&plain.as_bytes()[..at.index(plain.len())]);
+    }
+}
+
+/// The request ids and rejects, bodies not looked at.
+fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
+    struct Loose(Vec<String>);
+    impl Visit for Loose {
+        fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> bool {
+            self.0.push(invocation.request_id.map(|id| id.decode().into_owned()).unwrap_or_default());
+            true
+        }
+        fn reject(&mut self, _fault: Fault, _original: &[u8], _event: Option<&LogEvent<'_>>, _origin: &Origin) {
+            self.0.push("!".to_owned());
+        }
+        fn skip(&mut self, _kind: Skip, count: u64) {
+            self.0.extend((0..count).map(|_| "-".to_owned()));
+        }
+    }
+    let (mut loose, mut tally) = (Loose(Vec::new()), Tally::default());
+    let origin = Origin::File { path: "test".into(), offset: 0 };
+    let record = Record { data: Bytes::copy_from_slice(payload), origin: origin.clone() };
+    let context = Context {
+        origin: &origin,
+        parse_time: jiff::Timestamp::UNIX_EPOCH,
+        source_id: None,
+        source_label: None,
+        unmapped: true,
+    };
+    let (limits, log_groups) = (limits(), globset::GlobSet::empty());
+    let mut walk = Walk { context, limits: &limits, log_groups: &log_groups, visit: &mut loose, tally: &mut tally };
+    super::record(&record, &mut walk, &mut Scratch::default());
+    assert_eq!(tally.log_events, loose.0.len() as u64);
+    (loose.0, tally)
+}

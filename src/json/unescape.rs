@@ -1,0 +1,253 @@
+//! Resolving the escapes of strings. A log event's message is JSON inside a JSON string: this is the one copy made of it.
+
+use std::borrow::Cow;
+
+use super::JsonError;
+use super::block::{self, WIDTH};
+
+/// What a string has that JSON does not allow. The string's end is still known, so its neighbours can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A control character that is not escaped.
+    Control,
+    /// A backslash that begins no escape.
+    Escape,
+}
+
+impl Flaw {
+    /// The flaw in words.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Control => "a control character in a string",
+            Self::Escape => "a bad escape in a string",
+        }
+    }
+}
+
+/// What the byte after a backslash stands for; 0 where it is `u` or stands for nothing.
+const MEANING: [u8; 256] = {
+    let mut table = [0; 256];
+    let (from, to) = (b"\"\\/bfnrt", b"\"\\/\x08\x0c\n\r\t");
+    let mut i = 0;
+    while i < 8 {
+        table[from[i] as usize] = to[i];
+        i += 1;
+    }
+    table
+};
+
+/// Bytes that one step of the fast loop may read and write from where it stands: a block, and as much again behind an
+/// escape at its end.
+const MARGIN: usize = 2 * WIDTH;
+
+/// Appends the text of the string whose content begins at `at` to `out`, and gives the offset of the quote that ends it
+/// and the first thing in it that is not allowed, if any.
+///
+/// A surrogate escape without its partner has no UTF-8; it is kept as the six characters of its escape, which are the
+/// same value again where the text is itself JSON.
+///
+/// # Errors
+/// The string has no end.
+pub fn unescape_string(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<(usize, Option<Flaw>), JsonError> {
+    let start = out.len();
+    let mut writer = Writer { bytes, at, flaw: None };
+    match writer.run(out) {
+        Some(end) => Ok((end, writer.flaw)),
+        None => {
+            out.truncate(start);
+            Err(JsonError::new(bytes.len(), "a string without an end"))
+        }
+    }
+}
+
+struct Writer<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    flaw: Option<Flaw>,
+}
+
+/// How a run of blocks ended.
+enum Stop {
+    /// At the quote that ends the string.
+    Quote,
+    /// At an escape or a byte that the fast loop leaves to the slow one.
+    Rare,
+    /// Near the end of the bytes.
+    Tail,
+}
+
+impl Writer<'_> {
+    fn run(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+        loop {
+            match self.fast(out) {
+                Stop::Quote => return Some(self.at),
+                Stop::Rare => self.rare(out),
+                Stop::Tail => {
+                    let &byte = self.bytes.get(self.at)?;
+                    match byte {
+                        b'"' => return Some(self.at),
+                        b'\\' => self.rare(out),
+                        0..0x20 => self.rare(out),
+                        _ => {
+                            out.push(byte);
+                            self.at += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies piece by piece between escapes: each piece is copied as a whole block, and what is too much is written
+    /// over by the next. Grows `out` by steps, so that a short string costs no more than its length.
+    fn fast(&mut self, out: &mut Vec<u8>) -> Stop {
+        const STEP: usize = 16 * 1024;
+        let mut end = out.len();
+        let stop = 'blocks: loop {
+            let Some(source) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<MARGIN>()) else {
+                break Stop::Tail;
+            };
+            if out.len() < end + MARGIN {
+                out.resize(end + STEP.min(self.bytes.len() - self.at) + MARGIN, 0);
+            }
+            let Some(target) = out.get_mut(end..).and_then(|rest| rest.first_chunk_mut::<MARGIN>()) else {
+                break Stop::Tail;
+            };
+            let (mut special, backslash) = block::string_masks(source.first_chunk::<WIDTH>().unwrap_or(&[0; WIDTH]));
+            if special == 0 {
+                target[..WIDTH].copy_from_slice(&source[..WIDTH]);
+                self.at += WIDTH;
+                end += WIDTH;
+                continue;
+            }
+            let (mut read, mut written) = (0, 0);
+            while special != 0 {
+                let bit = special.trailing_zeros() as usize;
+                copy_block(source, read, target, written);
+                written += bit - read;
+                if backslash >> bit & 1 == 0 {
+                    self.at += bit;
+                    end += written;
+                    break 'blocks if source[bit] == b'"' { Stop::Quote } else { Stop::Rare };
+                }
+                let meaning = MEANING[usize::from(source[bit + 1])];
+                if meaning == 0 {
+                    self.at += bit;
+                    end += written;
+                    break 'blocks Stop::Rare;
+                }
+                target[written] = meaning;
+                written += 1;
+                read = bit + 2;
+                special &= if read < WIDTH { u64::MAX << read } else { 0 };
+            }
+            if read < WIDTH {
+                copy_block(source, read, target, written);
+                written += WIDTH - read;
+                read = WIDTH;
+            }
+            self.at += read;
+            end += written;
+        };
+        out.truncate(end);
+        stop
+    }
+
+    /// A `\u` escape, a bad escape or a control character at `self.at`.
+    #[cold]
+    fn rare(&mut self, out: &mut Vec<u8>) {
+        let at = self.at;
+        let Some(&byte) = self.bytes.get(at) else { return };
+        if byte != b'\\' {
+            self.flaw = self.flaw.or(Some(Flaw::Control));
+            out.push(byte);
+            self.at += 1;
+            return;
+        }
+        if let Some(&meaning) = self.bytes.get(at + 1).map(|&next| &MEANING[usize::from(next)])
+            && meaning != 0
+        {
+            out.push(meaning);
+            self.at += 2;
+            return;
+        }
+        let Some(unit) = code_unit(self.bytes, at) else {
+            self.flaw = self.flaw.or(Some(Flaw::Escape));
+            out.push(byte);
+            self.at += 1;
+            return;
+        };
+        self.at += 6;
+        let low = if (0xd800..0xdc00).contains(&unit) { code_unit(self.bytes, at + 6) } else { None };
+        let scalar = match low {
+            Some(low @ 0xdc00..0xe000) => {
+                self.at += 6;
+                char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
+            }
+            _ => char::from_u32(unit),
+        };
+        match scalar {
+            Some(scalar) => out.extend_from_slice(scalar.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => lone_surrogate(out, &self.bytes[at..at + 6]),
+        }
+    }
+}
+
+/// Keeps the escape of a surrogate without a partner. Behind an odd number of backslashes its own backslash would be
+/// taken for an escaped one; a replacement character is then no valid escape either, as the original was none.
+fn lone_surrogate(out: &mut Vec<u8>, escape: &[u8]) {
+    let backslashes = out.iter().rev().take_while(|&&byte| byte == b'\\').count();
+    if backslashes % 2 == 0 {
+        out.extend_from_slice(escape);
+    } else {
+        out.extend_from_slice("\u{fffd}".as_bytes());
+    }
+}
+
+/// The code unit of the `\uXXXX` escape at `at`.
+fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
+    let escape = bytes.get(at..at + 6)?;
+    if !escape.starts_with(b"\\u") || !escape[2..].iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(&escape[2..]).ok()?, 16).ok()
+}
+
+#[inline(always)]
+fn copy_block(source: &[u8; MARGIN], read: usize, target: &mut [u8; MARGIN], written: usize) {
+    // `read` and `written` are at most a block's width, so both ranges lie within the margin.
+    if let (Some(from), Some(to)) = (source.get(read..read + WIDTH), target.get_mut(written..written + WIDTH)) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// The content of a JSON string with its escapes resolved; a surrogate without its partner becomes U+FFFD, and what is
+/// no escape is left as it is.
+pub fn unescape(content: &str) -> Cow<'_, str> {
+    if !content.contains('\\') {
+        return Cow::Borrowed(content);
+    }
+    let mut text = String::with_capacity(content.len());
+    let mut rest = content;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let escape = &rest.as_bytes()[at..];
+        let meaning = escape.get(1).map_or(0, |&byte| MEANING[usize::from(byte)]);
+        let (character, length) = if meaning != 0 {
+            (char::from(meaning), 2)
+        } else {
+            match (code_unit(escape, 0), code_unit(escape, 6)) {
+                (Some(high @ 0xd800..0xdc00), Some(low @ 0xdc00..0xe000)) => {
+                    let scalar = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+                    (char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+                }
+                (Some(unit), _) => (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
+                (None, _) => ('\\', 1),
+            }
+        };
+        text.push(character);
+        rest = &rest[at + length..];
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
