@@ -5,24 +5,25 @@ use crate::invocation::Invocation;
 use crate::pipeline::Context;
 
 pub mod bodies;
-pub mod colour;
+mod colour;
 pub mod escape;
 pub mod layout;
 mod number;
 mod row;
 mod wrap;
 
+pub use colour::{Colours, Tone};
 pub use row::{Outcome, Row};
 
 /// Appends one line for people: all columns, in full, without colour. No field holds white space and a missing one is
 /// `-`, so that the columns can be counted.
 pub fn encode(invocation: &Invocation<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let _ = context;
-    out.extend_from_slice(plain(&Row::of(invocation)).as_bytes());
+    out.extend_from_slice(plain(&Row::of(invocation), Colours::Off).as_bytes());
 }
 
 /// The row in full: time, operation, model, who, tokens, latency, end, Region, account, request id.
-pub fn plain(row: &Row) -> String {
+pub fn plain(row: &Row, colours: Colours) -> String {
     let mut line = String::with_capacity(256);
     // The widths are those of what is common, so that most lines stand in straight columns.
     let count = |name: &str, count: Option<i64>| match count {
@@ -31,25 +32,25 @@ pub fn plain(row: &Row) -> String {
     };
     let latency = row.latency_ms.map(|ms| format!("{ms}ms")).unwrap_or_default();
     let cells = [
-        (format!("{:.3}", row.time), 24),
-        (row.operation.clone(), 29),
-        (row.model.clone(), 44),
-        (row.who.clone(), 24),
-        (count("in", row.input), 9),
-        (count("out", row.output), 9),
-        (count("cached", row.cached), 12),
-        (latency, 8),
-        (row.end.clone(), 20),
-        (row.region.clone(), 19),
-        (row.account.clone(), 12),
-        (row.request_id.clone(), 0),
+        (format!("{:.3}", row.time), 24, Tone::Dim),
+        (row.operation.clone(), 29, Tone::Name),
+        (row.model.clone(), 44, Tone::Plain),
+        (row.who.clone(), 24, Tone::Who),
+        (count("in", row.input), 9, Tone::Plain),
+        (count("out", row.output), 9, Tone::Plain),
+        (count("cached", row.cached), 12, Tone::Plain),
+        (latency, 8, Tone::Dim),
+        (row.end.clone(), 20, row.tone()),
+        (row.region.clone(), 19, Tone::Dim),
+        (row.account.clone(), 12, Tone::Dim),
+        (row.request_id.clone(), 0, Tone::Dim),
     ];
-    for (index, (text, columns)) in cells.into_iter().enumerate() {
+    for (index, (text, columns, tone)) in cells.into_iter().enumerate() {
         if index > 0 {
             line.push_str("  ");
         }
         let text = if text.is_empty() { "-" } else { &text };
-        line.push_str(text);
+        line.push_str(&colours.paint(tone, text));
         line.extend(std::iter::repeat_n(' ', usize::saturating_sub(columns, escape::width(text))));
     }
     line
@@ -80,7 +81,7 @@ pub(crate) mod tests {
 
     #[test]
     fn plain_lines_have_all_columns() {
-        let line = plain(&row());
+        let line = plain(&row(), Colours::Off);
         assert_eq!(
             line.split_whitespace().collect::<Vec<_>>(),
             [
@@ -110,7 +111,7 @@ pub(crate) mod tests {
             request_id: String::new(),
             ..row()
         };
-        let empty = plain(&empty);
+        let empty = plain(&empty, Colours::Off);
         assert_eq!(empty.split_whitespace().count(), 12, "{empty}");
         assert_eq!(empty.find("cached="), line.find("cached="), "columns stand where they stood");
     }

@@ -1,7 +1,7 @@
 //! Bodies: the conversation under an invocation's line, indented and wrapped.
 
 use super::colour::{Colours, Tone};
-use super::escape::{Place, push_escaped};
+use super::escape::{Place, cut, push_escaped};
 use super::wrap::Wrap;
 use crate::body::{Part, Turn, conversation};
 use crate::invocation::{Invocation, Section};
@@ -10,6 +10,8 @@ use crate::invocation::{Invocation, Section};
 const INDENT: usize = 4;
 /// The blanks before the further lines of a turn.
 const HANGING: usize = 6;
+/// The columns of a role. The longest of any family is `assistant`; what is longer was made up.
+const MAX_ROLE: usize = 16;
 /// Levels of JSON that are indented; what is deeper stands on one line, so that depth cannot multiply the output.
 const MAX_JSON_LEVELS: usize = 16;
 
@@ -17,18 +19,18 @@ const MAX_JSON_LEVELS: usize = 16;
 pub fn push(out: &mut String, invocation: &Invocation<'_>, columns: Option<usize>, colours: Colours) {
     let input = invocation.input.as_ref().and_then(|input| input.input_body_json);
     let output = invocation.output.as_ref().and_then(|output| output.output_body_json);
-    let moved = |section, key| {
+    let moved = |role: &'static str, section, key| {
         let field = invocation.unknown.iter().find(|field| field.section == section && field.key.0 == key)?;
         let path = field.value.0.trim().trim_matches('"');
-        Some(Turn { role: "body".into(), parts: vec![Part::Media(format!("in {path}"))] })
+        Some(Turn { role: role.into(), parts: vec![Part::Media(format!("in {path}"))] })
     };
     let page = Page { columns, colours };
     if input.is_none_or(|body| body.0.trim() == "null") {
-        moved(Section::Input, "inputBodyS3Path").iter().for_each(|turn| page.turn(out, turn));
+        moved("request", Section::Input, "inputBodyS3Path").iter().for_each(|turn| page.turn(out, turn));
     }
     conversation(input, output).iter().for_each(|turn| page.turn(out, turn));
     if output.is_none_or(|body| body.0.trim() == "null") {
-        moved(Section::Output, "outputBodyS3Path").iter().for_each(|turn| page.turn(out, turn));
+        moved("answer", Section::Output, "outputBodyS3Path").iter().for_each(|turn| page.turn(out, turn));
     }
 }
 
@@ -41,6 +43,7 @@ impl Page {
     fn turn(&self, out: &mut String, turn: &Turn<'_>) {
         let mut role = String::new();
         push_escaped(&mut role, &turn.role, Place::Field);
+        let role = cut(&role, MAX_ROLE);
         for (index, part) in turn.parts.iter().enumerate() {
             out.extend(std::iter::repeat_n(' ', INDENT));
             // The role stands once; further parts hang under it.

@@ -1,5 +1,7 @@
 //! A layout: which columns a terminal of some width shows, and how wide each of them is.
 
+use jiff::civil::Date;
+
 use super::colour::{Colours, Tone};
 use super::escape::{cut, width};
 use super::number::{Digits, count, duration};
@@ -88,6 +90,11 @@ impl Layout {
         Self { columns, gap, width }
     }
 
+    /// The line that tells a new day.
+    pub fn day(&self, day: Date) -> String {
+        cut(&format!("{day} UTC"), self.width)
+    }
+
     /// The row, fitted: never wider than the terminal.
     pub fn line(&self, row: &Row, colours: Colours) -> String {
         let mut line = String::with_capacity(self.width * 2);
@@ -134,12 +141,7 @@ fn tone(row: &Row, column: Column) -> Tone {
         Operation => Tone::Name,
         Who => Tone::Who,
         Model | Tokens => Tone::Plain,
-        End => match row.outcome {
-            Outcome::Answered => Tone::Plain,
-            Outcome::Partial => Tone::Warning,
-            Outcome::Guardrail => Tone::Guardrail,
-            Outcome::Failed => Tone::Error,
-        },
+        End => row.tone(),
         Time | Latency | Region | Account | RequestId => Tone::Dim,
     }
 }

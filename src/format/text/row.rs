@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::colour::Tone;
 use super::escape::{Place, push_escaped, width};
 use crate::body::Facts;
 use crate::invocation::{Invocation, JsonStr};
@@ -74,6 +75,16 @@ impl Row {
         }
     }
 
+    /// What the end is to the eye.
+    pub(super) fn tone(&self) -> Tone {
+        match self.outcome {
+            Outcome::Answered => Tone::Plain,
+            Outcome::Partial => Tone::Warning,
+            Outcome::Guardrail => Tone::Guardrail,
+            Outcome::Failed => Tone::Error,
+        }
+    }
+
     /// The operation, fitted: `~` stands for an answer that was streamed.
     pub(super) fn operation_in(&self, columns: usize) -> &str {
         if width(&self.operation) <= columns {
@@ -117,7 +128,7 @@ impl Row {
         }
         match self.outcome {
             Outcome::Failed => self.end.strip_suffix("Exception").unwrap_or(&self.end).to_owned(),
-            Outcome::Guardrail if self.end == "guardrail_intervened" => "guardrail".to_owned(),
+            Outcome::Guardrail => "guardrail".to_owned(),
             _ => self.end.clone(),
         }
     }
@@ -194,19 +205,19 @@ fn region(called: String, served: &str) -> String {
     if served.is_empty() || served == called { called } else { format!("{called}>{served}") }
 }
 
-/// `-v1:0`
+/// `-v1:0` says nothing, since every model has it; of `-v2:0` the version stays.
 fn without_version(model: &str) -> String {
-    let Some((name, version)) = model.rsplit_once("-v") else { return model.to_owned() };
-    let is_version = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b':' || b == b'k');
-    if is_version { name.to_owned() } else { model.to_owned() }
+    let name = match model.rsplit_once(':') {
+        Some((name, "0")) => name,
+        _ => model,
+    };
+    name.strip_suffix("-v1").unwrap_or(name).to_owned()
 }
 
-/// `-20251001`
+/// `-20251001`, at the end or before a version.
 fn without_date(model: &str) -> String {
-    match model.rsplit_once('-') {
-        Some((name, date)) if date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()) => name.to_owned(),
-        _ => model.to_owned(),
-    }
+    let is_date = |word: &&str| word.len() == 8 && word.bytes().all(|b| b.is_ascii_digit());
+    model.split('-').filter(|word| !is_date(word)).collect::<Vec<_>>().join("-")
 }
 
 /// `anthropic.` of `us.anthropic.claude…`; the prefix that says in which Regions it runs stays.
@@ -262,7 +273,9 @@ mod tests {
             24,
             "us.llama3-3-70b-instruct",
         );
-        check("amazon.titan-embed-text-v2:0", 20, "titan-embed-text");
+        check("amazon.titan-embed-text-v2:0", 20, "titan-embed-text-v2");
+        check("us.anthropic.claude-3-5-sonnet-20241022-v2:0", 24, "us.claude-3-5-sonnet-v2");
+        check("anthropic.claude-v2:1", 14, "claude-v2:1");
         check("arn:aws:bedrock:us-east-2:1:application-inference-profile/abc123", 20, "abc123");
         check("arn:aws:sagemaker:us-east-2:1:endpoint/mine", 20, "mine");
         check("arn:aws:bedrock:us-east-2:1", 9, "arn:aws:bedrock:us-east-2:1");
