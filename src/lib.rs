@@ -14,6 +14,7 @@ pub mod source;
 
 pub mod json;
 
+pub mod body;
 pub mod decode;
 pub mod extract;
 pub mod invocation;
