@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bedrock_tap::budget::Budget;
-use bedrock_tap::record::ShardId;
-use bedrock_tap::source::kinesis::client;
+use bedrock_tap::record::{Position, ShardId};
+use bedrock_tap::source::kinesis::client::{self, Kinesis};
 use bedrock_tap::source::kinesis::coordinator::{Error, Settings, run};
+use bedrock_tap::source::kinesis::error::Policy;
 use bedrock_tap::source::kinesis::pace::Limits;
 use bedrock_tap::source::kinesis::shards::Start;
 use serde_json::{Value, json};
@@ -197,4 +198,31 @@ async fn a_missing_stream_is_named_with_the_way_out() {
     let run = start(Settings::new(settings), &Memory::with([]));
     let failure = format!("{:#}", anyhow::Error::from(run.task.await.unwrap().unwrap_err()));
     assert!(failure.contains("cannot read stream/typo: check that stream/typo exists"), "{failure}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_on_the_way_is_told_without_what_was_read() {
+    let double = Double::start(1).await;
+    double.put(&["secret prompt".to_owned()]).await;
+    let kinesis = Kinesis::connect(&double.settings(double.address)).await.unwrap();
+    let shard = ShardId::new("shardId-000000000000");
+    let iterator = kinesis.iterator(&shard, &Position::TrimHorizon).await.unwrap();
+    double.faults.rewrite("GetRecords", |_, answer| json!({ "Records": answer.to_string() }));
+    double.faults.script("GetRecords", [Fault::Cut]);
+    for what in ["an answer that breaks off", "an answer of another shape"] {
+        let err = kinesis.records(&shard, &iterator).await.unwrap_err();
+        let told = format!("{err} {err:?} {}", err.advice());
+        assert_eq!(err.policy, Policy::Retry, "{told}");
+        assert!(told.contains("not answered") || told.contains("not readable"), "{what}: {told:?}");
+        // What came was base64 in JSON: neither that nor the text may be told.
+        for secret in ["secret", "c2VjcmV0", "Data", "PartitionKey"] {
+            assert!(!told.contains(secret), "{told:?}");
+        }
+    }
+    let nobody = double.settings(double.address);
+    drop(double);
+    let kinesis = Kinesis::connect(&nobody).await.unwrap();
+    let err = kinesis.list_shards(None).await.unwrap_err();
+    assert_eq!(err.policy, Policy::Retry);
+    assert!(err.to_string().contains("the request was not answered: "), "the cause is missing: {err}");
 }
