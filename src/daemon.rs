@@ -24,6 +24,8 @@ use crate::sink::stdout::Stdout;
 use crate::sink::{self, Sink, SinkError};
 use crate::source::{self, BoxFuture};
 
+pub mod plan;
+
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and
 /// not durable yet, which is larger: inflated, and once for each sink.
 const RAW_SHARE: usize = 4;

@@ -1,22 +1,30 @@
 //! `bedrock-tap run`: the daemon, from the configured source to the configured sinks.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::daemon::{self, Plan, Stop};
+use super::check;
+use crate::daemon::{self, Plan, Stop, plan};
+use crate::telemetry;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// What could not be done.
+/// A configuration that is not valid, what cannot be opened, or what ended the run.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    Ok(ExitCode::SUCCESS)
+    let config = check::load(&args.config)?;
+    telemetry::start(&plan::log(&config))?;
+    serve(Plan::of(&config)?)
 }
 
 /// Runs a plan to its end, or until a signal stops it; the first drains, the second ends at once.

@@ -18,9 +18,9 @@ pub struct Decode {
     /// (10,000), so that only a forged envelope is over it.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_events: u32,
-    /// Nesting of JSON arrays and objects, 1 to 512. Default: 128, which no model's body comes near; deeper values are made
+    /// Nesting of JSON arrays and objects, 1 to 128. Default: 128, which no model's body comes near; deeper values are made
     /// to exhaust the stack of whoever reads them next.
-    #[schemars(range(min = 1, max = 512))]
+    #[schemars(range(min = 1, max = 128))]
     pub max_depth: u16,
 }
 

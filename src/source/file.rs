@@ -159,6 +159,29 @@ impl Source for FileSource {
     }
 }
 
+/// The records of `input` from its start, read in this thread.
+///
+/// # Errors
+/// What opening the input answers; each item may be what reading answers.
+pub fn records(
+    input: &Input,
+    max_inflated_bytes: usize,
+) -> io::Result<impl Iterator<Item = io::Result<Record>> + use<>> {
+    let (path, mut pieces) = match input {
+        Input::Stdin => (Arc::from("-"), Pieces::new(io::stdin(), max_inflated_bytes, true)),
+        Input::Path(path) => {
+            let file = File::open(path)?;
+            let live = !file.metadata()?.is_file();
+            (Arc::from(path.display().to_string()), Pieces::new(file, max_inflated_bytes, live))
+        }
+    };
+    let record = move |Piece { data, offset, .. }| {
+        let path: Arc<str> = Arc::clone(&path);
+        Record { data, origin: Origin::File { path, offset } }
+    };
+    Ok(std::iter::from_fn(move || pieces.next_piece().map(|piece| piece.map(&record)).transpose()))
+}
+
 /// What the reading thread owns.
 struct Reader {
     input: Input,

@@ -1,6 +1,7 @@
 //! The inputs that a list of paths, globs and directories stands for.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -19,6 +20,15 @@ pub enum Input {
     Stdin,
     /// A file, a pipe or a device, as the user named it.
     Path(PathBuf),
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("standard input"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// An input that is not there or cannot be read; said before anything starts.
