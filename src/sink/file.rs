@@ -85,9 +85,10 @@ impl Sink for FileSink {
             match result.await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(SinkError::Retry { after: None, source: Box::new(error) }),
-                Err(error) => {
-                    let advice = "writing to a file panicked; the log says where".to_owned();
-                    Err(SinkError::Stop { advice, source: Some(Box::new(error)) })
+                // The task's error quotes the panic, which may quote data.
+                Err(_) => {
+                    let advice = "writing to a file panicked; the log says where, please report it".to_owned();
+                    Err(SinkError::Stop { advice, source: None })
                 }
             }
         })
