@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bedrock_tap::daemon::{self, Stop};
+use bedrock_tap::delivery::work::Crew;
+use bedrock_tap::format::Format;
+use bedrock_tap::pipeline::{Limits, Settings};
 use bedrock_tap::telemetry;
 use flate2::read::MultiGzDecoder;
 
@@ -135,6 +138,18 @@ fn a_panic_is_logged_without_what_it_says() {
     }
 }
 
+/// The real line, where each event comes out as it went in.
+fn raw_lines() -> Settings {
+    Settings {
+        limits: Limits { inflated_bytes: 64 << 20, events: 100_000, depth: 128 },
+        log_groups: globset::GlobSet::empty(),
+        outputs: vec![Format::Raw],
+        source_id: None,
+        source_label: None,
+        unmapped: true,
+    }
+}
+
 #[test]
 #[ignore = "the process that the tests above start"]
 fn child() {
@@ -150,6 +165,10 @@ fn child() {
     runtime.block_on(async {
         let stop = if role == "signals" { Stop::on_signals().unwrap() } else { Stop::default() };
         let sink = file_sink("out", &directory.join("out"), role == "gzip");
-        daemon::run(plan(directory, vec![sink]), stop).await.unwrap();
+        let mut plan = plan(directory, vec![sink]);
+        if role != "signals" {
+            plan.crew = Crew::of_lines(raw_lines());
+        }
+        daemon::run(plan, stop).await.unwrap();
     });
 }
