@@ -205,7 +205,8 @@ async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::
     let checkpoints: Arc<dyn CheckpointStore> = match plan.checkpoints {
         CheckpointPlan::Memory => Arc::new(Memory::default()),
         CheckpointPlan::Local(settings) => {
-            Arc::new(tokio::task::spawn_blocking(move || Local::open(&settings)).await??)
+            let opened = tokio::task::spawn_blocking(move || Local::open(&settings)).await;
+            Arc::new(opened.map_err(|error| panicked(&error))??)
         }
     };
     let (letters, letters_driver) = open(plan.dead_letter, None, &stop).await?;
@@ -248,7 +249,8 @@ async fn open(
         SinkKind::Made(sink) => sink,
         SinkKind::Stdout => Arc::new(Stdout::new().context("standard output is closed")?),
         SinkKind::File(settings) => {
-            let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await?;
+            let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await;
+            let opened = opened.map_err(|error| panicked(&error))?;
             Arc::new(opened.with_context(|| format!("the sink {} cannot be opened", plan.name))?)
         }
     };
@@ -281,10 +283,8 @@ impl Failures {
                 warn!(error = %format_args!("{error:#}"), "the source cannot go on, stopping");
                 self.source.get_or_insert(error);
             }
-            Err(error) => {
-                // A task that panicked may have been any of them: it comes first.
-                self.sink = Some(anyhow::Error::new(error).context("a task panicked; the log says where"));
-            }
+            // A task that panicked may have been any of them: it comes first.
+            Err(error) => self.sink = Some(panicked(&error)),
         }
         true
     }
@@ -302,6 +302,11 @@ impl Failures {
         };
         self.source.filter(|error| !(self.closed_pipe && follows(error)))
     }
+}
+
+/// A task that panicked. Its own error is not shown: it quotes the panic, which may quote data.
+fn panicked(_: &JoinError) -> anyhow::Error {
+    anyhow::anyhow!("a task panicked; the log says where, please report it")
 }
 
 /// The last lines of the log.

@@ -59,6 +59,12 @@ impl Lines {
         self.ends.push(self.bytes.len());
     }
 
+    /// Gives back the memory that no item uses.
+    pub fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Drops all items and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -1,6 +1,6 @@
 //! The integration tests: one binary, so that it links once.
-#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
 mod config;
 mod engine;
 #[cfg(feature = "demo")]

@@ -406,8 +406,13 @@ mod tests {
         while !writer.is_finished() || copies == 0 {
             let least = store.load("calls").await.unwrap().into_iter().find(|(p, _)| *p == one).unwrap().1;
             let copy = tempfile::tempdir().unwrap();
+            let content = std::fs::read(&path).unwrap();
+            if content != std::fs::read(&path).unwrap() {
+                // It was written to in between: a state that the disk never had.
+                continue;
+            }
             std::fs::create_dir_all(settings(&copy).directory).unwrap();
-            std::fs::copy(&path, settings(&copy).directory.join(FILE_NAME)).unwrap();
+            std::fs::write(settings(&copy).directory.join(FILE_NAME), content).unwrap();
             let opened = Local::open(&settings(&copy)).unwrap();
             let found = opened.load("calls").await.unwrap().into_iter().find(|(p, _)| *p == one).unwrap().1;
             assert!(found == least || moves(&least, &found), "{found:?} in a copy taken after {least:?}");

@@ -111,6 +111,8 @@ fn process(worker: &mut dyn Work, records: &[Record], outputs: usize) -> Group {
             break;
         }
     }
+    // The budget counts the bytes that are used: those that a growing buffer has to spare go back.
+    parcel.outputs.iter_mut().for_each(Lines::shrink_to_fit);
     let outputs = parcel.outputs.into_iter().zip(origins).collect();
     Group { records: taken, outputs, rejects, tally: parcel.tally, seat: None }
 }

@@ -2,11 +2,11 @@
 //! queue before it, and a receipt for each submission that resolves once all of it is durable.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,15 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::dead_letter::{DeadLetter, refused};
 use super::retry;
 use super::{Batch, Sink, SinkError};
-use crate::budget::Reservation;
 use crate::format::Lines;
-use crate::record::Origin;
 
-/// Submissions that wait before a sink. The bytes are bounded by the budget; this bounds the count of tiny ones.
-const QUEUE_SUBMISSIONS: usize = 256;
+use self::outlet::{Submission, Ticket};
 
-/// The least time between two log lines about the same slow sink.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+mod outlet;
+
+pub use self::outlet::{Gone, Origins, Outlet, Receipt};
 
 /// How batches are made for one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,76 +47,6 @@ impl Default for Settings {
     }
 }
 
-/// Where the lines of a run came from: one origin for each record, by the number of lines up to its last.
-#[derive(Clone, Debug, Default)]
-pub struct Origins {
-    ends: Vec<(usize, Origin)>,
-}
-
-impl Origins {
-    /// Says that the lines up to `end` that have no origin yet came from `origin`.
-    pub fn push(&mut self, end: usize, origin: &Origin) {
-        if self.ends.last().map_or(0, |(last, _)| *last) < end {
-            self.ends.push((end, origin.clone()));
-        }
-    }
-
-    /// Where the line with this index came from.
-    pub fn get(&self, index: usize) -> Option<&Origin> {
-        let at = self.ends.partition_point(|(end, _)| *end <= index);
-        self.ends.get(at).map(|(_, origin)| origin)
-    }
-}
-
-/// Resolves once everything in its submission is durable.
-#[derive(Debug)]
-pub struct Receipt(oneshot::Receiver<()>);
-
-impl Receipt {
-    /// Waits until everything in the submission is durable.
-    ///
-    /// # Errors
-    /// [`Gone`]: the sink has stopped before that.
-    pub async fn durable(self) -> Result<(), Gone> {
-        self.0.await.map_err(|_| Gone)
-    }
-}
-
-/// The sink has stopped; its task's result says why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sink has stopped")]
-pub struct Gone;
-
-/// What a lane submits.
-#[derive(Debug)]
-struct Submission {
-    lines: Lines,
-    origins: Arc<Origins>,
-    ticket: Arc<Ticket>,
-}
-
-/// One submission's claim to a receipt: its bytes of the budget, and the pieces that are not durable yet.
-#[derive(Debug)]
-struct Ticket {
-    pieces: AtomicUsize,
-    receipt: Mutex<Option<oneshot::Sender<()>>>,
-    hold: Mutex<Option<Arc<Reservation>>>,
-}
-
-impl Ticket {
-    fn piece_is_durable(&self) {
-        if self.pieces.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
-        }
-        // The bytes are given back before the receipt is: who waits for the receipt finds them free.
-        drop(self.hold.lock().map(|mut hold| hold.take()));
-        if let Some(receipt) = self.receipt.lock().ok().and_then(|mut receipt| receipt.take()) {
-            // A lane that has given up does not wait for its receipts.
-            let _ = receipt.send(());
-        }
-    }
-}
-
 /// A part of a submission that fits a batch.
 #[derive(Debug)]
 struct Piece {
@@ -126,57 +54,6 @@ struct Piece {
     first: usize,
     origins: Arc<Origins>,
     ticket: Arc<Ticket>,
-}
-
-/// Where lanes hand lines to a sink.
-#[derive(Clone, Debug)]
-pub struct Outlet {
-    name: Arc<str>,
-    queue: mpsc::Sender<Submission>,
-    pending_bytes: Arc<AtomicUsize>,
-    complained: Arc<Mutex<Option<Instant>>>,
-}
-
-impl Outlet {
-    /// The sink's name in logs.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The bytes that were submitted and are not durable yet.
-    pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Says in the log that this sink holds back reading, unless it was said within [`COMPLAINT_INTERVAL`]: many lanes
-    /// wait for one slow sink.
-    pub(crate) fn complain(&self, waiting: Duration) {
-        let Ok(mut complained) = self.complained.lock() else { return };
-        if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
-            *complained = Some(Instant::now());
-            tracing::warn!(
-                sink = self.name(),
-                pending_bytes = self.pending_bytes(),
-                waiting_seconds = waiting.as_secs(),
-                "a slow sink holds everything back"
-            );
-        }
-    }
-
-    /// Hands lines to the sink; waits while its queue is full. `hold` is given back once they are durable.
-    ///
-    /// # Errors
-    /// [`Gone`]: the sink has stopped.
-    pub async fn submit(&self, lines: Lines, origins: Origins, hold: Arc<Reservation>) -> Result<Receipt, Gone> {
-        let (sender, receiver) = oneshot::channel();
-        let ticket =
-            Ticket { pieces: AtomicUsize::new(1), receipt: Mutex::new(Some(sender)), hold: Mutex::new(Some(hold)) };
-        let bytes = lines.bytes().len();
-        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let submission = Submission { lines, origins: Arc::new(origins), ticket: Arc::new(ticket) };
-        self.queue.send(submission).await.map_err(|_| Gone)?;
-        Ok(Receipt(receiver))
-    }
 }
 
 /// The task of one sink; see [`start`].
@@ -201,14 +78,8 @@ pub fn start(
     dead_letter: Option<DeadLetter>,
     abandon: CancellationToken,
 ) -> (Outlet, Driver) {
-    let (sender, queue) = mpsc::channel(QUEUE_SUBMISSIONS);
-    let (name, pending_bytes) = (Arc::<str>::from(name), Arc::new(AtomicUsize::new(0)));
-    let outlet = Outlet {
-        name: Arc::clone(&name),
-        queue: sender,
-        pending_bytes: Arc::clone(&pending_bytes),
-        complained: Arc::default(),
-    };
+    let (outlet, queue, pending_bytes) = Outlet::new(name);
+    let name = Arc::from(outlet.name());
     let backlog = VecDeque::new();
     (outlet, Driver { name, sink, settings, dead_letter, abandon, queue, backlog, pending_bytes })
 }
@@ -348,7 +219,7 @@ fn split(submission: Submission, settings: &Settings, backlog: &mut VecDeque<Pie
             piece.push_with(|out| out.extend_from_slice(item.strip_suffix(b"\n").unwrap_or(item)));
         }
     }
-    ticket.pieces.store(pieces.len(), Ordering::Release);
+    ticket.split_into(pieces.len());
     for (first, lines) in pieces {
         backlog.push_back(Piece { lines, first, origins: Arc::clone(&origins), ticket: Arc::clone(&ticket) });
     }
@@ -387,8 +258,9 @@ async fn bury(
 }
 
 fn finished(name: &str, done: Result<Result<(), SinkError>, tokio::task::JoinError>) -> Result<(), SinkError> {
-    done.unwrap_or_else(|error| {
-        let advice = format!("the sink {name} panicked; the log says where");
-        Err(SinkError::Stop { advice, source: Some(Box::new(error)) })
+    // The error of a task that panicked quotes the panic, which may quote data.
+    done.unwrap_or_else(|_| {
+        let advice = format!("the sink {name} panicked; the log says where, please report it");
+        Err(SinkError::Stop { advice, source: None })
     })
 }

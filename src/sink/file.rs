@@ -7,10 +7,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use self::append::Appender;
@@ -28,9 +29,10 @@ mod open;
 pub struct Settings {
     /// The file; with `gzip`, `.gz` is added to its name unless it ends so. Its directories are created.
     pub path: PathBuf,
-    /// The file is set aside once it would grow over this. A batch is never split over two files.
+    /// The file is set aside once its lines, before compression, would grow over this. A batch is never split over two
+    /// files.
     pub rotate_bytes: Option<u64>,
-    /// The file is set aside by the first batch that comes this long after it was begun.
+    /// The file is set aside this long after its first line, also if nothing more comes. Needs a runtime.
     pub rotate_age: Option<Duration>,
     /// Whether batches are written as gzip members.
     pub gzip: bool,
@@ -53,6 +55,7 @@ struct State {
 #[derive(Debug)]
 struct Current {
     appender: Appender<std::fs::File>,
+    content_bytes: u64,
     begun: SystemTime,
 }
 
@@ -65,7 +68,14 @@ impl FileSink {
         let path = path_of(&settings);
         let mut state = State { path, settings, current: None };
         match state.current() {
-            Ok(_) => Ok(Self { state: Arc::new(Mutex::new(state)) }),
+            Ok(_) => {
+                let rotate_age = state.settings.rotate_age;
+                let state = Arc::new(Mutex::new(state));
+                if let (Some(age), Ok(runtime)) = (rotate_age, Handle::try_current()) {
+                    runtime.spawn(set_aside_when_old(Arc::downgrade(&state), age));
+                }
+                Ok(Self { state })
+            }
             Err(error) => Err(SinkError::Stop {
                 advice: format!("cannot write to {}{}", state.path.display(), open::advice(&error)),
                 source: Some(Box::new(error)),
@@ -85,9 +95,10 @@ impl Sink for FileSink {
             match result.await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(SinkError::Retry { after: None, source: Box::new(error) }),
-                Err(error) => {
-                    let advice = "writing to a file panicked; the log says where".to_owned();
-                    Err(SinkError::Stop { advice, source: Some(Box::new(error)) })
+                // The task's error quotes the panic, which may quote data.
+                Err(_) => {
+                    let advice = "writing to a file panicked; the log says where, please report it".to_owned();
+                    Err(SinkError::Stop { advice, source: None })
                 }
             }
         })
@@ -111,22 +122,32 @@ impl State {
         let lines = || batch.parts.iter().map(Lines::bytes);
         if self.settings.gzip {
             let member = member::compress(lines())?;
-            self.append(std::iter::once(member.as_slice()), member.len())
+            self.append(std::iter::once(member.as_slice()), batch.total_bytes() as u64)
         } else {
-            self.append(lines(), batch.total_bytes())
+            self.append(lines(), batch.total_bytes() as u64)
         }
     }
 
-    fn append<'a>(&mut self, chunks: impl Iterator<Item = &'a [u8]>, bytes: usize) -> io::Result<()> {
+    /// Appends chunks that hold so many bytes of lines.
+    fn append<'a>(&mut self, chunks: impl Iterator<Item = &'a [u8]>, content_bytes: u64) -> io::Result<()> {
         if self.current.as_ref().is_some_and(|current| !open::is_at(current.appender.medium(), &self.path)) {
             // Someone moved the file away, as log rotation does: what is delivered from now on belongs to a new one.
             self.current = None;
         }
-        let settings = (self.settings.rotate_bytes, self.settings.rotate_age);
-        if self.current()?.is_due(settings, bytes as u64) {
+        let limit = self.settings.rotate_bytes.unwrap_or(u64::MAX);
+        let rotate_age = self.settings.rotate_age;
+        let current = self.current()?;
+        let is_full = !current.is_empty() && current.content_bytes.saturating_add(content_bytes) > limit;
+        if is_full || current.is_old(rotate_age) {
             self.rotate()?;
         }
-        self.current()?.appender.append(chunks)
+        let current = self.current()?;
+        if current.is_empty() {
+            current.begun = SystemTime::now();
+        }
+        current.appender.append(chunks)?;
+        current.content_bytes += content_bytes;
+        Ok(())
     }
 
     fn current(&mut self) -> io::Result<&mut Current> {
@@ -137,10 +158,10 @@ impl State {
                 set_aside(&self.path)?;
                 opened = Opened::open(&self.path)?;
             }
-            let Opened { file, length, begun } = opened;
+            let Opened { file, length, content_bytes, begun } = opened;
             let mut appender = Appender::new(file, length);
             appender.mend()?;
-            self.current = Some(Current { appender, begun });
+            self.current = Some(Current { appender, content_bytes, begun });
         }
         self.current.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
     }
@@ -153,12 +174,35 @@ impl State {
 }
 
 impl Current {
-    fn is_due(&self, (rotate_bytes, rotate_age): (Option<u64>, Option<Duration>), bytes: u64) -> bool {
-        let length = self.appender.durable_bytes();
-        let is_full = rotate_bytes.is_some_and(|limit| length.saturating_add(bytes) > limit);
+    fn is_empty(&self) -> bool {
+        self.appender.durable_bytes() == 0
+    }
+
+    fn is_old(&self, rotate_age: Option<Duration>) -> bool {
         // A clock that was set back makes no file old.
         let is_old = rotate_age.is_some_and(|limit| self.begun.elapsed().is_ok_and(|age| age >= limit));
-        length > 0 && (is_full || is_old)
+        is_old && !self.is_empty()
+    }
+}
+
+/// Looks once in a while whether the file is old, for as long as there is a sink: whoever collects files that are set
+/// aside also waits for those of a quiet time.
+async fn set_aside_when_old(state: Weak<Mutex<State>>, rotate_age: Duration) {
+    let pause = (rotate_age / 10).clamp(Duration::from_millis(10), Duration::from_secs(60));
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(state) = state.upgrade() else { return };
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_old = state.current.as_ref().is_some_and(|current| current.is_old(Some(rotate_age)));
+            if is_old && let Err(error) = state.rotate().and_then(|()| state.current().map(drop)) {
+                // The next batch tries again, and holds if it fails.
+                warn!(file = %state.path.display(), %error, "cannot set the file aside");
+            }
+        });
+        if looked.await.is_err() {
+            return;
+        }
     }
 }
 

@@ -86,9 +86,10 @@ impl<W: Write + Send + 'static> Sink for Stdout<W> {
                     Err(SinkError::Stop { advice, source: Some(Box::new(error)) })
                 }
                 Ok(Err(error)) => Err(SinkError::Retry { after: None, source: Box::new(error) }),
-                Err(error) => {
-                    let advice = "writing to standard output panicked; the log says where".to_owned();
-                    Err(SinkError::Stop { advice, source: Some(Box::new(error)) })
+                // The task's error quotes the panic, which may quote data.
+                Err(_) => {
+                    let advice = "writing to standard output panicked; the log says where, please report it".to_owned();
+                    Err(SinkError::Stop { advice, source: None })
                 }
             }
         })

@@ -90,7 +90,7 @@ async fn join_one(
     let error = match running.join_next().await {
         None | Some(Ok(Ok(_))) => return,
         Some(Ok(Err(error))) => error,
-        Some(Err(error)) => LaneError::Panicked { origin: format!("a file ({error})") },
+        Some(Err(_)) => LaneError::Panicked { origin: "a file".to_owned() },
     };
     stop.cancel();
     if first_error.is_ok() {

@@ -158,3 +158,24 @@ async fn a_sink_that_holds_is_left_at_the_drain_deadline() {
     let took = told.elapsed();
     assert!(took >= Duration::from_secs(25) && took <= Duration::from_secs(28), "{took:?}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_has_no_position_to_go_back_to() {
+    let directory = directory(&[("a", "1\n")]);
+    let (pipe, out) = (directory.path().join("pipe"), directory.path().join("out"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for content in ["2\n", "3\n"] {
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::write(pipe, content).unwrap()
+        });
+        let mut plan = plan(directory.path(), vec![file_sink("out", &out, false)]);
+        let inputs =
+            expand(&[directory.path().join("in"), pipe.clone()].map(|path| path.display().to_string())).unwrap();
+        plan.source = SourcePlan::Files(source::file::Settings { inputs, max_inflated_bytes: 1 << 20, concurrency: 2 });
+        daemon::run(plan, Stop::default()).await.unwrap();
+        writer.join().unwrap();
+    }
+    assert_eq!(sorted(&out), ["1", "2", "3"]);
+}

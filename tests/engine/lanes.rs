@@ -1,6 +1,6 @@
 //! Lanes: what is committed when, whatever the ends do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bedrock_tap::checkpoint::CheckpointError;
@@ -250,4 +250,39 @@ async fn a_sink_that_holds_stops_the_reading_at_the_budget() {
     sinks[1].let_go(&big(0));
     assert_eq!(lane.await.unwrap().unwrap(), ended());
     assert_eq!(sinks[1].taken().len(), 100);
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_sink_is_named_in_the_log_and_no_data_is() {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(lines.finish());
+    let sinks = keepers(2);
+    sinks[1].hold("line-1");
+    let bench = Bench::new(&sinks, Default::default(), ROOM);
+    let lane = bench.spawn(Script::lines(3));
+    settle(600).await;
+    let text = |log: &Log| String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let complaints = text(&log).matches("a slow sink holds everything back").count();
+    assert!((2..=11).contains(&complaints), "{complaints} complaints in ten minutes");
+    assert!(text(&log).contains("sink=\"sink-1\"") && !text(&log).contains("sink=\"sink-0\""), "{}", text(&log));
+    sinks[1].let_go("line-1");
+    lane.await.unwrap().unwrap();
+    assert!(!text(&log).contains("line-"), "the log holds data");
 }

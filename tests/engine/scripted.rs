@@ -272,7 +272,11 @@ impl Bench {
             outlet
         };
         let dead_letter = DeadLetter::new(open("letters", &letters, None));
-        let outlets = sinks.iter().map(|sink| open("sink", sink, Some(dead_letter.clone()))).collect();
+        let outlets = sinks
+            .iter()
+            .enumerate()
+            .map(|(index, sink)| open(&format!("sink-{index}"), sink, Some(dead_letter.clone())))
+            .collect();
         let engine = Engine::new(Parts {
             crew: echo_crew(sinks.len()),
             outlets,

@@ -45,6 +45,8 @@ pub(super) fn compress<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> io::Result
 pub(super) struct Whole {
     /// The bytes up to the end of the last whole member.
     pub(super) bytes: u64,
+    /// The bytes that they inflate to.
+    pub(super) content_bytes: u64,
     /// Whether what follows is damaged or no gzip at all, and not just a member that ends too early.
     pub(super) damaged: bool,
 }
@@ -57,12 +59,15 @@ pub(super) struct Whole {
 pub(super) fn whole<F: Read + Seek>(file: &mut F) -> io::Result<Whole> {
     let length = file.seek(SeekFrom::End(0))?;
     let (mut start, mut previous) = (0, 0);
+    let (mut content_bytes, mut last_content_bytes) = (0, 0);
     while let Some(size) = said_size(file, start)? {
         if start + size > length {
             break;
         }
         previous = start;
         start += size;
+        content_bytes += last_content_bytes;
+        last_content_bytes = inflated_size(file, start)?;
     }
     // The last member that says its length may still have a hole in it: its bytes are checked. What follows, if
     // anything, is foreign or torn.
@@ -72,16 +77,21 @@ pub(super) fn whole<F: Read + Seek>(file: &mut F) -> io::Result<Whole> {
     loop {
         let head = reader.fill_buf()?;
         if head.is_empty() {
-            return Ok(Whole { bytes, damaged: false });
+            return Ok(Whole { bytes, content_bytes, damaged: false });
         }
         if !HEADER.starts_with(&head[..head.len().min(3)]) {
-            return Ok(Whole { bytes, damaged: true });
+            return Ok(Whole { bytes, content_bytes, damaged: true });
         }
         let mut counted = Counted { inner: &mut reader, bytes: 0 };
         match io::copy(&mut GzDecoder::new(&mut counted), &mut io::sink()).map_err(|error| error.kind()) {
-            Ok(_) => bytes += counted.bytes,
-            Err(ErrorKind::UnexpectedEof) => return Ok(Whole { bytes, damaged: false }),
-            Err(ErrorKind::InvalidInput | ErrorKind::InvalidData) => return Ok(Whole { bytes, damaged: true }),
+            Ok(inflated) => {
+                bytes += counted.bytes;
+                content_bytes += inflated;
+            }
+            Err(ErrorKind::UnexpectedEof) => return Ok(Whole { bytes, content_bytes, damaged: false }),
+            Err(ErrorKind::InvalidInput | ErrorKind::InvalidData) => {
+                return Ok(Whole { bytes, content_bytes, damaged: true });
+            }
             Err(kind) => return Err(kind.into()),
         }
     }
@@ -96,6 +106,14 @@ fn said_size<F: Read + Seek>(file: &mut F, start: u64) -> io::Result<Option<u64>
     let ours = said.len() == HEAD_BYTES - 4 && said.starts_with(&HEADER) && said.ends_with(&FIELD);
     let size = u64::from(u32::from_le_bytes(*size));
     Ok((ours && size >= (HEAD_BYTES + TAIL_BYTES) as u64).then_some(size))
+}
+
+/// The inflated size that the member which ends here says, in its last four bytes.
+fn inflated_size<F: Read + Seek>(file: &mut F, end: u64) -> io::Result<u64> {
+    let mut size = [0; 4];
+    file.seek(SeekFrom::Start(end.saturating_sub(4)))?;
+    file.read_exact(&mut size)?;
+    Ok(u64::from(u32::from_le_bytes(size)))
 }
 
 struct Counted<R> {
@@ -148,6 +166,7 @@ mod tests {
 
     #[test]
     fn a_file_cut_anywhere_keeps_its_whole_members() {
+        let contents = ["zero\n", "one\n", "two\n", "three\n", "four\n"].map(str::len);
         let members = [
             foreign(b"zero\n"),
             compress([&b"one\n"[..]].into_iter()).unwrap(),
@@ -159,16 +178,16 @@ mod tests {
             let members = &members[skipped..];
             let file = members.concat();
             for cut in 0..=file.len() {
-                let mut expected = 0;
-                for member in members {
-                    if expected + member.len() <= cut {
-                        expected += member.len();
-                    } else {
+                let (mut expected, mut content) = (0, 0);
+                for (member, length) in members.iter().zip(&contents[skipped..]) {
+                    if expected + member.len() > cut {
                         break;
                     }
+                    expected += member.len();
+                    content += length;
                 }
                 let found = whole(&mut Cursor::new(&file[..cut])).unwrap();
-                let expected = Whole { bytes: expected as u64, damaged: false };
+                let expected = Whole { bytes: expected as u64, content_bytes: content as u64, damaged: false };
                 assert_eq!(found, expected, "cut at {cut} of {}, without the first {skipped}", file.len());
             }
         }
@@ -180,13 +199,13 @@ mod tests {
         let mut file = members.concat();
         let start = members[0].len();
         file[start + HEAD_BYTES..].fill(0);
-        let expected = Whole { bytes: start as u64, damaged: true };
+        let expected = Whole { bytes: start as u64, content_bytes: 4, damaged: true };
         assert_eq!(whole(&mut Cursor::new(&file)).unwrap(), expected);
     }
 
     #[test]
     fn what_is_no_gzip_is_left_alone() {
         let found = whole(&mut Cursor::new(b"{\"plain\":1}\n")).unwrap();
-        assert_eq!(found, Whole { bytes: 0, damaged: true });
+        assert_eq!(found, Whole { bytes: 0, content_bytes: 0, damaged: true });
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Opened {
     pub(super) file: File,
     /// The bytes to keep.
     pub(super) length: u64,
+    /// The bytes of lines in them: more where they are compressed.
+    pub(super) content_bytes: u64,
     /// When the file was begun, as far as the system knows.
     pub(super) begun: SystemTime,
 }
@@ -50,7 +52,7 @@ impl Opened {
         // The name must be on the disk before the first line counts as delivered.
         sync_directory(path)?;
         let begun = metadata.created().or_else(|_| metadata.modified()).unwrap_or_else(|_| SystemTime::now());
-        Ok(Self { file, length: metadata.len(), begun })
+        Ok(Self { file, length: metadata.len(), content_bytes: metadata.len(), begun })
     }
 
     /// Finds the bytes to keep; what is behind them was never acknowledged. Returns whether the file is damaged in a
@@ -62,9 +64,11 @@ impl Opened {
                 warn!(file = %path.display(), good_bytes = whole.bytes, "the file is damaged, setting it aside");
                 return Ok(true);
             }
+            self.content_bytes = whole.content_bytes;
             whole.bytes
         } else {
-            whole_lines(&mut self.file, self.length)?
+            self.content_bytes = whole_lines(&mut self.file, self.length)?;
+            self.content_bytes
         };
         if whole < self.length {
             let torn_bytes = self.length - whole;

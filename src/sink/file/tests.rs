@@ -96,15 +96,35 @@ async fn a_file_is_set_aside_before_it_grows_too_large() {
 }
 
 #[tokio::test]
-async fn an_old_file_is_set_aside_by_the_next_batch() {
+async fn an_old_file_is_set_aside_though_nothing_comes() {
     let directory = tempfile::tempdir().unwrap();
-    let aging = Settings { rotate_age: Some(Duration::ZERO), ..settings(directory.path(), false) };
+    let aging = Settings { rotate_age: Some(Duration::from_millis(50)), ..settings(directory.path(), false) };
     let sink = FileSink::open(aging.clone()).unwrap();
-    for line in ["one", "two"] {
-        sink.deliver(batch(&[&[line]])).await.unwrap();
+    let waits = async {
+        while files(&aging.path).len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    sink.deliver(batch(&[&["one"]])).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap();
+    sink.deliver(batch(&[&["two"]])).await.unwrap();
+    drop(sink);
+    let texts: Vec<String> = files(&aging.path).iter().map(|file| text(file)).collect();
+    assert_eq!(texts.concat(), "one\ntwo\n");
+    assert_eq!(texts[0], "one\n");
+}
+
+#[tokio::test]
+async fn the_size_counts_lines_before_compression_and_over_restarts() {
+    let directory = tempfile::tempdir().unwrap();
+    let limited = Settings { rotate_bytes: Some(5000), ..settings(directory.path(), true) };
+    let long = "x".repeat(1999);
+    for _ in 0..5 {
+        let sink = FileSink::open(limited.clone()).unwrap();
+        sink.deliver(batch(&[&[&long]])).await.unwrap();
     }
-    let files = files(&aging.path);
-    assert_eq!(files.iter().map(|file| text(file)).collect::<Vec<_>>(), ["one\n", "two\n"]);
+    let lengths: Vec<usize> = files(&path_of(&limited)).iter().map(|file| text(file).len()).collect();
+    assert_eq!(lengths, [4000, 4000, 2000]);
 }
 
 #[cfg(unix)]

@@ -124,7 +124,9 @@ impl Pieces {
         }
     }
 
-    fn piece(&mut self, Cut { data, passed }: Cut) -> Option<Piece> {
+    fn piece(&mut self, Cut { mut data, passed }: Cut) -> Option<Piece> {
+        // The budget counts the bytes that are used: those that a growing buffer has to spare go back.
+        data.shrink_to_fit();
         let offset = self.offset;
         self.offset += (data.len() + passed) as u64;
         match &mut self.head {
