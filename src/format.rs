@@ -9,7 +9,8 @@ pub mod raw;
 pub mod text;
 
 /// A format that a sink can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON object a line: the schema's fields and Panther's standard fields.
     #[default]

@@ -30,6 +30,7 @@ pub mod sink;
 
 pub mod config;
 pub mod daemon;
+pub mod schema;
 pub mod telemetry;
 
 pub mod cli;

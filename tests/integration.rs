@@ -1,3 +1,4 @@
 //! The integration tests: one binary, so that it links once.
 
 mod tail;
+mod config;
