@@ -1,8 +1,6 @@
-//! The integration tests: one binary, so that it links once.
-
-mod tail;
-mod config;
 //! The integration tests: one binary, so that the crate is linked once. Each module is one part of the program.
 
+mod config;
 mod kinesis;
 mod support;
+mod tail;

@@ -276,7 +276,8 @@ async fn what_ends_it_says_why() {
     check(&refused("ValidationException"), none(), &[], &["check the start position and the name"]).await;
     check(&|_| (), none(), &[Mishap::Panic], &["shardId-000000000000 panicked"]).await;
     let foreign = Memory::with([(shard_id(1), after(7))]);
-    check(&|_| (), foreign, &[], &["logs/shardId-000000000001 stopped", "after 7, is not in the stream", "on_trimmed"]).await;
+    check(&|_| (), foreign, &[], &["logs/shardId-000000000001 stopped", "after 7, is not in the stream", "on_trimmed"])
+        .await;
     let vanished = Memory::with([(shard_id(9), after(7)), (shard_id(8), Position::End)]);
     check(&|_| (), vanished, &[], &["shardId-000000000009", "left the stream", "on_trimmed"]).await;
 }
@@ -298,11 +299,7 @@ async fn a_trimmed_position_goes_on_from_the_oldest_if_that_is_wanted() {
     let made = script.reshard(&[1], 1)[0];
     script.put(made, "made");
     script.expire(1);
-    let store = Memory::with([
-        (shard_id(0), after(7)),
-        (shard_id(1), after(102)),
-        (shard_id(9), after(7)),
-    ]);
+    let store = Memory::with([(shard_id(0), after(7)), (shard_id(1), after(102)), (shard_id(9), after(7))]);
     let run = run(&script, Settings { on_trimmed: OnTrimmed::Oldest, ..settings() }, &store);
     run.lanes.until_records(4).await;
     script.put(2, "unread");

@@ -318,7 +318,8 @@ async fn what_cannot_be_read_says_why() {
         refuse("ListShards", "ResourceNotFoundException", 1)(script);
     };
     check(Position::TrimHorizon, &gone, false, "check that stream/logs").await;
-    check(Position::TrimHorizon, &refuse("GetShardIterator", "InvalidArgumentException", 1), false, "start position").await;
+    check(Position::TrimHorizon, &refuse("GetShardIterator", "InvalidArgumentException", 1), false, "start position")
+        .await;
     check(Position::TrimHorizon, &refuse("GetRecords", "InvalidArgumentException", 6), false, "endpoint_url").await;
     let future = Position::AtTimestamp(Timestamp::now() + Duration::from_secs(3600));
     check(future, &refuse("GetShardIterator", "InvalidArgumentException", 1), false, "start position").await;

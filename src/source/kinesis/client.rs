@@ -9,12 +9,12 @@ use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::ShardIteratorType;
-use aws_sdk_kinesis::Client;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::sync::Semaphore;
 
@@ -130,11 +130,7 @@ impl StreamTarget {
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
         if !text.starts_with("arn:") {
-            return if is_name(text) {
-                Ok(Self { name: text.into(), arn: None, region: None })
-            } else {
-                Err(bad())
-            };
+            return if is_name(text) { Ok(Self { name: text.into(), arn: None, region: None }) } else { Err(bad()) };
         }
         let parts: Vec<_> = text.splitn(6, ':').collect();
         let [_, partition, "kinesis", region, account, resource] = parts[..] else { return Err(bad()) };
@@ -262,9 +258,7 @@ impl Kinesis {
         };
         let _permit = self.iterator_calls.acquire().await;
         match Box::pin(call.send()).await {
-            Ok(answer) => {
-                answer.shard_iterator.ok_or_else(|| failed(Policy::Retry, "the answer holds no iterator"))
-            }
+            Ok(answer) => answer.shard_iterator.ok_or_else(|| failed(Policy::Retry, "the answer holds no iterator")),
             Err(err) => Err(CallError::new("GetShardIterator", resource(), &err)),
         }
     }
@@ -295,7 +289,8 @@ async fn load(settings: &Settings, region: Option<String>) -> Result<SdkConfig, 
         .operation_timeout(CALL_TIMEOUT)
         .build();
     // The transport is given to the loader, so that SSO, STS, containers and instances are asked through it as well.
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts);
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts);
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
@@ -373,7 +368,8 @@ mod tests {
         let settings = |stream: &str| Settings { stream: stream.to_owned(), ..Settings::default() };
         check(settings("a b"), "is no stream").await;
         let region = Some("us-east-1".to_owned());
-        check(Settings { region, ..settings("arn:aws:kinesis:eu-west-1:123456789012:stream/s") }, "leave the second").await;
+        check(Settings { region, ..settings("arn:aws:kinesis:eu-west-1:123456789012:stream/s") }, "leave the second")
+            .await;
         check(Settings { endpoint_url: Some("localhost:4566".to_owned()), ..settings("s") }, "no http://").await;
     }
 }

@@ -59,7 +59,9 @@ impl CallError {
             SdkError::ConstructionFailure(_) => (Policy::BadPosition, "the request cannot be made", chain(error)),
             SdkError::TimeoutError(_) => (Policy::Retry, "no answer in time", None),
             SdkError::DispatchFailure(_) => (Policy::Retry, "the request was not answered", chain(error)),
-            SdkError::ResponseError(raw) => (policy_of_status(raw.raw().status().as_u16()), "the answer is not readable", None),
+            SdkError::ResponseError(raw) => {
+                (policy_of_status(raw.raw().status().as_u16()), "the answer is not readable", None)
+            }
             SdkError::ServiceError(context) => {
                 let (err, status) = (context.err(), context.raw().status().as_u16());
                 let policy = policy_of(err.code(), status);
@@ -87,7 +89,8 @@ impl CallError {
                 format!("grant kinesis:{operation} on {resource} to the role that reads it")
             }
             (Policy::Denied, _) => {
-                "check the credentials (expired, revoked, of another account or partition) and this host's clock".to_owned()
+                "check the credentials (expired, revoked, of another account or partition) and this host's clock"
+                    .to_owned()
             }
             (Policy::Throttled, _) => {
                 format!("other consumers share the limits of {resource}: lower calls_per_second, or add shards")
@@ -164,8 +167,13 @@ fn policy_of(code: Option<&str>, status: u16) -> Policy {
         | "RequestTimeTooSkewed" => Policy::Denied,
         "ResourceNotFoundException" => Policy::ResourceGone,
         "InvalidArgumentException" | "ValidationException" | "InvalidParameterValue" => Policy::BadPosition,
-        "InternalFailureException" | "InternalFailure" | "InternalServerError" | "ServiceUnavailable"
-        | "ServiceUnavailableException" | "RequestTimeout" | "RequestTimeoutException" => Policy::Retry,
+        "InternalFailureException"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => Policy::Retry,
         _ => policy_of_status(status),
     }
 }

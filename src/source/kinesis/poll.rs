@@ -309,7 +309,9 @@ impl PollSource {
             self.retry_at = Instant::now() + self.brief.next();
         }
         if self.refused_iterators > MAX_REFUSED_ITERATORS && failure.policy == Policy::BadPosition {
-            return Err(self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure)));
+            return Err(
+                self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure))
+            );
         }
         info!(shard = %self.shard, error = %failure, "iterator not usable any more, renewing");
         Ok(())
