@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use unicode_width::UnicodeWidthStr;
 
+#[cfg(all(unix, feature = "demo"))]
+mod live;
 mod records;
 
 /// What was written, readable from outside.

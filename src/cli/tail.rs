@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::UsageError;
+use crate::source::kinesis::client;
 
 pub mod filter;
 mod from;
@@ -22,7 +23,7 @@ pub mod seen;
 pub mod since;
 
 use filter::{Filter, Pattern};
-use from::{From, Stream};
+use from::From;
 use output::Output;
 use printer::{Form, Look, Printer};
 use screen::Screen;
@@ -44,9 +45,9 @@ stop reason or error. Wider terminals show more; without a terminal every line h
 #[derive(Debug, clap::Args)]
 #[command(after_help = PATTERNS)]
 pub struct Args {
-    /// Read files of any framing once, instead of a stream; `-` is standard input.
+    /// Read files of any framing once, instead of a stream: names, directories, globs, or `-` for standard input.
     #[arg(value_name = "FILE", conflicts_with_all = ["config", "stream"])]
-    files: Vec<PathBuf>,
+    files: Vec<String>,
     /// Read the source that this configuration names, from its newest record on.
     #[arg(long, value_name = "FILE", conflicts_with = "stream")]
     config: Option<PathBuf>,
@@ -71,6 +72,20 @@ pub struct Args {
     /// Show prompt and answer under each line.
     #[arg(long)]
     bodies: bool,
+    /// Which invocations are shown.
+    #[command(flatten)]
+    filter: Box<FilterArgs>,
+    /// End after this many invocations.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// When to colour lines.
+    #[arg(long, alias = "colour", value_enum, default_value_t = When::Auto)]
+    color: When,
+}
+
+/// The flags that choose.
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
     /// Only calls of models that match.
     #[arg(long, value_name = "PAT", value_parser = Pattern::anywhere)]
     model: Vec<Pattern>,
@@ -86,12 +101,6 @@ pub struct Args {
     /// Begin this long ago (30s, 15m, 2h, 1d), or at an RFC 3339 time.
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
-    /// End after this many invocations.
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-    /// When to colour lines.
-    #[arg(long, alias = "colour", value_enum, default_value_t = When::Auto)]
-    color: When,
 }
 
 /// What is printed.
@@ -110,17 +119,29 @@ enum When {
     Never,
 }
 
+impl FilterArgs {
+    fn filter(self, now: Timestamp) -> Filter {
+        let since = self.since.map(|since| since.time(now));
+        Filter { model: self.model, operation: self.operation, identity: self.identity, errors: self.errors, since }
+    }
+}
+
 impl Args {
     fn from(&mut self) -> Result<From, UsageError> {
-        if let Some(name) = self.stream.take() {
-            let (region, profile, endpoint_url) = (self.region.take(), self.profile.take(), self.endpoint_url.take());
-            return Ok(From::Stream(Stream { name, region, profile, endpoint_url }));
+        if let Some(stream) = self.stream.take() {
+            return Ok(From::stream(client::Settings {
+                stream,
+                region: self.region.take(),
+                profile: self.profile.take(),
+                endpoint_url: self.endpoint_url.take(),
+                ..client::Settings::default()
+            }));
         }
-        if let Some(config) = self.config.take() {
-            return Ok(From::Config(config));
+        if let Some(config) = &self.config {
+            return From::config(config);
         }
         if !self.files.is_empty() {
-            return Ok(From::Files(std::mem::take(&mut self.files)));
+            return Ok(From::files(std::mem::take(&mut self.files)));
         }
         Err(UsageError(
             "nothing to read: name a stream with --stream NAME, a configuration with --config FILE, or files \
@@ -162,11 +183,9 @@ async fn show(from: From, args: Args) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let output = Output::start(io::stdout(), io::stderr(), stop.clone()).context("cannot start the output")?;
     let printer = args.printer();
-    let since = args.since.map(|since| since.time(Timestamp::now()));
-    let filter =
-        Filter { model: args.model, operation: args.operation, identity: args.identity, errors: args.errors, since };
-    let line = from.line()?;
-    let screen = Arc::new(Screen::new(line, filter, printer, args.count, output.chunks(), stop.clone()));
+    let filter = args.filter.filter(Timestamp::now());
+    let since = filter.since;
+    let screen = Arc::new(Screen::new(from.line.clone(), filter, printer, args.count, output.chunks(), stop.clone()));
     let read = tokio::select! {
         read = from.read(since, Arc::clone(&screen), stop.clone()) => read,
         // Nothing is delivered or committed here, so what was begun is simply dropped.
