@@ -128,13 +128,14 @@ fn told_to_stop_it_delivers_what_was_read_and_ends() {
 }
 
 #[test]
-fn a_panic_is_logged_without_what_it_says() {
+fn the_log_holds_neither_what_a_panic_says_nor_what_libraries_send() {
     let directory = tempfile::tempdir().unwrap();
     for level in ["info", "trace"] {
         let output = myself("panic", directory.path()).env(telemetry::LEVEL_VARIABLE, level).output().unwrap();
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(log.contains("panicked") && log.contains("crash.rs") && log.contains("secretive"), "{log}");
-        assert!(!log.contains("a prompt"), "{log}");
+        assert!(!log.contains("a prompt") && log.contains("a library says") && log.contains("goes on"), "{log}");
+        assert_eq!(log.contains("our detail"), level == "trace", "{log}");
     }
 }
 
@@ -159,6 +160,10 @@ fn child() {
     if role == "panic" {
         let thread = std::thread::Builder::new().name("secretive".to_owned()).spawn(|| panic!("a prompt")).unwrap();
         assert!(thread.join().is_err());
+        tracing::info!(target: "aws_smithy_runtime", "a library says");
+        tracing::debug!(target: "aws_smithy_runtime", body = "a prompt", "response");
+        tracing::debug!(target: "bedrock_tap::source", "our detail");
+        tracing::warn!(target: "bedrock_tap::source", "goes on");
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
