@@ -121,6 +121,11 @@ pub struct Summary {
 }
 
 impl Stop {
+    /// A stop by this token, and by no signal.
+    pub fn by(drain: CancellationToken) -> Self {
+        Self { drain, ..Self::default() }
+    }
+
     /// Listens for SIGTERM and SIGINT: the first drains, the second ends at once. Needs a runtime.
     ///
     /// # Errors

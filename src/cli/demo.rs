@@ -133,7 +133,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,
     };
-    let stop = Stop { drain: feed.stop, ..Stop::default() };
+    let stop = Stop::by(feed.stop);
     daemon::run(plan, stop).await.map(drop)
 }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::UsageError;
 use crate::source::kinesis::client;
+use crate::telemetry;
 
 pub mod filter;
 mod from;
@@ -32,6 +33,9 @@ use since::Since;
 /// How long the end waits for a slow reader of the output: long enough for a pager to take what is there, short enough
 /// for a person who pressed Ctrl-C.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The crate's warnings only: what the AWS SDK warns of comes with the error that follows it.
+const LOG_LEVEL: &str = "error,bedrock_tap=warn";
 
 /// What the help says below the flags.
 const PATTERNS: &str = "\
@@ -171,6 +175,8 @@ impl Args {
 /// Nothing to read was named, it cannot be read, or the output cannot be written. A closed pipe and Ctrl-C are no errors.
 pub fn execute(mut args: Args) -> anyhow::Result<ExitCode> {
     let from = args.from()?;
+    // What keeps a stream from being read is retried for as long as it takes, so a person must be told.
+    telemetry::start(&telemetry::Settings { level: LOG_LEVEL.to_owned(), ..telemetry::Settings::default() })?;
     // One thread: it waits for the network most of the time, and the output has its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shown = runtime.block_on(show(from, args));
