@@ -1,10 +1,11 @@
 //! Checkpoints: how far each partition was delivered, stored so that a crash cannot damage it.
 
 use crate::delivery::Delivered;
-use crate::record::{Partition, Position};
+use crate::record::{Partition, Position, SequenceNumber};
 use crate::source::BoxFuture;
 
 pub mod local;
+pub mod memory;
 
 /// Stores how far each partition was delivered.
 pub trait CheckpointStore: Send + Sync {
@@ -43,4 +44,94 @@ pub enum CheckpointError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+/// The form of stored positions; a later one is told apart by it.
+const FORM: &str = "1 ";
+
+/// A position as text, readable by a person: `1 after:4959`.
+fn encode(position: &Position) -> String {
+    let text = match position {
+        Position::TrimHorizon => "trim_horizon".to_owned(),
+        Position::Latest => "latest".to_owned(),
+        Position::AtTimestamp(time) => format!("at:{time}"),
+        Position::After(sequence) => format!("after:{sequence}"),
+        Position::Offset(bytes) => format!("offset:{bytes}"),
+        Position::End => "end".to_owned(),
+    };
+    format!("{FORM}{text}")
+}
+
+/// A position that [`encode`] wrote.
+fn decode(text: &str) -> Option<Position> {
+    match text.strip_prefix(FORM)? {
+        "trim_horizon" => Some(Position::TrimHorizon),
+        "latest" => Some(Position::Latest),
+        "end" => Some(Position::End),
+        other => match other.split_once(':')? {
+            ("at", time) => time.parse().ok().map(Position::AtTimestamp),
+            ("after", digits) => SequenceNumber::new(digits).map(Position::After),
+            ("offset", bytes) => bytes.parse().ok().map(Position::Offset),
+            _ => None,
+        },
+    }
+}
+
+/// Whether a commit moves a partition: never backwards, and never away from its end.
+fn moves(stored: &Position, new: &Position) -> bool {
+    match (stored, new) {
+        (Position::After(stored), Position::After(new)) => new > stored,
+        (Position::Offset(stored), Position::Offset(new)) => new > stored,
+        (Position::End, _) => false,
+        (_, Position::TrimHorizon | Position::Latest | Position::AtTimestamp(_)) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(digits: &str) -> Position {
+        Position::After(SequenceNumber::new(digits).unwrap())
+    }
+
+    #[test]
+    fn positions_are_text_and_come_back() {
+        let check = |position: Position, expected: &str| {
+            assert_eq!(encode(&position), expected);
+            assert_eq!(decode(expected), Some(position));
+        };
+        check(Position::TrimHorizon, "1 trim_horizon");
+        check(Position::Latest, "1 latest");
+        check(Position::AtTimestamp("2026-01-02T03:04:05.678Z".parse().unwrap()), "1 at:2026-01-02T03:04:05.678Z");
+        check(after(&"9".repeat(129)), &format!("1 after:{}", "9".repeat(129)));
+        check(Position::Offset(u64::MAX), "1 offset:18446744073709551615");
+        check(Position::End, "1 end");
+    }
+
+    #[test]
+    fn what_is_no_position_is_refused() {
+        for text in ["", "1 ", "end", "2 end", "1 after:", "1 after:-1", "1 offset:x", "1 at:now", "1 END", "1 end "] {
+            assert_eq!(decode(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_never_moves_backwards() {
+        let check = |stored: &Position, new: &Position, expected: bool| {
+            assert_eq!(moves(stored, new), expected, "{stored:?} to {new:?}");
+        };
+        check(&after("9"), &after("10"), true);
+        check(&after("10"), &after("9"), false);
+        check(&after("10"), &after("10"), false);
+        check(&after("10"), &Position::TrimHorizon, false);
+        check(&after("10"), &Position::End, true);
+        check(&Position::End, &after("11"), false);
+        check(&Position::End, &Position::Offset(5), false);
+        check(&Position::Offset(5), &Position::Offset(4), false);
+        check(&Position::Offset(5), &Position::Offset(6), true);
+        check(&Position::Latest, &after("1"), true);
+        check(&Position::TrimHorizon, &after("1"), true);
+    }
 }

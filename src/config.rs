@@ -1,1 +1,199 @@
-//! config
+//! The configuration: the shape of the TOML file, checked without touching the outside.
+//!
+//! Each key is documented once, by the doc comment of its field: its meaning, unit, default, and the reason for the
+//! default. The JSON Schema (`bedrock-tap schema --format config`) takes its descriptions from there.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::{DeValue, ValueDeserializer};
+
+use conform::Findings;
+use document::{Document, KeyPath, Problem};
+use shape::Shape;
+
+mod conform;
+mod coordination;
+mod decode;
+mod destinations;
+mod document;
+mod environment;
+mod error;
+mod extract;
+mod log;
+mod panther;
+mod shape;
+mod sinks;
+mod source;
+pub mod units;
+mod validate;
+
+pub use coordination::{Coordination, LocalCoordination};
+pub use decode::Decode;
+pub use environment::Environment;
+pub use error::{ConfigError, Look};
+pub use extract::Extract;
+pub use log::{Log, LogFormat, LogLevel};
+pub use panther::Panther;
+pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
+pub use source::{AssumeRole, FileSource, KinesisSource, OnTrimmed, Source, Start};
+pub use units::ByteSize;
+
+/// The configuration of bedrock-tap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Bytes in flight between the source and the sinks, over all shards together, `32 MiB` to `1024 GiB`. Default:
+    /// `256 MiB`: a read brings 10 MiB at most, so two dozen shards run ahead of slow sinks, and the smallest Fargate
+    /// task (512 MiB) still has room for the rest.
+    #[serde(default = "default_memory_budget")]
+    #[schemars(extend("x-minimum" = "32 MiB", "x-maximum" = "1024 GiB"))]
+    pub memory_budget: ByteSize,
+    /// How long a stop waits for what was read to be delivered, `1s` to `120s`. Default: `25s`, below the 30 s after
+    /// which ECS kills a task that was asked to stop (`stopTimeout`, 120 s at most).
+    #[serde(default = "default_drain_timeout", with = "units::duration")]
+    #[schemars(with = "units::DurationText", extend("x-minimum" = "1s", "x-maximum" = "120s"))]
+    pub drain_timeout: Duration,
+    /// Where records come from: exactly one kind.
+    pub source: Source,
+    /// Who reads what, and where positions are stored. Default: `local`.
+    #[serde(default)]
+    pub coordination: Coordination,
+    /// Limits on what one record may become.
+    #[serde(default)]
+    pub decode: Decode,
+    /// Which log events are taken.
+    #[serde(default)]
+    pub extract: Extract,
+    /// What the `panther` format writes beside the schema's fields.
+    #[serde(default)]
+    pub panther: Panther,
+    /// Where events go: `[sinks.NAME.KIND]`, at least one. Names are of lower-case letters, digits, and single `-` and
+    /// `_` between them. A batch counts as delivered when every sink has it.
+    #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z](?:[_-]?[a-z0-9])*$", "maxLength": 64 }))]
+    pub sinks: BTreeMap<String, Sink>,
+    /// Where rejects go. Default: the file `dead-letter.jsonl` in the directory of the positions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<DeadLetter>,
+    /// The service's own log on standard error.
+    #[serde(default)]
+    pub log: Log,
+}
+
+fn default_memory_budget() -> ByteSize {
+    ByteSize::mib(256)
+}
+
+fn default_drain_timeout() -> Duration {
+    Duration::from_secs(25)
+}
+
+/// The largest file that is read. A configuration is a few KiB; anything near this is another file, given by mistake.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The most faults that are shown and looked into. Whoever has more has given another file, or will run the check again.
+const MAX_FAULTS: usize = 25;
+
+impl Config {
+    /// Reads and checks a configuration file, with the overrides of the process's environment.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a configuration that is not valid: each fault with its place and the way out.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+            .map_err(|error| ConfigError::whole(&name, format!("cannot be read: {error}")))?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(ConfigError::whole(&name, format!("is no configuration: over {MAX_FILE_BYTES} bytes")));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+            ConfigError::whole(&name, format!("is not UTF-8 in line {line}"))
+        })?;
+        Self::parse(&text, &name, &Environment::of_process())
+    }
+
+    /// Reads and checks the text of a configuration; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// A configuration that is not valid: each fault with its place and the way out.
+    pub fn parse(text: &str, name: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut document = Document::parse(text).map_err(|faults| ConfigError::new(name, faults))?;
+        let shape = Shape::of_config();
+        let mut faults = environment.apply(&mut document, &shape);
+        let Findings { mut problems, unusable } = shape.check(document.tree.get_ref());
+        let config = Self::read(&document, unusable, &mut problems);
+        if let Some(config) = &config {
+            config.check(&mut problems);
+        }
+        match config {
+            Some(config) if problems.is_empty() && faults.is_empty() => Ok(config),
+            _ => {
+                problems.sort_by_key(|problem| document.start_of(problem));
+                let more = problems.len().saturating_sub(MAX_FAULTS);
+                let located = problems.into_iter().take(MAX_FAULTS).map(|problem| document.locate(problem));
+                faults.splice(0..0, located);
+                Err(ConfigError::new(name, faults).and_more(more))
+            }
+        }
+    }
+
+    /// Reads the document without what is unusable in it, and goes on after a value that cannot be read, so that one run
+    /// shows all faults.
+    fn read(document: &Document<'_>, mut unusable: Vec<KeyPath>, problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut tree = document.tree.clone();
+        for path in &unusable {
+            document::remove(tree.get_mut(), path);
+        }
+        loop {
+            let root = Spanned::new(tree.span(), DeValue::Table(tree.get_ref().clone()));
+            let error = match Self::deserialize(ValueDeserializer::from(root)) {
+                Ok(config) => return Some(config),
+                Err(error) => error,
+            };
+            let path = error.span().map(|span| document.path_at(&span)).unwrap_or_default();
+            // A table that lacks what was taken out of it is no fault of its own, and all that the file itself lacks is
+            // found by its shape.
+            let consequence = error.message().starts_with("missing field") && !problems.is_empty();
+            if !consequence && !unusable.iter().any(|taken| taken.is_below(&path)) {
+                problems.push(Problem::value(path.clone(), error.message()));
+            }
+            // Each round takes something out, so that this ends; the bound is for files with thousands of faults.
+            if problems.len() > MAX_FAULTS || !document::remove(tree.get_mut(), &path) {
+                return None;
+            }
+            unusable.push(path);
+        }
+    }
+
+    /// Finds what is wrong although each value by itself has the right shape.
+    fn check(&self, problems: &mut Vec<Problem>) {
+        match &self.source {
+            Source::Kinesis(source) => source.check(&KeyPath::of(&["source", "kinesis"]), problems),
+            Source::File(source) => source.check(&KeyPath::of(&["source", "file"]), problems),
+        }
+        self.coordination.check(problems);
+        self.extract.check(problems);
+        self.panther.check(problems);
+        destinations::check(self, problems);
+    }
+
+    /// Where rejects go: as configured, else a file beside the positions.
+    pub fn dead_letter(&self) -> DeadLetter {
+        self.dead_letter.clone().unwrap_or_else(|| {
+            DeadLetter::File(FileDeadLetter::new(self.coordination.directory().join("dead-letter.jsonl")))
+        })
+    }
+
+    /// The JSON Schema (2020-12) of a configuration file, for editors.
+    pub fn json_schema() -> serde_json::Value {
+        Shape::of_config().into_schema()
+    }
+}

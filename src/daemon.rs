@@ -1,1 +1,374 @@
-//! daemon
+//! The daemon: builds the parts from a plan, owns the tasks, and drains them when it is told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::budget::Budget;
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::local::{self, Local};
+use crate::checkpoint::memory::Memory;
+use crate::delivery::total::Total;
+use crate::delivery::work::Crew;
+use crate::delivery::{self, Engine, LaneError, Lanes};
+use crate::pipeline::Tally;
+use crate::sink::batch::{self, Driver};
+use crate::sink::dead_letter::DeadLetter;
+use crate::sink::file::FileSink;
+use crate::sink::stdout::Stdout;
+use crate::sink::{self, Sink, SinkError};
+use crate::source::{self, BoxFuture};
+
+pub mod plan;
+
+/// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and
+/// not durable yet, which is larger: inflated, and once for each sink.
+const RAW_SHARE: usize = 4;
+
+/// What to run.
+pub struct Plan {
+    /// Where records come from.
+    pub source: SourcePlan,
+    /// The pure lines; they have one output for each sink.
+    pub crew: Crew,
+    /// Where events go. At least one.
+    pub sinks: Vec<SinkPlan>,
+    /// Where rejects go.
+    pub dead_letter: SinkPlan,
+    /// Where positions go.
+    pub checkpoints: CheckpointPlan,
+    /// The bytes that may be in flight, read and encoded ones together.
+    pub memory_bytes: usize,
+    /// How long what was read may take to be delivered once the process is told to stop.
+    pub drain: Duration,
+}
+
+/// Where records come from.
+pub enum SourcePlan {
+    /// Files, pipes and standard input.
+    Files(source::file::Settings),
+    /// A source that coordinates its own partitions, such as a stream.
+    Partitions(Box<dyn FnOnce(Seam) -> BoxFuture<'static, anyhow::Result<()>> + Send>),
+}
+
+/// What a coordinator of partitions works with.
+pub struct Seam {
+    /// Runs partitions.
+    pub lanes: Arc<dyn Lanes>,
+    /// Where the positions are.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    /// The bytes that may be read and not through the line.
+    pub budget: Budget,
+    /// Cancelled when nothing more is to be read; the lanes look at the same token. A coordinator that fails cancels
+    /// it, waits for its lanes, and returns its error.
+    pub stop: CancellationToken,
+}
+
+/// One sink.
+pub struct SinkPlan {
+    /// Its name in logs.
+    pub name: String,
+    /// Which one.
+    pub kind: SinkKind,
+    /// How batches are made for it.
+    pub batch: batch::Settings,
+}
+
+/// The sinks.
+pub enum SinkKind {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(sink::file::Settings),
+    /// One that was made elsewhere.
+    Made(Arc<dyn Sink>),
+}
+
+/// The checkpoint stores.
+pub enum CheckpointPlan {
+    /// An embedded database on the local disk.
+    Local(local::Settings),
+    /// Nothing that outlives the process.
+    Memory,
+}
+
+/// How the process is told to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Cancelled: read nothing more, deliver what was read, and end.
+    pub drain: CancellationToken,
+    /// Cancelled: end at once.
+    pub exit: CancellationToken,
+    signal: Arc<AtomicU8>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// What was read and what became of it.
+    pub tally: Tally,
+    /// Records that were read.
+    pub records_read: u64,
+    /// Records of which everything is durable.
+    pub records_delivered: u64,
+    /// The process was told to end at once: the number of the signal that told so, 0 if none did.
+    pub exited: Option<u8>,
+}
+
+impl Stop {
+    /// A stop by this token, and by no signal.
+    pub fn by(drain: CancellationToken) -> Self {
+        Self { drain, ..Self::default() }
+    }
+
+    /// Listens for SIGTERM and SIGINT: the first drains, the second ends at once. Needs a runtime.
+    ///
+    /// # Errors
+    /// What the system answers if signals cannot be listened for.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let stop = Self::default();
+        let (mut signals, told) = (Signals::listen()?, stop.clone());
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            info!(signal, "told to stop, delivering what was read; a second signal ends at once");
+            told.drain.cancel();
+            let signal = signals.next().await;
+            told.signal.store(signal, Ordering::Relaxed);
+            told.exit.cancel();
+        });
+        Ok(stop)
+    }
+}
+
+/// Runs the plan until its source ends or it is told to stop.
+///
+/// # Errors
+/// What cannot be opened before anything is read, or what ended the run: a sink that is gone for good, a source that
+/// cannot go on, a checkpoint store that cannot be used, or a panic.
+pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
+    let reading = stop.drain.child_token();
+    let abandon = CancellationToken::new();
+    let total = Arc::new(Total::default());
+    let drain = plan.drain;
+    let (mut tasks, coordinator) =
+        build(plan, delivery::Stop { reading: reading.clone(), abandon: abandon.clone() }, &total).await?;
+    tasks.spawn(async move { Ended::Source(coordinator.await) });
+    let deadline = async {
+        reading.cancelled().await;
+        tokio::time::sleep(drain).await;
+        abandon.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(deadline);
+    let mut failures = Failures::default();
+    let exited = loop {
+        tokio::select! {
+            biased;
+            () = stop.exit.cancelled() => break Some(stop.signal.load(Ordering::Relaxed)),
+            ended = tasks.join_next() => match ended {
+                None => break None,
+                Some(ended) => if failures.note(ended) {
+                    reading.cancel();
+                },
+            },
+            () = &mut deadline => {}
+        }
+    };
+    let summary = Summary {
+        tally: total.tally(),
+        records_read: total.records_read(),
+        records_delivered: total.records_delivered(),
+        exited,
+    };
+    say(&summary);
+    failures.cause().map_or(Ok(summary), Err)
+}
+
+/// How a task ended.
+enum Ended {
+    Sink(Arc<str>, Result<(), SinkError>),
+    Source(anyhow::Result<()>),
+}
+
+type Coordinator = BoxFuture<'static, anyhow::Result<()>>;
+
+/// Opens everything, and starts the sinks.
+async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::Result<(JoinSet<Ended>, Coordinator)> {
+    anyhow::ensure!(
+        plan.crew.outputs() == plan.sinks.len() && !plan.sinks.is_empty(),
+        "there are {} outputs for {} sinks; each sink takes one, and there is at least one",
+        plan.crew.outputs(),
+        plan.sinks.len()
+    );
+    let raw = Budget::new(plan.memory_bytes / RAW_SHARE);
+    let encoded = Budget::new(plan.memory_bytes - plan.memory_bytes / RAW_SHARE);
+    let checkpoints: Arc<dyn CheckpointStore> = match plan.checkpoints {
+        CheckpointPlan::Memory => Arc::new(Memory::default()),
+        CheckpointPlan::Local(settings) => {
+            let opened = tokio::task::spawn_blocking(move || Local::open(&settings)).await;
+            Arc::new(opened.map_err(|error| panicked(&error))??)
+        }
+    };
+    let (letters, letters_driver) = open(plan.dead_letter, None, &stop).await?;
+    let dead_letter = DeadLetter::new(letters);
+    let (mut outlets, mut drivers) = (Vec::new(), vec![letters_driver]);
+    for sink in plan.sinks {
+        let (outlet, driver) = open(sink, Some(dead_letter.clone()), &stop).await?;
+        outlets.push(outlet);
+        drivers.push(driver);
+    }
+    let mut tasks = JoinSet::new();
+    for driver in drivers {
+        let name = driver.name();
+        tasks.spawn(async move { Ended::Sink(name, driver.run().await) });
+    }
+    let (total, reading, store) = (Arc::clone(total), stop.reading.clone(), Arc::clone(&checkpoints));
+    let parts = delivery::Parts { crew: plan.crew, outlets, dead_letter, checkpoints: store, encoded, stop, total };
+    let engine = Engine::new(parts);
+    let coordinator: Coordinator = match plan.source {
+        SourcePlan::Files(settings) => {
+            let forgetful = Arc::new(engine.with_checkpoints(Arc::new(Memory::default())));
+            Box::pin(async move {
+                source::file::run(settings, Arc::new(engine), forgetful, checkpoints, raw, reading).await?;
+                Ok(())
+            })
+        }
+        SourcePlan::Partitions(start) => {
+            start(Seam { lanes: Arc::new(engine), checkpoints, budget: raw, stop: reading })
+        }
+    };
+    Ok((tasks, coordinator))
+}
+
+async fn open(
+    plan: SinkPlan,
+    dead_letter: Option<DeadLetter>,
+    stop: &delivery::Stop,
+) -> anyhow::Result<(batch::Outlet, Driver)> {
+    let sink: Arc<dyn Sink> = match plan.kind {
+        SinkKind::Made(sink) => sink,
+        SinkKind::Stdout => Arc::new(Stdout::new().context("standard output is closed")?),
+        SinkKind::File(settings) => {
+            let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await;
+            let opened = opened.map_err(|error| panicked(&error))?;
+            Arc::new(opened.with_context(|| format!("the sink {} cannot be opened", plan.name))?)
+        }
+    };
+    Ok(batch::start(&plan.name, sink, plan.batch, dead_letter, stop.abandon.clone()))
+}
+
+/// What went wrong, by who said so.
+#[derive(Default)]
+struct Failures {
+    closed_pipe: bool,
+    sink: Option<anyhow::Error>,
+    source: Option<anyhow::Error>,
+}
+
+impl Failures {
+    /// Notes how a task ended; returns whether nothing more is to be read.
+    fn note(&mut self, ended: Result<Ended, JoinError>) -> bool {
+        match ended {
+            Ok(Ended::Sink(_, Ok(())) | Ended::Source(Ok(()))) => return false,
+            Ok(Ended::Sink(name, Err(error))) if error.is_closed_pipe() => {
+                debug!(sink = %name, "the reader has closed the pipe");
+                self.closed_pipe = true;
+            }
+            Ok(Ended::Sink(name, Err(error))) => {
+                warn!(sink = %name, error = %sink::retry::Causes(&error), "a sink is gone, stopping");
+                let error = anyhow::Error::new(error).context(format!("the sink {name} has stopped"));
+                self.sink.get_or_insert(error);
+            }
+            Ok(Ended::Source(Err(error))) => {
+                warn!(error = %format_args!("{error:#}"), "the source cannot go on, stopping");
+                self.source.get_or_insert(error);
+            }
+            // A task that panicked may have been any of them: it comes first.
+            Err(error) => self.sink = Some(panicked(&error)),
+        }
+        true
+    }
+
+    /// What the process failed of, if it did: a sink that is gone makes its lanes fail too, but is the cause. A closed
+    /// pipe is the reader's way to say that it has enough.
+    fn cause(self) -> Option<anyhow::Error> {
+        if self.sink.is_some() {
+            return self.sink;
+        }
+        let follows = |error: &anyhow::Error| {
+            error.chain().any(|cause| {
+                cause.is::<SinkError>() || matches!(cause.downcast_ref::<LaneError>(), Some(LaneError::Sink(_)))
+            })
+        };
+        self.source.filter(|error| !(self.closed_pipe && follows(error)))
+    }
+}
+
+/// A task that panicked. Its own error is not shown: it quotes the panic, which may quote data.
+fn panicked(_: &JoinError) -> anyhow::Error {
+    anyhow::anyhow!("a task panicked; the log says where, please report it")
+}
+
+/// The last lines of the log.
+fn say(summary: &Summary) {
+    let undelivered = summary.records_read.saturating_sub(summary.records_delivered);
+    if undelivered > 0 {
+        warn!(records = undelivered, "stopped before these were delivered, the next start reads them again");
+    }
+    let Tally { payloads, envelopes, control, log_events, invocations, skipped, rejects } = &summary.tally;
+    info!(
+        records = summary.records_read,
+        payloads,
+        envelopes,
+        control,
+        log_events,
+        invocations,
+        skipped = skipped.values().sum::<u64>(),
+        rejects = rejects.values().sum::<u64>(),
+        "done"
+    );
+}
+
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The number of the next signal.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> u8 {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        2
+    }
+}

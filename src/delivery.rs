@@ -1,9 +1,24 @@
 //! Delivery: receipts from the sinks, the longest delivered prefix of a partition, and the token that only it can make.
 
-use crate::checkpoint::CheckpointError;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::Budget;
+use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::record::{Partition, Position, ShardId};
 use crate::sink::SinkError;
+use crate::sink::batch::Outlet;
+use crate::sink::dead_letter::DeadLetter;
 use crate::source::{BoxFuture, Source, SourceError};
+
+use self::total::Total;
+use self::work::Crew;
+
+mod commit;
+mod lane;
+pub mod total;
+pub mod work;
 
 /// Proof that everything in a partition up to a position is durable, or recorded as a reject. Only this module makes
 /// one, and a checkpoint store takes nothing else.
@@ -57,4 +72,70 @@ pub enum LaneError {
     /// The positions cannot be stored.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The pure line panicked, which is a fault of this program; going on would lose the record.
+    #[error("reading {origin} panicked; the log says where, please report it")]
+    Panicked {
+        /// The first of the records that were being read.
+        origin: String,
+    },
+}
+
+/// The two ways in which lanes are told to end.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Cancelled: nothing more is read; what was read is delivered and committed.
+    pub reading: CancellationToken,
+    /// Cancelled: the drain deadline has passed; what is not durable now is left to the next start.
+    pub abandon: CancellationToken,
+}
+
+/// What lanes share.
+pub struct Parts {
+    /// Takes records apart.
+    pub crew: Crew,
+    /// Where each output of the pure line goes, in their order. A parcel is delivered when each has it.
+    pub outlets: Vec<Outlet>,
+    /// Where rejects go.
+    pub dead_letter: DeadLetter,
+    /// Where positions go.
+    pub checkpoints: Arc<dyn CheckpointStore>,
+    /// The bytes that may be encoded and not yet durable. It must not be the budget that sources reserve from: a lane
+    /// holds both, and two lanes that each wait for what the other holds would never end.
+    pub encoded: Budget,
+    /// When to end.
+    pub stop: Stop,
+    /// What all lanes together did.
+    pub total: Arc<Total>,
+}
+
+/// Runs each partition through the pure line to all outlets and the dead letter.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Arc<Parts>,
+    checkpoints: Arc<dyn CheckpointStore>,
+}
+
+impl Engine {
+    /// An engine of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { checkpoints: Arc::clone(&parts.checkpoints), parts: Arc::new(parts) }
+    }
+
+    /// The same engine with another store: for partitions that have no position to come back to, such as a pipe.
+    #[must_use]
+    pub fn with_checkpoints(&self, checkpoints: Arc<dyn CheckpointStore>) -> Self {
+        Self { parts: Arc::clone(&self.parts), checkpoints }
+    }
+}
+
+impl Lanes for Engine {
+    fn run(&self, partition: Partition, source: Box<dyn Source>) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
+        Box::pin(lane::run(&self.parts, self.checkpoints.as_ref(), partition, source))
+    }
+}
+
+/// A token for tests of the stores.
+#[cfg(test)]
+pub(crate) fn delivered_for_test(partition: Partition, position: Position) -> Delivered {
+    Delivered { partition, position }
 }

@@ -9,7 +9,8 @@ pub mod raw;
 pub mod text;
 
 /// A format that a sink can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON object a line: the schema's fields and Panther's standard fields.
     #[default]
@@ -56,6 +57,12 @@ impl Lines {
         write(&mut self.bytes);
         self.bytes.push(b'\n');
         self.ends.push(self.bytes.len());
+    }
+
+    /// Gives back the memory that no item uses.
+    pub fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
     }
 
     /// Drops all items and keeps the memory.

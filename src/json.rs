@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 mod block;
+mod grammar;
 mod skip;
 mod unescape;
 
@@ -218,7 +219,7 @@ impl<'a> Cursor<'a> {
 
 /// A key's content with its escapes resolved; borrowed where it has none, as almost every key.
 pub fn key_text(content: &[u8]) -> Cow<'_, [u8]> {
-    if !content.contains(&b'\\') {
+    if memchr::memchr(b'\\', content).is_none() {
         return Cow::Borrowed(content);
     }
     match std::str::from_utf8(content) {

@@ -14,6 +14,7 @@ pub mod source;
 
 pub mod json;
 
+pub mod body;
 pub mod decode;
 pub mod extract;
 pub mod invocation;
@@ -29,6 +30,7 @@ pub mod sink;
 
 pub mod config;
 pub mod daemon;
+pub mod schema;
 pub mod telemetry;
 
 pub mod cli;

@@ -37,6 +37,18 @@ pub struct Limits {
     pub depth: usize,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A record of a stream is 10 MiB at most and ordinary ones inflate threefold; a bomb inflates a thousandfold.
+            inflated_bytes: 64 << 20,
+            // Ten times what one PutLogEvents call may bring to a log group.
+            events: 100_000,
+            depth: crate::json::MAX_DEPTH,
+        }
+    }
+}
+
 /// What becomes of a record, told one by one as it is read.
 pub trait Visit {
     /// A log event that was read as an invocation. Gives whether it was kept; `false` counts it as filtered.
@@ -65,6 +77,23 @@ pub struct Tally {
     pub skipped: BTreeMap<Skip, u64>,
     /// What could not be read, by reason.
     pub rejects: BTreeMap<Reason, u64>,
+}
+
+impl Tally {
+    /// The counts as one JSON object; every kind of skip is in it, and the reasons of rejects that there are.
+    pub fn to_json(&self) -> serde_json::Value {
+        let skipped = Skip::ALL.map(|kind| (kind.as_str(), self.skipped.get(&kind).copied().unwrap_or_default()));
+        let rejects = self.rejects.iter().map(|(reason, count)| (reason.as_str(), *count));
+        serde_json::json!({
+            "payloads": self.payloads,
+            "envelopes": self.envelopes,
+            "control": self.control,
+            "log_events": self.log_events,
+            "invocations": self.invocations,
+            "skipped": BTreeMap::from(skipped),
+            "rejects": rejects.collect::<BTreeMap<_, _>>(),
+        })
+    }
 }
 
 /// A reject as it is kept.
@@ -112,6 +141,20 @@ pub struct Settings {
     pub source_label: Option<String>,
     /// Whether the panther format writes unknown fields under `unmapped`.
     pub unmapped: bool,
+}
+
+impl Default for Settings {
+    /// Takes every log group, has no output, and keeps unknown fields.
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            log_groups: globset::GlobSet::empty(),
+            outputs: Vec::new(),
+            source_id: None,
+            source_label: None,
+            unmapped: true,
+        }
+    }
 }
 
 /// The pure line with its reused buffers: one a thread.

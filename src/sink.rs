@@ -1,18 +1,23 @@
 //! A sink: one destination. `deliver` returns once its batch is durable there; batching, retry and dead letters are
-//! shared by all sinks and live in `batch` and `retry`.
+//! shared by all sinks and live in `batch`, `retry` and `dead_letter`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::format::Lines;
 use crate::source::BoxFuture;
 
+pub mod batch;
+pub mod dead_letter;
 pub mod file;
+pub mod retry;
 pub mod stdout;
 
 /// One destination.
 pub trait Sink: Send + Sync {
-    /// Delivers a batch. `Ok` means that every line is durable at the destination.
-    fn deliver<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>>;
+    /// Delivers a batch. `Ok` means that every line is durable at the destination. After `Retry` the same batch is
+    /// delivered again. Must be safe to cancel: what a dropped future leaves behind must not damage a later batch.
+    fn deliver(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>>;
 }
 
 /// What is delivered at a time: lines in the sink's format, in the order in which they were read.
@@ -20,6 +25,18 @@ pub trait Sink: Send + Sync {
 pub struct Batch {
     /// Runs of lines, each as the pipeline encoded it.
     pub parts: Vec<Lines>,
+}
+
+impl Batch {
+    /// The bytes of all lines.
+    pub fn total_bytes(&self) -> usize {
+        self.parts.iter().map(|lines| lines.bytes().len()).sum()
+    }
+
+    /// The number of lines.
+    pub fn total_items(&self) -> usize {
+        self.parts.iter().map(Lines::len).sum()
+    }
 }
 
 /// Why a batch is not durable, named by what the caller does next.
@@ -49,4 +66,12 @@ pub enum SinkError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+impl SinkError {
+    /// Whether the reader of a pipe has closed it, which ends a command without being a failure.
+    pub fn is_closed_pipe(&self) -> bool {
+        let Self::Stop { source: Some(source), .. } = self else { return false };
+        source.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
 }

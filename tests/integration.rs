@@ -1,4 +1,10 @@
 //! The integration tests: one binary, so that it links once.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
+mod config;
+mod engine;
 #[cfg(feature = "demo")]
 mod generator;
+mod kinesis;
+mod support;
+mod tail;

@@ -12,7 +12,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::daemon::{self, CheckpointPlan, Plan, SinkKind, SinkPlan, Stop, plan};
+use crate::delivery::work::Crew;
+use crate::format::Format;
 use crate::generator::{Generator, Profile};
+use crate::pipeline::Settings;
+use crate::sink::batch;
+use crate::sink::stdout::Stdout;
+use crate::source::kinesis::{client, coordinator};
+use counted::Counted;
 use endpoint::Endpoint;
 use writer::{MAX_HELD_BYTES, Writer, Written};
 
@@ -26,6 +34,11 @@ const STREAM: &str = "bedrock-invocations";
 const SHARDS: i32 = 2;
 /// A rate above this is as fast as possible anyway.
 const MAX_RATE: f64 = 1_000_000.0;
+
+/// Bytes in flight: the demo's records are small.
+const MEMORY_BYTES: usize = 64 << 20;
+/// How long the end waits for a slow reader of standard output.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// The flags.
 #[derive(Clone, Debug, clap::Args)]
@@ -90,8 +103,38 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Reads the stream by the real source, pipeline and sink until the feed's stop.
 async fn read(feed: Feed) -> anyhow::Result<()> {
-    let Feed { endpoint_url, stream, .. } = feed;
-    anyhow::bail!("nothing reads the stream {stream} at {endpoint_url} yet")
+    let client = client::Settings {
+        stream: feed.stream,
+        // The embedded endpoint takes any Region.
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(feed.endpoint_url),
+        credentials: client::CredentialsFrom::MadeUp,
+        ..client::Settings::default()
+    };
+    let format = match feed.output {
+        Output::Text => Format::Text,
+        Output::Json => Format::Panther,
+    };
+    let stdout = Stdout::new().context("standard output is closed")?;
+    let plan = Plan {
+        source: plan::stream_plan(coordinator::Settings::new(client)),
+        crew: Crew::of_lines(Settings { outputs: vec![format], ..Settings::default() }),
+        sinks: vec![SinkPlan {
+            name: "stdout".to_owned(),
+            kind: SinkKind::Made(Arc::new(Counted::new(stdout, feed.delivered))),
+            batch: batch::Settings::default(),
+        }],
+        dead_letter: SinkPlan {
+            name: "dead letter".to_owned(),
+            kind: SinkKind::Made(Arc::new(Stdout::to(std::io::stderr()))),
+            batch: batch::Settings::default(),
+        },
+        checkpoints: CheckpointPlan::Memory,
+        memory_bytes: MEMORY_BYTES,
+        drain: DRAIN,
+    };
+    let stop = Stop::by(feed.stop);
+    daemon::run(plan, stop).await.map(drop)
 }
 
 /// What the demo did.

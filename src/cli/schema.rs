@@ -1,16 +1,43 @@
-//! `bedrock-tap schema`
+//! `bedrock-tap schema`: prints the schema of the events, of the output, or of the configuration.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::schema;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Kind::Panther)]
+    format: Kind,
+}
+
+/// What can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// The schema of the events, as Panther writes it (YAML)
+    Panther,
+    /// The JSON Schema of a line of the `panther` format
+    JsonSchema,
+    /// The JSON Schema of the configuration file
+    Config,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// What could not be done.
+/// Standard output that cannot be written.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    Ok(ExitCode::SUCCESS)
+    let text = match args.format {
+        Kind::Panther => schema::panther_yaml(),
+        Kind::JsonSchema => format!("{:#}\n", schema::json_schema()),
+        Kind::Config => format!("{:#}\n", Config::json_schema()),
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }

@@ -1,16 +1,203 @@
-//! `bedrock-tap tail`
+//! `bedrock-tap tail`: live invocations for people, read beside a running daemon.
 
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::UsageError;
+use crate::source::kinesis::client;
+use crate::telemetry;
+
+pub mod filter;
+mod from;
+pub mod output;
+pub mod printer;
+pub mod screen;
+pub mod seen;
+pub mod since;
+
+use filter::{Filter, Pattern};
+use from::From;
+use output::Output;
+use printer::{Form, Look, Printer};
+use screen::Screen;
+use since::Since;
+
+/// How long the end waits for a slow reader of the output: long enough for a pager to take what is there, short enough
+/// for a person who pressed Ctrl-C.
+const OUTPUT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The crate's warnings only: what the AWS SDK warns of comes with the error that follows it.
+const LOG_LEVEL: &str = "error,bedrock_tap=warn";
+
+/// What the help says below the flags.
+const PATTERNS: &str = "\
+Patterns: PAT is a glob (* ? [abc] {a,b}) for the whole text; without a wildcard it is found anywhere in it. Case never \
+matters. A flag that is given several times takes what any of its patterns takes; different flags must all hold.
+
+Lines: time (UTC), operation (~ is an answer that was streamed), model, who, tokens as prompt+cached/answer, latency, \
+stop reason or error. Wider terminals show more; without a terminal every line has every column.";
 
 /// The flags.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = PATTERNS)]
+pub struct Args {
+    /// Read files of any framing once, instead of a stream: names, directories, globs, or `-` for standard input.
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "stream"])]
+    files: Vec<String>,
+    /// Read the source that this configuration names, from its newest record on.
+    #[arg(long, value_name = "FILE", conflicts_with = "stream")]
+    config: Option<PathBuf>,
+    /// Read this Kinesis data stream (a name or an ARN), from its newest record on.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// The stream's Region.
+    #[arg(long, requires = "stream", conflicts_with_all = ["files", "config"])]
+    region: Option<String>,
+    /// The profile of the AWS configuration to use.
+    #[arg(long, requires = "stream", conflicts_with_all = ["files", "config"])]
+    profile: Option<String>,
+    /// Another endpoint of the Kinesis API.
+    #[arg(long, value_name = "U", requires = "stream", conflicts_with_all = ["files", "config"])]
+    endpoint_url: Option<String>,
+    /// Lines for people, or JSON lines in the panther format.
+    #[arg(long, value_enum, default_value_t = OutputKind::Text)]
+    output: OutputKind,
+    /// Show the records as they came.
+    #[arg(long, conflicts_with_all = ["output", "bodies"])]
+    raw: bool,
+    /// Show prompt and answer under each line.
+    #[arg(long)]
+    bodies: bool,
+    /// Which invocations are shown.
+    #[command(flatten)]
+    filter: Box<FilterArgs>,
+    /// End after this many invocations.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// When to colour lines.
+    #[arg(long, alias = "colour", value_enum, default_value_t = When::Auto)]
+    color: When,
+}
+
+/// The flags that choose.
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
+    /// Only calls of models that match.
+    #[arg(long, value_name = "PAT", value_parser = Pattern::anywhere)]
+    model: Vec<Pattern>,
+    /// Only this operation, such as `Converse`, or those that match, such as `converse*`.
+    #[arg(long, value_name = "OP", value_parser = Pattern::whole)]
+    operation: Vec<Pattern>,
+    /// Only calls of identities whose ARN matches.
+    #[arg(long, value_name = "PAT", value_parser = Pattern::anywhere)]
+    identity: Vec<Pattern>,
+    /// Only calls that failed.
+    #[arg(long)]
+    errors: bool,
+    /// Begin this long ago (30s, 15m, 2h, 1d), or at an RFC 3339 time.
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputKind {
+    Text,
+    Json,
+}
+
+/// When lines are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    Always,
+    Never,
+}
+
+impl FilterArgs {
+    fn filter(self, now: Timestamp) -> Filter {
+        let since = self.since.map(|since| since.time(now));
+        Filter { model: self.model, operation: self.operation, identity: self.identity, errors: self.errors, since }
+    }
+}
+
+impl Args {
+    fn from(&mut self) -> Result<From, UsageError> {
+        if let Some(stream) = self.stream.take() {
+            return Ok(From::stream(client::Settings {
+                stream,
+                region: self.region.take(),
+                profile: self.profile.take(),
+                endpoint_url: self.endpoint_url.take(),
+                ..client::Settings::default()
+            }));
+        }
+        if let Some(config) = &self.config {
+            return From::config(config);
+        }
+        if !self.files.is_empty() {
+            return Ok(From::files(std::mem::take(&mut self.files)));
+        }
+        Err(UsageError(
+            "nothing to read: name a stream with --stream NAME, a configuration with --config FILE, or files \
+             (`-` is standard input)"
+                .to_owned(),
+        ))
+    }
+
+    fn printer(&self) -> Printer {
+        let form = match self.output {
+            _ if self.raw => Form::Raw,
+            OutputKind::Text => Form::Text { bodies: self.bodies },
+            OutputKind::Json => Form::Json,
+        };
+        let colour = match self.color {
+            When::Auto => None,
+            When::Always => Some(true),
+            When::Never => Some(false),
+        };
+        Printer::new(form, Look::of_process(colour))
+    }
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// What could not be done.
-pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    Ok(ExitCode::SUCCESS)
+/// Nothing to read was named, it cannot be read, or the output cannot be written. A closed pipe and Ctrl-C are no errors.
+pub fn execute(mut args: Args) -> anyhow::Result<ExitCode> {
+    let from = args.from()?;
+    // What keeps a stream from being read is retried for as long as it takes, so a person must be told.
+    telemetry::start(&telemetry::Settings { level: LOG_LEVEL.to_owned(), ..telemetry::Settings::default() })?;
+    // One thread: it waits for the network most of the time, and the output has its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let shown = runtime.block_on(show(from, args));
+    // A read of standard input cannot be interrupted, and must not keep the process.
+    runtime.shutdown_background();
+    shown.map(|()| ExitCode::SUCCESS)
+}
+
+async fn show(from: From, args: Args) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let output = Output::start(io::stdout(), io::stderr(), stop.clone()).context("cannot start the output")?;
+    let printer = args.printer();
+    let filter = args.filter.filter(Timestamp::now());
+    let since = filter.since;
+    let screen = Arc::new(Screen::new(from.line.clone(), filter, printer, args.count, output.chunks(), stop.clone()));
+    let read = tokio::select! {
+        read = from.read(since, Arc::clone(&screen), stop.clone()) => read,
+        // Nothing is delivered or committed here, so what was begun is simply dropped.
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C"),
+    };
+    drop(screen);
+    output.finish(OUTPUT_PATIENCE).await.context("cannot write to standard output")?;
+    read
 }

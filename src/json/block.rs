@@ -1,7 +1,7 @@
 //! A block: 64 bytes of a document and one bit a byte for what they are. Comparing 64 bytes at once is what makes
-//! passing over a body cheap; `wide` does it without unsafe code and without asking for a newer processor.
+//! passing over a body cheap. The vector instructions are chosen at run time, without unsafe code of our own.
 
-use wide::u8x16;
+use fearless_simd::{Simd, prelude::*, u8x64};
 
 /// Bytes in a block: one bit each in a 64-bit mask.
 pub(super) const WIDTH: usize = 64;
@@ -15,10 +15,12 @@ pub(super) struct Masks {
     pub backslash: u64,
     /// Bytes below 0x20, which no string may hold.
     pub control: u64,
+    /// `n`, which a line feed is escaped as.
+    pub letter_n: u64,
     /// `{ } [ ] : ,`
     pub structural: u64,
-    /// Space, line feed, carriage return, tab.
-    pub white: u64,
+    /// Bytes up to 0x20: white space and control characters.
+    pub blank: u64,
 }
 
 /// The block that begins at `at`; past the end of `bytes` it is filled with spaces.
@@ -39,58 +41,43 @@ fn load_tail(bytes: &[u8], at: usize) -> [u8; WIDTH] {
 }
 
 #[inline(always)]
-fn lanes(block: &[u8; WIDTH]) -> [u8x16; 4] {
-    let lane = |i: usize| {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&block[i * 16..i * 16 + 16]);
-        u8x16::new(bytes)
-    };
-    [lane(0), lane(1), lane(2), lane(3)]
+fn equal<S: Simd>(lanes: u8x64<S>, byte: u8) -> u64 {
+    lanes.simd_eq(byte).to_bitmask()
 }
 
+/// The masks that a string needs: what ends or interrupts it (quotes, backslashes, control characters), and which of
+/// these are backslashes.
 #[inline(always)]
-fn mask(lanes: &[u8x16; 4], test: impl Fn(u8x16) -> u8x16) -> u64 {
-    let bits = |i: usize| u64::from(test(lanes[i]).to_bitmask()) << (16 * i);
-    bits(0) | bits(1) | bits(2) | bits(3)
-}
-
-#[inline(always)]
-fn equal(lane: u8x16, byte: u8) -> u8x16 {
-    lane.simd_eq(u8x16::splat(byte))
-}
-
-#[inline(always)]
-fn control(lane: u8x16) -> u8x16 {
-    lane.min(u8x16::splat(0x1f)).simd_eq(lane)
-}
-
-/// The masks that a string needs: quotes, backslashes and control characters, in one.
-#[inline(always)]
-pub(super) fn string_masks(block: &[u8; WIDTH]) -> (u64, u64) {
-    let lanes = lanes(block);
-    let backslash = mask(&lanes, |lane| equal(lane, b'\\'));
-    let special = mask(&lanes, |lane| equal(lane, b'"') | equal(lane, b'\\') | control(lane));
-    (special, backslash)
+pub(super) fn string_masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> (u64, u64) {
+    let lanes = u8x64::from_slice(simd, block);
+    let backslash = equal(lanes, b'\\');
+    (equal(lanes, b'"') | backslash | lanes.simd_lt(0x20).to_bitmask(), backslash)
 }
 
 /// All masks.
 #[inline(always)]
-pub(super) fn masks(block: &[u8; WIDTH]) -> Masks {
-    let lanes = lanes(block);
+pub(super) fn masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> Masks {
+    let lanes = u8x64::from_slice(simd, block);
     // With bit 5 set, `{` and `[` are one byte, and so are `}` and `]`. `,` and `:` have that bit already; the control
-    // characters that it makes look like them are refused by `control` wherever they stand.
-    let folded = [0, 1, 2, 3].map(|i| lanes[i] | u8x16::splat(0x20));
-    let control = mask(&lanes, control);
-    let structural =
-        mask(&folded, |lane| equal(lane, b'{') | equal(lane, b'}') | equal(lane, b',') | equal(lane, b':')) & !control;
-    let white = mask(&lanes, |lane| equal(lane, b' ') | equal(lane, b'\n') | equal(lane, b'\r') | equal(lane, b'\t'));
+    // characters that it makes look like them are taken out again.
+    let folded = lanes | 0x20;
+    let structural = folded.simd_eq(b'{') | folded.simd_eq(b'}') | folded.simd_eq(b',') | folded.simd_eq(b':');
+    let blank = lanes.simd_le(0x20).to_bitmask();
     Masks {
-        quote: mask(&lanes, |lane| equal(lane, b'"')),
-        backslash: mask(&lanes, |lane| equal(lane, b'\\')),
-        control,
-        structural,
-        white,
+        quote: equal(lanes, b'"'),
+        backslash: equal(lanes, b'\\'),
+        control: lanes.simd_lt(0x20).to_bitmask(),
+        letter_n: equal(lanes, b'n'),
+        structural: structural.to_bitmask() & !blank,
+        blank,
     }
+}
+
+/// Which bytes are digits.
+#[inline(always)]
+pub(super) fn digits<S: Simd>(simd: S, block: &[u8; WIDTH]) -> u64 {
+    let lanes = u8x64::from_slice(simd, block);
+    (lanes.simd_ge(b'0') & lanes.simd_le(b'9')).to_bitmask()
 }
 
 /// For every bit, whether an odd number of bits at or below it is set: with quotes, the bytes from an opening quote up
@@ -101,4 +88,16 @@ pub(super) fn parity(mut bits: u64) -> u64 {
         bits ^= bits << shift;
     }
     bits
+}
+
+/// Of a mask of backslashes, those that begin an escape: in each run of them the first, the third and so on. The byte
+/// before the block must not begin one.
+#[inline(always)]
+pub(super) fn escape_starts(backslash: u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let run_starts = backslash & !(backslash << 1);
+    // Adding its first bit to a run carries through it and clears it: what is cleared are the runs that begin at an
+    // even bit, whose escapes begin at even bits too.
+    let even_runs = backslash & !backslash.wrapping_add(run_starts & EVEN);
+    (even_runs & EVEN) | (backslash & !even_runs & !EVEN)
 }

@@ -1,10 +1,14 @@
 //! Passing over values: every byte is validated, none is kept.
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use super::JsonError;
 use super::block::{self, WIDTH};
+use super::grammar;
 
-/// The deepest nesting that can be asked for: the containers being inside are kept in a bit set of this size.
-pub const MAX_DEPTH: usize = 512;
+/// The deepest nesting that can be asked for: the containers around a value are kept in a register of this many bits.
+/// It is also where many JSON libraries stop reading, so what is deeper could not be read downstream either.
+pub const MAX_DEPTH: usize = 128;
 
 /// What a byte may follow a backslash as: 1 for the two-character escapes, 2 for `u`.
 const ESCAPES: [u8; 256] = {
@@ -34,24 +38,14 @@ fn is_hex(digits: Option<&[u8]>) -> bool {
 }
 
 /// The offset of the quote that ends the string whose content begins at `at`.
-#[inline]
 pub(super) fn string_end(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
-    // Keys and ids end within a few bytes: not worth a block.
-    let short = bytes.get(at..).unwrap_or_default();
-    for (i, &byte) in short.iter().take(32).enumerate() {
-        if byte == b'"' {
-            return Ok(at + i);
-        }
-        if byte == b'\\' || byte < 0x20 {
-            return long_string_end(bytes, at + i);
-        }
-    }
-    long_string_end(bytes, at + short.len().min(32))
+    dispatch!(Level::new(), simd => string_end_by_blocks(simd, bytes, at))
 }
 
-fn long_string_end(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
+#[inline(always)]
+fn string_end_by_blocks<S: Simd>(simd: S, bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     while at < bytes.len() {
-        let (special, _) = block::string_masks(&block::load(bytes, at));
+        let (special, _) = block::string_masks(simd, &block::load(bytes, at));
         if special == 0 {
             at += WIDTH;
             continue;
@@ -87,203 +81,233 @@ pub(super) fn scalar_end(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
 }
 
 /// The length of the JSON number at the start of `text`.
+#[inline]
 pub(crate) fn number_length(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count();
+    let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     let mut at = usize::from(text.first() == Some(&b'-'));
-    let whole = digits(at);
-    if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
+    let whole = at;
+    while digit(at) {
+        at += 1;
+    }
+    if at == whole || (at > whole + 1 && text.get(whole) == Some(&b'0')) {
         return None;
     }
-    at += whole;
     if text.get(at) == Some(&b'.') {
-        let fraction = digits(at + 1);
-        if fraction == 0 {
+        at += 1;
+        if !digit(at) {
             return None;
         }
-        at += 1 + fraction;
+        while digit(at) {
+            at += 1;
+        }
     }
     if matches!(text.get(at), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
-        let exponent = digits(at + 1 + sign);
-        if exponent == 0 {
+        at += 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        if !digit(at) {
             return None;
         }
-        at += 1 + sign + exponent;
+        while digit(at) {
+            at += 1;
+        }
     }
     Some(at)
 }
 
-/// What may come next inside a container.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum State {
-    Value,
-    FirstElement,
-    FirstKey,
-    Key,
-    Colon,
-    AfterMember,
-    AfterElement,
-    Error,
-}
-
-impl State {
-    /// After a value, by whether the container is an array.
-    fn after(array: bool) -> Self {
-        if array { Self::AfterElement } else { Self::AfterMember }
-    }
-}
-
-/// The containers being inside: one bit each, set for an array.
-struct Nesting {
-    arrays: [u64; MAX_DEPTH / 64],
-    depth: usize,
-}
-
-impl Nesting {
-    fn push(&mut self, array: bool) {
-        let (word, bit) = (self.depth / 64, self.depth % 64);
-        self.arrays[word] = (self.arrays[word] & !(1 << bit)) | (u64::from(array) << bit);
-        self.depth += 1;
-    }
-
-    /// Leaves the innermost container; gives whether the one around it is an array.
-    fn pop(&mut self) -> bool {
-        self.depth -= 1;
-        let outer = self.depth.wrapping_sub(1);
-        self.arrays.get(outer / 64).is_some_and(|word| word >> (outer % 64) & 1 == 1)
-    }
-}
-
 /// The offset after the object or array that begins at `at`. `max_depth` counts the container itself.
 pub(super) fn container_end(bytes: &[u8], at: usize, max_depth: usize) -> Result<usize, JsonError> {
-    let max_depth = max_depth.min(MAX_DEPTH);
-    let mut nesting = Nesting { arrays: [0; MAX_DEPTH / 64], depth: 0 };
-    let mut state = State::Value;
-    let mut array = false;
-    // Carried from block to block: all ones inside a string, and the bits of an escape or a scalar that go on.
-    let mut in_string = 0u64;
-    let mut escaped_carry = 0u64;
-    let mut scalar_carry = 0u64;
-    let mut base = at;
-    while base < bytes.len() {
-        let block = block::load(bytes, base);
-        let masks = block::masks(&block);
-        let (escaped, mut faults) = if masks.backslash == 0 {
-            (std::mem::take(&mut escaped_carry), 0)
-        } else {
-            escapes(bytes, base, masks.backslash, &mut escaped_carry)
-        };
+    dispatch!(Level::new(), simd => Walk::new(bytes, max_depth).run(simd, at))
+}
+
+/// A walk over a container, a block at a time.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    max_depth: usize,
+    /// The classes of the last two tokens.
+    history: usize,
+    depth: usize,
+    /// The containers around the next token, the innermost lowest: 1 for an array.
+    arrays: u128,
+    /// All ones where the next block begins inside a string.
+    in_string: u64,
+    /// 1 where the next block's first byte is escaped.
+    escaped: u64,
+    /// 1 where the byte before the next block belongs to a scalar.
+    in_scalar: u64,
+}
+
+/// What the walk looks at in a block.
+struct Block {
+    bytes: [u8; WIDTH],
+    /// Punctuation outside of strings, opening quotes, first bytes of scalars.
+    tokens: u64,
+
+    /// Bytes that are not allowed where they stand, wherever the container may end.
+    faults: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8], max_depth: usize) -> Self {
+        Self {
+            bytes,
+            max_depth: max_depth.min(MAX_DEPTH),
+            history: grammar::START,
+            depth: 0,
+            arrays: 0,
+            in_string: 0,
+            escaped: 0,
+            in_scalar: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S, at: usize) -> Result<usize, JsonError> {
+        let mut base = at;
+        while base < self.bytes.len() {
+            let block = self.look(simd, base);
+            if let Some(end) = self.tokens(base, &block)? {
+                return Ok(end);
+            }
+            if block.faults != 0 {
+                return Err(self.fault(base, block.faults));
+            }
+            base += WIDTH;
+        }
+        let what = if self.in_string == 0 { "an object or array without an end" } else { "a string without an end" };
+        Err(JsonError::new(self.bytes.len(), what))
+    }
+
+    #[inline(always)]
+    fn look<S: Simd>(&mut self, simd: S, base: usize) -> Block {
+        let bytes = block::load(self.bytes, base);
+        let masks = block::masks(simd, &bytes);
+        // Every backslash that is not escaped itself escapes the byte after it, be that in the next block.
+        let starts = block::escape_starts(masks.backslash & !self.escaped);
+        let escaped = starts << 1 | self.escaped;
+        self.escaped = starts >> 63;
+        // Most escapes are these three, told without a branch; outside of strings none means anything, since a
+        // backslash there is refused as a scalar.
+        let others = escaped & !(masks.quote | masks.backslash | masks.letter_n);
+        let mut faults = if others == 0 { 0 } else { self.bad_escapes(base, others) };
         let quotes = masks.quote & !escaped;
-        let strings = block::parity(quotes) ^ in_string;
-        in_string = ((strings as i64) >> 63) as u64;
+        let strings = block::parity(quotes) ^ self.in_string;
+        self.in_string = ((strings as i64) >> 63) as u64;
         faults |= masks.control & strings;
         let outside = !(strings | quotes);
-        let other = outside & !masks.structural & !masks.white;
-        let scalars = other & !((other << 1) | scalar_carry);
-        scalar_carry = other >> 63;
-        let mut tokens = (masks.structural & outside) | (quotes & strings) | scalars;
+        if masks.control & outside != 0 {
+            faults |= not_white(&bytes, masks.control & outside);
+        }
+        let scalar = outside & !masks.structural & !masks.blank;
+        let first = scalar & !((scalar << 1) | self.in_scalar);
+        self.in_scalar = scalar >> 63;
+        let bad_scalars = if first == 0 { 0 } else { self.bad_scalars(simd, base, &bytes, scalar, first) };
+        Block { bytes, tokens: (masks.structural & outside) | (quotes & strings) | first, faults: faults | bad_scalars }
+    }
+
+    /// Takes the block's tokens through the grammar; gives the offset after the container if it ends here.
+    #[inline(always)]
+    fn tokens(&mut self, base: usize, block: &Block) -> Result<Option<usize>, JsonError> {
+        let mut tokens = block.tokens;
+        let mut container = (self.arrays as usize & 1) << 9;
         while tokens != 0 {
             let bit = tokens.trailing_zeros() as usize;
             tokens &= tokens - 1;
-            let byte = block[bit];
-            match byte {
-                b'"' => {
-                    state = match state {
-                        State::Value | State::FirstElement => State::after(array),
-                        State::Key | State::FirstKey => State::Colon,
-                        _ => State::Error,
-                    };
-                }
-                b':' => state = if state == State::Colon { State::Value } else { State::Error },
-                b',' => {
-                    state = match state {
-                        State::AfterMember => State::Key,
-                        State::AfterElement => State::Value,
-                        _ => State::Error,
-                    };
-                }
-                b'{' | b'[' => {
-                    if !matches!(state, State::Value | State::FirstElement) {
-                        return Err(unexpected(base + bit));
-                    }
-                    if nesting.depth >= max_depth {
-                        return Err(JsonError::too_deep(base + bit));
-                    }
-                    array = byte == b'[';
-                    nesting.push(array);
-                    state = if array { State::FirstElement } else { State::FirstKey };
-                }
-                b'}' | b']' => {
-                    let closes = match state {
-                        State::AfterMember | State::FirstKey => byte == b'}',
-                        State::AfterElement | State::FirstElement => byte == b']',
-                        _ => false,
-                    };
-                    if !closes {
-                        return Err(unexpected(base + bit));
-                    }
-                    array = nesting.pop();
-                    if nesting.depth == 0 {
-                        let before = faults & ((1u64 << bit) - 1);
-                        return if before == 0 { Ok(base + bit + 1) } else { Err(fault(bytes, base, before)) };
-                    }
-                    state = State::after(array);
-                }
-                _ => {
-                    if !matches!(state, State::Value | State::FirstElement) {
-                        return Err(unexpected(base + bit));
-                    }
-                    scalar_end(bytes, base + bit)?;
-                    state = State::after(array);
-                }
+            let class = grammar::CLASSES[usize::from(block.bytes[bit])];
+            let place = self.history << 3 | usize::from(class);
+            if !grammar::ALLOWED[(container | place) & 1023] {
+                return Err(JsonError::new(base + bit, "unexpected punctuation or value"));
             }
-            if state == State::Error {
-                return Err(unexpected(base + bit));
+            self.history = place & 63;
+            if class < grammar::OPEN_OBJECT {
+                continue;
+            }
+            if class < grammar::CLOSE_OBJECT {
+                if self.depth >= self.max_depth {
+                    return Err(JsonError::too_deep(base + bit));
+                }
+                self.depth += 1;
+                self.arrays = self.arrays << 1 | u128::from(class & 1);
+                container = usize::from(class & 1) << 9;
+                continue;
+            }
+            self.depth -= 1;
+            self.arrays >>= 1;
+            container = (self.arrays as usize & 1) << 9;
+            if self.depth == 0 {
+                let before = block.faults & ((1u64 << bit) - 1);
+                return if before == 0 { Ok(Some(base + bit + 1)) } else { Err(self.fault(base, before)) };
             }
         }
-        if faults != 0 {
-            return Err(fault(bytes, base, faults));
-        }
-        base += WIDTH;
+        Ok(None)
     }
-    let what = if in_string == 0 { "an object or array without an end" } else { "a string without an end" };
-    Err(JsonError::new(bytes.len(), what))
+
+    /// Of the bytes that begin a scalar, those that begin none. Plain decimals within the block are told by their
+    /// digits' mask, everything else byte by byte.
+    #[inline(always)]
+    fn bad_scalars<S: Simd>(&self, simd: S, base: usize, bytes: &[u8; WIDTH], scalar: u64, mut first: u64) -> u64 {
+        let digits = block::digits(simd, bytes);
+        let mut bad = 0;
+        while first != 0 {
+            let bit = first.trailing_zeros();
+            first &= first - 1;
+            let length = (!(scalar >> bit)).trailing_zeros();
+            let plain = length + bit < WIDTH as u32 && is_decimal(&bytes[bit as usize..], digits >> bit, length);
+            if !plain && scalar_end(self.bytes, base + bit as usize).is_err() {
+                bad |= 1 << bit;
+            }
+        }
+        bad
+    }
+
+    /// Of the escaped bytes, those that no backslash may stand before.
+    fn bad_escapes(&self, base: usize, mut escaped: u64) -> u64 {
+        let mut bad = 0;
+        while escaped != 0 {
+            let bit = escaped.trailing_zeros();
+            escaped &= escaped - 1;
+            let at = base + bit as usize;
+            bad |= u64::from(escape_end(self.bytes, at - 1).is_err()) << bit;
+        }
+        bad
+    }
+
+    #[cold]
+    fn fault(&self, base: usize, faults: u64) -> JsonError {
+        let at = base + faults.trailing_zeros() as usize;
+        let escape = self.bytes.get(at.wrapping_sub(1)) == Some(&b'\\');
+        let control = self.bytes.get(at).is_some_and(|&byte| byte < 0x20);
+        JsonError::new(
+            at,
+            match (escape, control) {
+                (true, _) => "a bad escape in a string",
+                (_, true) => "a control character",
+                _ => "expected a value",
+            },
+        )
+    }
 }
 
-/// Which bytes of the block are escaped, and which backslashes begin a bad escape. Outside of strings both mean
-/// nothing: a backslash there is refused as a scalar.
+/// Whether the `length` bytes at the start of `bytes` are digits, after a minus sign or not, with a fraction or not.
+/// `digits` has a bit for each byte that is one. What is not told here may still be a number.
 #[inline(always)]
-fn escapes(bytes: &[u8], base: usize, backslash: u64, carry: &mut u64) -> (u64, u64) {
-    let mut escaped = std::mem::take(carry);
-    let mut faults = 0;
-    let mut left = backslash & !escaped;
-    while left != 0 {
-        let bit = left.trailing_zeros() as usize;
-        if escape_end(bytes, base + bit).is_err() {
-            faults |= 1 << bit;
-        }
-        // The byte after this backslash is escaped, and if it is a backslash it begins no escape of its own.
-        let next = if bit == 63 {
-            *carry = 1;
-            0
-        } else {
-            2u64 << bit
-        };
-        escaped |= next;
-        left &= !((1u64 << bit) | next);
+fn is_decimal(bytes: &[u8], digits: u64, length: u32) -> bool {
+    let minus = u32::from(bytes[0] == b'-');
+    // What is left of the number has a digit first and last, and in between at most one byte that is none, a point.
+    let (digits, length) = (digits >> minus, length - minus);
+    let others = !digits & ((1 << length) - 1);
+    let whole = others.trailing_zeros().min(length);
+    let point = others == 0 || (others & (others - 1) == 0 && bytes[(minus + whole) as usize] == b'.');
+    let leading_zero = bytes[minus as usize] == b'0' && whole > 1;
+    length > 0 && digits & 1 == 1 && digits >> (length - 1) & 1 == 1 && point && !leading_zero
+}
+
+/// Of the control characters, those that are not white space.
+#[cold]
+fn not_white(bytes: &[u8; WIDTH], mut control: u64) -> u64 {
+    let mut bad = 0;
+    while control != 0 {
+        let bit = control.trailing_zeros();
+        control &= control - 1;
+        bad |= u64::from(!matches!(bytes[bit as usize], b'\n' | b'\r' | b'\t')) << bit;
     }
-    (escaped, faults)
-}
-
-#[cold]
-fn unexpected(at: usize) -> JsonError {
-    JsonError::new(at, "unexpected punctuation or value")
-}
-
-#[cold]
-fn fault(bytes: &[u8], base: usize, faults: u64) -> JsonError {
-    let at = base + faults.trailing_zeros() as usize;
-    let escape = bytes.get(at) == Some(&b'\\');
-    JsonError::new(at, if escape { "a bad escape in a string" } else { "a control character in a string" })
+    bad
 }

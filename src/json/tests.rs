@@ -105,7 +105,8 @@ fn depth_is_counted() {
     let value = |text: &str, limit: usize| Cursor::new(text.as_bytes(), 0).value(limit);
     assert!(value(&nested(128), 128).is_ok());
     assert!(value(&nested(129), 128).is_err_and(|error| error.too_deep));
-    assert!(value(&nested(512), usize::MAX).is_ok());
+    assert!(value(&nested(MAX_DEPTH), usize::MAX).is_ok());
+    assert!(value(&nested(MAX_DEPTH + 1), usize::MAX).is_err_and(|error| error.too_deep));
     assert!(value(&nested(1_000_000), usize::MAX).is_err_and(|error| error.too_deep));
     assert!(value("1", 0).is_ok());
     assert!(value("[]", 0).is_err_and(|error| error.too_deep));

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use fearless_simd::{Level, Simd, dispatch, mask8x64, prelude::*, u8x64};
+
 use super::JsonError;
 use super::block::{self, WIDTH};
 
@@ -79,7 +81,7 @@ enum Stop {
 impl Writer<'_> {
     fn run(&mut self, out: &mut Vec<u8>) -> Option<usize> {
         loop {
-            match self.fast(out) {
+            match dispatch!(Level::new(), simd => self.fast(simd, out)) {
                 Stop::Quote => return Some(self.at),
                 Stop::Rare => self.rare(out),
                 Stop::Tail => {
@@ -98,12 +100,13 @@ impl Writer<'_> {
         }
     }
 
-    /// Copies piece by piece between escapes: each piece is copied as a whole block, and what is too much is written
-    /// over by the next. Grows `out` by steps, so that a short string costs no more than its length.
-    fn fast(&mut self, out: &mut Vec<u8>) -> Stop {
+    /// Copies until something is met that needs a closer look. `out` grows by steps, so that a short string costs no
+    /// more than its length, and ends where the text ends.
+    #[inline(always)]
+    fn fast<S: Simd>(&mut self, simd: S, out: &mut Vec<u8>) -> Stop {
         const STEP: usize = 16 * 1024;
         let mut end = out.len();
-        let stop = 'blocks: loop {
+        let stop = loop {
             let Some(source) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<MARGIN>()) else {
                 break Stop::Tail;
             };
@@ -113,41 +116,16 @@ impl Writer<'_> {
             let Some(target) = out.get_mut(end..).and_then(|rest| rest.first_chunk_mut::<MARGIN>()) else {
                 break Stop::Tail;
             };
-            let (mut special, backslash) = block::string_masks(source.first_chunk::<WIDTH>().unwrap_or(&[0; WIDTH]));
-            if special == 0 {
-                target[..WIDTH].copy_from_slice(&source[..WIDTH]);
-                self.at += WIDTH;
-                end += WIDTH;
-                continue;
+            let step = if simd.level().as_avx512().is_some() {
+                step_by_compressing(simd, source, target)
+            } else {
+                step_by_pieces(simd, source, target)
+            };
+            self.at += step.read;
+            end += step.written;
+            if let Some(stop) = step.stop {
+                break stop;
             }
-            let (mut read, mut written) = (0, 0);
-            while special != 0 {
-                let bit = special.trailing_zeros() as usize;
-                copy_block(source, read, target, written);
-                written += bit - read;
-                if backslash >> bit & 1 == 0 {
-                    self.at += bit;
-                    end += written;
-                    break 'blocks if source[bit] == b'"' { Stop::Quote } else { Stop::Rare };
-                }
-                let meaning = MEANING[usize::from(source[bit + 1])];
-                if meaning == 0 {
-                    self.at += bit;
-                    end += written;
-                    break 'blocks Stop::Rare;
-                }
-                target[written] = meaning;
-                written += 1;
-                read = bit + 2;
-                special &= if read < WIDTH { u64::MAX << read } else { 0 };
-            }
-            if read < WIDTH {
-                copy_block(source, read, target, written);
-                written += WIDTH - read;
-                read = WIDTH;
-            }
-            self.at += read;
-            end += written;
         };
         out.truncate(end);
         stop
@@ -213,6 +191,70 @@ fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(&escape[2..]).ok()?, 16).ok()
 }
 
+/// What one step of the fast loop did.
+struct Step {
+    read: usize,
+    written: usize,
+    stop: Option<Stop>,
+}
+
+/// One block where bytes can be taken out of a vector: the backslashes of all its escapes at once.
+#[inline(always)]
+fn step_by_compressing<S: Simd>(simd: S, source: &[u8; MARGIN], target: &mut [u8; MARGIN]) -> Step {
+    let lanes = u8x64::from_slice(simd, &source[..WIDTH]);
+    let equal = |byte: u8| lanes.simd_eq(byte).to_bitmask();
+    let (quote, backslash) = (equal(b'"'), equal(b'\\'));
+    let control = lanes.simd_lt(0x20).to_bitmask();
+    let starts = block::escape_starts(backslash);
+    let escaped = starts << 1;
+    // An escape whose second byte is in the next block is left to the next step.
+    let mut read = WIDTH - (starts >> 63) as usize;
+    let mut stop = None;
+    // What stands for itself behind a backslash needs no more than the backslash taken out.
+    let others = escaped & !(quote | backslash | equal(b'/'));
+    let stops = (quote & !escaped) | control | (others >> 1);
+    if stops != 0 {
+        let bit = stops.trailing_zeros() as usize;
+        if bit < read {
+            read = bit;
+            stop = Some(if source[bit] == b'"' { Stop::Quote } else { Stop::Rare });
+        }
+    }
+    let kept = !starts & (u64::MAX >> (WIDTH - read.max(1))) & if read == 0 { 0 } else { u64::MAX };
+    let mask = mask8x64::from_bitmask(simd, kept);
+    lanes.compress(mask).store_slice(&mut target[..WIDTH]);
+    Step { read, written: kept.count_ones() as usize, stop }
+}
+
+/// One block, piece by piece between escapes: each piece is copied as a whole block, and what is too much is written
+/// over by the next.
+#[inline(always)]
+fn step_by_pieces<S: Simd>(simd: S, source: &[u8; MARGIN], target: &mut [u8; MARGIN]) -> Step {
+    let (mut special, backslash) = block::string_masks(simd, source.first_chunk().unwrap_or(&[0; WIDTH]));
+    let (mut read, mut written) = (0, 0);
+    while special != 0 {
+        let bit = special.trailing_zeros() as usize;
+        copy_block(source, read, target, written);
+        written += bit - read;
+        let escape = backslash >> bit & 1 == 1;
+        let meaning = if escape { MEANING[usize::from(source[bit + 1])] } else { 0 };
+        if meaning == 0 {
+            let stop = Some(if source[bit] == b'"' { Stop::Quote } else { Stop::Rare });
+            return Step { read: bit, written, stop };
+        }
+        target[written] = meaning;
+        written += 1;
+        read = bit + 2;
+        special &= if read < WIDTH { u64::MAX << read } else { 0 };
+    }
+    if read < WIDTH {
+        copy_block(source, read, target, written);
+        written += WIDTH - read;
+        read = WIDTH;
+    }
+    Step { read, written, stop: None }
+}
+
 #[inline(always)]
 fn copy_block(source: &[u8; MARGIN], read: usize, target: &mut [u8; MARGIN], written: usize) {
     // `read` and `written` are at most a block's width, so both ranges lie within the margin.
@@ -224,7 +266,7 @@ fn copy_block(source: &[u8; MARGIN], read: usize, target: &mut [u8; MARGIN], wri
 /// The content of a JSON string with its escapes resolved; a surrogate without its partner becomes U+FFFD, and what is
 /// no escape is left as it is.
 pub fn unescape(content: &str) -> Cow<'_, str> {
-    if !content.contains('\\') {
+    if memchr::memchr(b'\\', content.as_bytes()).is_none() {
         return Cow::Borrowed(content);
     }
     let mut text = String::with_capacity(content.len());

@@ -1,8 +1,9 @@
 //! A sink that counts what another one delivers: how the demo knows that it is done.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
-use crate::format::Lines;
 use crate::sink::{Batch, Sink, SinkError};
 use crate::source::BoxFuture;
 
@@ -20,10 +21,10 @@ impl<S: Sink> Counted<S> {
 }
 
 impl<S: Sink> Sink for Counted<S> {
-    fn deliver<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>> {
+    fn deliver(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(async move {
+            let lines = batch.total_items();
             self.sink.deliver(batch).await?;
-            let lines: usize = batch.parts.iter().map(Lines::len).sum();
             self.delivered.send_modify(|delivered| *delivered += lines as u64);
             Ok(())
         })
@@ -33,11 +34,12 @@ impl<S: Sink> Sink for Counted<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Lines;
 
     struct Scripted(bool);
 
     impl Sink for Scripted {
-        fn deliver<'a>(&'a self, _batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>> {
+        fn deliver(&self, _batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
             let result = if self.0 { Ok(()) } else { Err(SinkError::Refused { items: Vec::new() }) };
             Box::pin(async move { result })
         }
@@ -49,12 +51,12 @@ mod tests {
         for _ in 0..3 {
             lines.push_with(|out| out.push(b'x'));
         }
-        let batch = Batch { parts: vec![lines.clone(), lines] };
+        let batch = Arc::new(Batch { parts: vec![lines.clone(), lines] });
         for (works, expected) in [(true, 12), (false, 0)] {
             let (sender, delivered) = watch::channel(0);
             let sink = Counted::new(Scripted(works), sender);
             for _ in 0..2 {
-                assert_eq!(sink.deliver(&batch).await.is_ok(), works);
+                assert_eq!(sink.deliver(Arc::clone(&batch)).await.is_ok(), works);
             }
             assert_eq!(*delivered.borrow(), expected);
         }

@@ -1,0 +1,121 @@
+//! The screen: what several partitions show on one output. It runs each record through the pure line, and prints what
+//! the filter takes and what was not shown before.
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::filter::Filter;
+use super::output::{Chunks, Stream};
+use super::printer::Printer;
+use super::seen::Seen;
+use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::extract::LogEvent;
+use crate::invocation::Invocation;
+use crate::pipeline::{Context, Line, Settings, Tally, Visit};
+use crate::record::{Origin, Partition, Record};
+use crate::reject::{Fault, Skip};
+use crate::source::{BoxFuture, Read, Source};
+
+/// Shows the invocations of all partitions. It delivers nothing and commits nothing, so a daemon beside it does not
+/// notice.
+pub struct Screen {
+    /// One record at a time, so that lines of two partitions never mix.
+    view: Mutex<View>,
+    chunks: Chunks,
+    stop: CancellationToken,
+}
+
+impl Screen {
+    /// A screen that shows up to `count` invocations, if that is given, and then cancels `stop`.
+    pub fn new(
+        line: Settings,
+        filter: Filter,
+        printer: Printer,
+        count: Option<u64>,
+        chunks: Chunks,
+        stop: CancellationToken,
+    ) -> Self {
+        let shown = Shown { filter, printer, seen: Seen::default(), left: count };
+        Self { view: Mutex::new(View { line: Line::new(line), shown }), chunks, stop }
+    }
+
+    /// Shows what one record holds.
+    pub async fn show(&self, record: &Record, now: Timestamp) {
+        let mut view = self.view.lock().await;
+        let View { line, shown } = &mut *view;
+        if shown.left == Some(0) {
+            self.stop.cancel();
+            return;
+        }
+        shown.printer.resize();
+        line.visit(record, now, shown, &mut Tally::default());
+        // The lock is held until the chunks are handed over: they stand in the order in which they were printed.
+        self.chunks.put(Stream::Notes, shown.printer.take_notes()).await;
+        self.chunks.put(Stream::Lines, shown.printer.take_lines()).await;
+        if shown.left == Some(0) {
+            self.stop.cancel();
+        }
+    }
+
+    /// Shows a partition until it ends, or until there is nothing more to show.
+    ///
+    /// # Errors
+    /// The source cannot go on.
+    pub async fn follow(&self, mut source: Box<dyn Source>) -> Result<LaneEnd, LaneError> {
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(LaneEnd::Stopped),
+                read = source.next() => read?,
+            };
+            match read {
+                Read::Records { records, .. } => {
+                    // The reservation lives until the records are shown: what waits for the screen is not read ahead.
+                    for record in &records {
+                        if self.stop.is_cancelled() {
+                            return Ok(LaneEnd::Stopped);
+                        }
+                        self.show(record, Timestamp::now()).await;
+                    }
+                }
+                Read::End { children } => return Ok(LaneEnd::Ended { children }),
+            }
+        }
+    }
+}
+
+impl Lanes for Screen {
+    fn run(&self, _partition: Partition, source: Box<dyn Source>) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
+        Box::pin(self.follow(source))
+    }
+}
+
+struct View {
+    line: Line,
+    shown: Shown,
+}
+
+struct Shown {
+    filter: Filter,
+    printer: Printer,
+    seen: Seen,
+    left: Option<u64>,
+}
+
+impl Visit for Shown {
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool {
+        let shown = self.left != Some(0) && self.filter.takes(invocation) && self.seen.insert(invocation.row_id());
+        if shown {
+            self.printer.invocation(invocation, context);
+            self.left = self.left.map(|left| left - 1);
+        }
+        shown
+    }
+
+    fn reject(&mut self, fault: Fault, _original: &[u8], _event: Option<&LogEvent<'_>>, origin: &Origin) {
+        self.printer.reject(&fault, origin);
+    }
+
+    fn skip(&mut self, _kind: Skip, _count: u64) {}
+}

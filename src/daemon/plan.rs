@@ -1,0 +1,157 @@
+//! From a configuration to the parts that run: what each of them is told.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{CheckpointPlan, Plan, Seam, SinkKind, SinkPlan, SourcePlan};
+use crate::checkpoint::local;
+use crate::config::{self, Compression, Config, DeadLetter, FileSource, KinesisSource, LogFormat, Sink, Source};
+use crate::delivery::work::Crew;
+use crate::pipeline::Settings;
+use crate::sink::{batch, file};
+use crate::source::file as files;
+use crate::source::kinesis::client::{self, CredentialsFrom};
+use crate::source::kinesis::coordinator::{self, OnTrimmed};
+use crate::source::kinesis::pace::Limits;
+use crate::source::kinesis::shards::Start;
+use crate::telemetry;
+
+/// Files read at a time: enough to hide the wait for a disk, few enough that their pieces do not crowd the budget.
+const FILES_AT_A_TIME: usize = 4;
+
+/// The name of the dead letter among the sinks, in logs.
+const DEAD_LETTER: &str = "dead_letter";
+
+impl Plan {
+    /// What a configuration runs.
+    ///
+    /// # Errors
+    /// Files that the source names and that are not there or cannot be read.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            source: match &config.source {
+                Source::File(source) => SourcePlan::Files(files_of(source, config)?),
+                Source::Kinesis(source) => stream_plan(stream(source)),
+            },
+            crew: Crew::of_lines(line(config)?),
+            sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink)).collect(),
+            dead_letter: dead_letter_plan(&config.dead_letter()),
+            checkpoints: CheckpointPlan::Local(local::Settings {
+                directory: config.coordination.directory().to_path_buf(),
+            }),
+            memory_bytes: config.memory_budget.as_usize(),
+            drain: config.drain_timeout,
+        })
+    }
+}
+
+/// What the pure line is told: one output for each sink, in the order of their names.
+///
+/// # Errors
+/// A log group's pattern that is none; the configuration's own check refuses it before.
+pub fn line(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        limits: config.decode.limits(),
+        log_groups: config.extract.log_group_set().context("extract.log_groups")?,
+        outputs: config.sinks.values().map(Sink::format).collect(),
+        source_id: config.panther.source_id.clone(),
+        source_label: config.panther.source_label.clone(),
+        unmapped: config.panther.unmapped,
+    })
+}
+
+/// What the Kinesis source is told.
+pub fn stream(source: &KinesisSource) -> coordinator::Settings {
+    let client = client::Settings {
+        stream: source.stream.clone(),
+        region: source.region.clone(),
+        profile: source.profile.clone(),
+        endpoint_url: source.endpoint_url.clone(),
+        assume_role: source.assume_role.as_ref().map(|role| client::AssumeRole {
+            role_arn: role.role_arn.clone(),
+            external_id: role.external_id.clone(),
+            session_name: Some(role.session_name.clone()),
+        }),
+        credentials: CredentialsFrom::Chain,
+    };
+    coordinator::Settings {
+        start: match source.start {
+            config::Start::TrimHorizon => Start::TrimHorizon,
+            config::Start::Latest => Start::Latest,
+            config::Start::At(time) => Start::AtTimestamp(time),
+        },
+        on_trimmed: match source.on_trimmed {
+            config::OnTrimmed::Fail => OnTrimmed::Fail,
+            config::OnTrimmed::Oldest => OnTrimmed::Oldest,
+        },
+        limits: Limits { calls_per_second: f64::from(source.calls_per_second), max_idle: source.max_idle },
+        list_interval: source.shard_sync_interval,
+        ..coordinator::Settings::new(client)
+    }
+}
+
+/// What the log is told.
+pub fn log(config: &Config) -> telemetry::Settings {
+    let form = match config.log.format {
+        LogFormat::Text => telemetry::Form::Text,
+        LogFormat::Json => telemetry::Form::Json,
+    };
+    telemetry::Settings { form, level: config.log.level.as_str().to_owned() }
+}
+
+/// A stream's coordinator as a source of a plan.
+pub fn stream_plan(settings: coordinator::Settings) -> SourcePlan {
+    SourcePlan::Partitions(Box::new(move |seam: Seam| {
+        Box::pin(async move {
+            let Seam { lanes, checkpoints, budget, stop } = seam;
+            Ok(coordinator::run(settings, lanes, checkpoints, budget, stop).await?)
+        })
+    }))
+}
+
+/// What the file source is told.
+///
+/// # Errors
+/// A path that is not there or cannot be read.
+fn files_of(source: &FileSource, config: &Config) -> anyhow::Result<files::Settings> {
+    Ok(files::Settings {
+        inputs: files::inputs::expand(&source.paths)?,
+        max_inflated_bytes: config.decode.limits().inflated_bytes,
+        concurrency: FILES_AT_A_TIME,
+    })
+}
+
+fn sink_plan(name: &str, sink: &Sink) -> SinkPlan {
+    let kind = match sink {
+        Sink::Stdout(_) => SinkKind::Stdout,
+        Sink::File(sink) => {
+            SinkKind::File(file_sink(&sink.path, sink.rotate_size.bytes(), sink.rotate_age, sink.compression))
+        }
+    };
+    SinkPlan { name: name.to_owned(), kind, batch: batch::Settings::default() }
+}
+
+fn dead_letter_plan(dead_letter: &DeadLetter) -> SinkPlan {
+    let kind = match dead_letter {
+        DeadLetter::Stdout(_) => SinkKind::Stdout,
+        DeadLetter::File(sink) => {
+            SinkKind::File(file_sink(&sink.path, sink.rotate_size.bytes(), sink.rotate_age, sink.compression))
+        }
+    };
+    SinkPlan { name: DEAD_LETTER.to_owned(), kind, batch: batch::Settings::default() }
+}
+
+fn file_sink(
+    path: &std::path::Path,
+    rotate_bytes: u64,
+    rotate_age: Duration,
+    compression: Compression,
+) -> file::Settings {
+    file::Settings {
+        path: path.to_path_buf(),
+        rotate_bytes: Some(rotate_bytes),
+        rotate_age: Some(rotate_age),
+        gzip: matches!(compression, Compression::Gzip),
+    }
+}

@@ -1,0 +1,231 @@
+//! A lane: one partition from its source to its commits. Four loops run side by side, each with a bounded queue to the
+//! next: read, take apart and submit, await receipts in order, commit. Only the first looks at the stop signal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::commit::commit_newest;
+use super::work::Group;
+use super::{LaneEnd, LaneError, Parts};
+use crate::budget::Reservation;
+use crate::checkpoint::CheckpointStore;
+use crate::record::{Partition, Position, Record, ShardId};
+use crate::sink::SinkError;
+use crate::sink::batch::{Gone, Origins, Outlet, Receipt};
+use crate::sink::retry::Complaint;
+use crate::source::{Read, Source};
+
+/// Reads that wait to be taken apart. Their bytes are bounded by the budget; this bounds the count of tiny ones.
+const READS_AHEAD: usize = 8;
+
+/// Groups that wait for their receipts. Their bytes are bounded by the budget; this bounds the count of those without.
+const GROUPS_IN_FLIGHT: usize = 256;
+
+/// How long a lane waits for a sink before the log says which.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the reading loop hands on.
+struct Taken {
+    records: Arc<Vec<Record>>,
+    position: Position,
+    reservation: Reservation,
+}
+
+/// What was submitted, to be awaited in order.
+struct Submitted {
+    receipts: Vec<Receipt>,
+    records: usize,
+    /// Where reading goes on, with the last group of a read.
+    position: Option<Position>,
+}
+
+/// How reading ended.
+enum ReadEnd {
+    Ended(Vec<ShardId>),
+    Stopped,
+}
+
+/// Runs one partition.
+pub(super) async fn run(
+    parts: &Parts,
+    checkpoints: &dyn CheckpointStore,
+    partition: Partition,
+    source: Box<dyn Source>,
+) -> Result<LaneEnd, LaneError> {
+    // A loop that fails stops the reading of its own lane; the others end as their queues do.
+    let halt = parts.stop.reading.child_token();
+    let (taken_in, taken_out) = mpsc::channel(READS_AHEAD);
+    let (submitted_in, submitted_out) = mpsc::channel(GROUPS_IN_FLIGHT);
+    let (newest_in, newest_out) = watch::channel(None);
+    let abandon = &parts.stop.abandon;
+
+    let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in)));
+    let working = Box::pin(until(abandon, halting(&halt, work(parts, taken_out, submitted_in))));
+    let awaiting = Box::pin(until(abandon, halting(&halt, await_receipts(parts, submitted_out, newest_in.clone()))));
+    // The end of the partition is a position as well, but only once all before it is delivered.
+    let delivering = async {
+        let (read, worked, awaited) = tokio::join!(reading, working, awaiting);
+        let complete = matches!((&worked, &awaited), (Some(Ok(())), Some(Ok(()))));
+        if complete && matches!(read, Some(Ok(ReadEnd::Ended(_)))) {
+            newest_in.send_replace(Some(Position::End));
+        }
+        drop(newest_in);
+        (read, worked, awaited)
+    };
+    let committing = halting(&halt, async {
+        commit_newest(checkpoints, &partition, newest_out, abandon).await.map_err(LaneError::from)
+    });
+    let ((read, worked, awaited), committed) = tokio::join!(delivering, Box::pin(committing));
+    let committed = committed?;
+    worked.transpose()?;
+    awaited.transpose()?;
+    match read.transpose()? {
+        Some(ReadEnd::Ended(children)) if committed && !abandon.is_cancelled() => Ok(LaneEnd::Ended { children }),
+        _ => Ok(LaneEnd::Stopped),
+    }
+}
+
+/// The result of `act`, unless it is abandoned before. Sinks end at the same signal, which is then no error of theirs.
+async fn until<T>(abandon: &CancellationToken, act: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = abandon.cancelled() => None,
+        result = act => Some(result),
+    }
+}
+
+/// Stops the reading of the lane if `act` fails.
+async fn halting<T>(halt: &CancellationToken, act: impl Future<Output = Result<T, LaneError>>) -> Result<T, LaneError> {
+    let result = act.await;
+    if result.is_err() {
+        halt.cancel();
+    }
+    result
+}
+
+async fn read(
+    parts: &Parts,
+    mut source: Box<dyn Source>,
+    halt: &CancellationToken,
+    taken: mpsc::Sender<Taken>,
+) -> Result<ReadEnd, LaneError> {
+    loop {
+        let read = tokio::select! {
+            biased;
+            () = halt.cancelled() => return Ok(ReadEnd::Stopped),
+            read = source.next() => read?,
+        };
+        match read {
+            Read::End { children } => return Ok(ReadEnd::Ended(children)),
+            Read::Records { records, position, lag: _, reservation } => {
+                parts.total.add_read(records.len());
+                let records = Arc::new(records);
+                if taken.send(Taken { records, position, reservation }).await.is_err() {
+                    // The next loop has failed and says why.
+                    return Ok(ReadEnd::Stopped);
+                }
+            }
+        }
+    }
+}
+
+async fn work(
+    parts: &Parts,
+    mut taken: mpsc::Receiver<Taken>,
+    submitted: mpsc::Sender<Submitted>,
+) -> Result<(), LaneError> {
+    while let Some(Taken { records, position, reservation }) = taken.recv().await {
+        let mut first = 0;
+        while first < records.len() {
+            let group = parts.crew.group(&records, first).await?;
+            first += group.records;
+            let last = first >= records.len();
+            let mut sent = submit(parts, group).await?;
+            sent.position = last.then(|| position.clone());
+            if submitted.send(sent).await.is_err() {
+                return Ok(());
+            }
+        }
+        if records.is_empty() {
+            let sent = Submitted { receipts: Vec::new(), records: 0, position: Some(position) };
+            if submitted.send(sent).await.is_err() {
+                return Ok(());
+            }
+        }
+        // The raw bytes are through the line.
+        drop((records, reservation));
+    }
+    Ok(())
+}
+
+/// Hands a group to all sinks and the dead letter.
+async fn submit(parts: &Parts, group: Group) -> Result<Submitted, LaneError> {
+    let Group { records, outputs, rejects, tally, seat } = group;
+    parts.total.add_tally(&tally);
+    let bytes = outputs.iter().map(|(lines, _)| lines.bytes().len()).sum::<usize>() + rejects.bytes().len();
+    let mut receipts = Vec::with_capacity(outputs.len() + 1);
+    if bytes > 0 {
+        let hold = Arc::new(patiently(parts, parts.encoded.reserve(bytes)).await);
+        drop(seat);
+        for ((lines, origins), outlet) in outputs.into_iter().zip(&parts.outlets) {
+            if !lines.is_empty() {
+                let sending = outlet.submit(lines, origins, Arc::clone(&hold));
+                receipts.push(patiently(parts, sending).await.map_err(|gone| stopped(outlet, gone))?);
+            }
+        }
+        if !rejects.is_empty() {
+            let outlet = parts.dead_letter.outlet();
+            let sending = outlet.submit(rejects, Origins::default(), hold);
+            receipts.push(patiently(parts, sending).await.map_err(|gone| stopped(outlet, gone))?);
+        }
+    }
+    Ok(Submitted { receipts, records, position: None })
+}
+
+/// Awaits the receipts in the order in which their groups were read: the newest position is therefore always the end
+/// of the longest delivered prefix, whatever the order in which receipts come back.
+async fn await_receipts(
+    parts: &Parts,
+    mut submitted: mpsc::Receiver<Submitted>,
+    newest: watch::Sender<Option<Position>>,
+) -> Result<(), LaneError> {
+    while let Some(Submitted { receipts, records, position }) = submitted.recv().await {
+        for receipt in receipts {
+            patiently(parts, receipt.durable())
+                .await
+                .map_err(|gone| LaneError::Sink(SinkError::Stop { advice: gone.to_string(), source: None }))?;
+        }
+        parts.total.add_delivered(records);
+        if let Some(position) = position {
+            newest.send_replace(Some(position));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a sink, and says in the log which one, at intervals that grow.
+async fn patiently<T>(parts: &Parts, act: impl Future<Output = T>) -> T {
+    tokio::pin!(act);
+    let mut complaint = Complaint::new(PATIENCE);
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut act => return result,
+            () = tokio::time::sleep_until(complaint.due_at()) => {}
+        }
+        if complaint.is_due() {
+            let outlets = parts.outlets.iter().chain([parts.dead_letter.outlet()]);
+            if let Some(slowest) = outlets.max_by_key(|outlet| outlet.pending_bytes()) {
+                slowest.complain(complaint.lasting());
+            }
+        }
+    }
+}
+
+fn stopped(outlet: &Outlet, gone: Gone) -> LaneError {
+    let advice = format!("{}: {gone}", outlet.name());
+    LaneError::Sink(SinkError::Stop { advice, source: None })
+}

@@ -1,0 +1,255 @@
+//! A layout: which columns a terminal of some width shows, and how wide each of them is.
+
+use jiff::civil::Date;
+
+use super::colour::{Colours, Tone};
+use super::escape::{cut, width};
+use super::number::{Digits, count, duration};
+use super::row::{Outcome, Row};
+
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Time,
+    Operation,
+    Model,
+    Who,
+    Tokens,
+    Latency,
+    End,
+    Region,
+    Account,
+    RequestId,
+}
+
+use Column::{Account, End, Latency, Model, Operation, Region, RequestId, Time, Tokens, Who};
+
+/// The columns that every terminal shows which is wide enough, as they stand, each with its least width.
+const CORE: [(Column, usize); 7] =
+    [(Time, 8), (Operation, 9), (Model, 14), (Who, 9), (Tokens, 12), (Latency, 5), (End, 10)];
+
+/// What a narrow terminal does without, first to last. The time is always shown.
+const DROPPED: [Column; 6] = [Operation, Latency, Tokens, Who, End, Model];
+
+/// What room that is left is spent on, first to last: a width that a core column grows to, or a further column that is
+/// shown where all of it fits. The widths hold what is common: a model without its date, then with it.
+const GROWN: [(Column, usize); 13] = [
+    (Model, 20),
+    (Who, 14),
+    (End, 13),
+    (Operation, 14),
+    (Model, 29),
+    (Who, 20),
+    (RequestId, 36),
+    (Region, 19),
+    (Account, 12),
+    (Model, 44),
+    (Who, 40),
+    (End, 28),
+    (Tokens, 21),
+];
+
+/// From this width on two blanks stand between columns, not one.
+const WIDE: usize = 96;
+
+/// Which columns are shown, and how wide each is.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    columns: Vec<(Column, usize)>,
+    gap: usize,
+    width: usize,
+}
+
+impl Layout {
+    /// The layout for a terminal of this many columns.
+    pub fn new(width: usize) -> Self {
+        let gap = if width >= WIDE { 2 } else { 1 };
+        let mut columns = CORE.to_vec();
+        let taken = |columns: &[(Column, usize)]| -> usize {
+            columns.iter().map(|(_, columns)| columns).sum::<usize>() + gap * columns.len().saturating_sub(1)
+        };
+        for dropped in DROPPED {
+            if taken(&columns) <= width {
+                break;
+            }
+            columns.retain(|(column, _)| *column != dropped);
+        }
+        let mut room = width.saturating_sub(taken(&columns));
+        for (column, wanted) in GROWN {
+            if let Some((_, columns)) = columns.iter_mut().find(|(known, _)| *known == column) {
+                let more = wanted.saturating_sub(*columns).min(room);
+                *columns += more;
+                room -= more;
+            } else if columns.len() >= CORE.len() && wanted + gap <= room {
+                columns.push((column, wanted));
+                room -= wanted + gap;
+            }
+        }
+        // A request id is the longest and the least looked at: it stands last.
+        columns.sort_by_key(|(column, _)| *column as usize);
+        Self { columns, gap, width }
+    }
+
+    /// The line that tells a new day.
+    pub fn day(&self, day: Date) -> String {
+        cut(&format!("{day} UTC"), self.width)
+    }
+
+    /// The row, fitted: never wider than the terminal.
+    pub fn line(&self, row: &Row, colours: Colours) -> String {
+        let mut line = String::with_capacity(self.width * 2);
+        let mut blanks = 0;
+        let mut skipped = 0;
+        let spans = row.outcome == Outcome::Failed && (row.input, row.output) == (None, None);
+        for &(column, columns) in &self.columns {
+            // A call that failed has no tokens and no latency: its error takes their place.
+            if spans && matches!(column, Tokens | Latency) {
+                skipped += columns + self.gap;
+                continue;
+            }
+            let columns = columns + std::mem::take(&mut skipped);
+            let text = cut(&cell(row, column, columns), columns.min(self.width));
+            let padding = columns.saturating_sub(width(&text));
+            let (before, after) = if matches!(column, Tokens | Latency) { (padding, 0) } else { (0, padding) };
+            line.extend(std::iter::repeat_n(' ', blanks + before));
+            line.push_str(&colours.paint(tone(row, column), &text));
+            // Blanks at the end of a line are never written.
+            blanks = after + self.gap;
+        }
+        line
+    }
+}
+
+fn cell(row: &Row, column: Column, columns: usize) -> String {
+    let text = match column {
+        Time => row.time.strftime("%H:%M:%S").to_string(),
+        Operation => row.operation_in(columns).to_owned(),
+        Model => row.model_in(columns),
+        Who => row.who_in(columns).to_owned(),
+        Tokens => tokens(row, columns),
+        Latency => row.latency_ms.map(duration).unwrap_or_default(),
+        End => row.end_in(columns),
+        Region => row.region.clone(),
+        Account => row.account.clone(),
+        RequestId => row.request_id.clone(),
+    };
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+fn tone(row: &Row, column: Column) -> Tone {
+    match column {
+        Operation => Tone::Name,
+        Who => Tone::Who,
+        Model | Tokens => Tone::Plain,
+        End => row.tone(),
+        Time | Latency | Region | Account | RequestId => Tone::Dim,
+    }
+}
+
+/// `prompt+cached/answer`, with as many digits as fit; nothing is added where nothing was cached.
+fn tokens(row: &Row, columns: usize) -> String {
+    if (row.input, row.output, row.cached) == (None, None, None) {
+        return String::new();
+    }
+    let mut text = String::new();
+    for digits in [Digits::All, Digits::Three, Digits::Two] {
+        let number = |number: Option<i64>| number.map_or("-".to_owned(), |number| count(number, digits));
+        let cached = match row.cached {
+            Some(cached) if cached != 0 => format!("+{}", count(cached, digits)),
+            _ => String::new(),
+        };
+        text = format!("{}{cached}/{}", number(row.input), number(row.output));
+        if text.len() <= columns {
+            break;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::row;
+    use super::*;
+
+    #[test]
+    fn a_line_shows_what_fits() {
+        let check = |columns: usize, expected: &str| {
+            assert_eq!(Layout::new(columns).line(&row(), Colours::Off), expected, "{columns} columns");
+        };
+        check(0, "");
+        check(8, "07:51:59");
+        check(23, "07:51:59 us.claude-hai…");
+        check(40, "07:51:59 us.claude-haiku-4-5  end_turn");
+        check(60, "07:51:59 us.claude-haiku-… App/alice      1645/15 end_turn");
+        check(80, "07:51:59 Converse~ us.claude-haiku-4-5  App/alice       1645/15 576ms end_turn");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let long = Row {
+            operation: "InvokeModelWithResponseStreamAndMore".to_owned(),
+            model: "日本".repeat(40),
+            who: "Role/".to_owned() + &"\\u{1b}".repeat(40),
+            input: Some(i64::MIN),
+            output: Some(i64::MAX),
+            cached: Some(i64::MAX),
+            latency_ms: Some(i64::MAX),
+            end: "x".repeat(100),
+            region: "y".repeat(100),
+            account: "z".repeat(100),
+            request_id: "w".repeat(100),
+            ..row()
+        };
+        let failed = Row { input: None, output: None, outcome: Outcome::Failed, ..long.clone() };
+        for columns in 0..260 {
+            let layout = Layout::new(columns);
+            for row in [&long, &failed, &row()] {
+                let line = layout.line(row, Colours::Off);
+                assert!(width(&line) <= columns, "{} in {columns}: {line}", width(&line));
+                let coloured = layout.line(row, Colours::On);
+                let stripped = strip(&coloured);
+                assert_eq!(stripped, line, "colour changes no character");
+                if columns >= 8 {
+                    assert!(coloured.contains("\x1b[2m"), "{coloured:?}");
+                }
+            }
+        }
+    }
+
+    fn strip(text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("\x1b[") {
+            out.push_str(before);
+            rest = after.split_once('m').unwrap().1;
+        }
+        out + rest
+    }
+
+    #[test]
+    fn an_error_takes_the_place_of_what_it_has_not() {
+        let failed = Row {
+            input: None,
+            output: None,
+            cached: None,
+            latency_ms: None,
+            end: "ServiceQuotaExceededException".to_owned(),
+            outcome: Outcome::Failed,
+            ..row()
+        };
+        let line = Layout::new(80).line(&failed, Colours::Off);
+        assert!(line.ends_with("App/alice  ServiceQuotaExceededException"), "{line}");
+    }
+
+    #[test]
+    fn tokens_lose_digits_before_they_are_cut() {
+        let check = |columns: usize, expected: &str| {
+            let row = Row { input: Some(1645), cached: Some(24_316), output: Some(5123), ..row() };
+            assert_eq!(tokens(&row, columns), expected, "{columns} columns");
+        };
+        check(21, "1645+24316/5123");
+        check(15, "1645+24316/5123");
+        check(14, "1.6k+24k/5.1k");
+        check(5, "1.6k+24k/5.1k");
+    }
+}

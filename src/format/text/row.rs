@@ -1,0 +1,283 @@
+//! A row: the fields of one invocation as people read them, each already escaped.
+
+use jiff::Timestamp;
+
+use super::colour::Tone;
+use super::escape::{Place, push_escaped, width};
+use crate::body::Facts;
+use crate::invocation::{Invocation, JsonStr};
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The model answered.
+    Answered,
+    /// The answer is not all there: cut at a limit, or filtered by the model.
+    Partial,
+    /// A guardrail intervened.
+    Guardrail,
+    /// The call failed.
+    Failed,
+}
+
+/// One invocation as people read it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// When the call was made.
+    pub time: Timestamp,
+    /// The API operation, as it came.
+    pub operation: String,
+    /// The model's id, or the id at the end of its ARN.
+    pub model: String,
+    /// Role and session, or the user.
+    pub who: String,
+    /// Tokens of the prompt, without cached ones.
+    pub input: Option<i64>,
+    /// Tokens of the answer.
+    pub output: Option<i64>,
+    /// Tokens read from the cache.
+    pub cached: Option<i64>,
+    /// Milliseconds.
+    pub latency_ms: Option<i64>,
+    /// The stop reason, or the error's code.
+    pub end: String,
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// The called Region, and the one that served it where that is another.
+    pub region: String,
+    /// The calling account.
+    pub account: String,
+    /// The request's id.
+    pub request_id: String,
+}
+
+impl Row {
+    /// Reads the fields that people look at, the answer's body included.
+    pub fn of(invocation: &Invocation<'_>) -> Self {
+        let facts = Facts::of(invocation);
+        let error = field(invocation.error_code);
+        let (end, outcome) = if error.is_empty() { ending(&facts) } else { (error, Outcome::Failed) };
+        let arn = invocation.identity.as_ref().and_then(|identity| identity.arn);
+        Self {
+            time: invocation.event_time,
+            operation: field(invocation.operation),
+            model: escaped(model_name(&invocation.model_id.decode())),
+            who: escaped(who(&arn.map(JsonStr::decode).unwrap_or_default())),
+            input: facts.input_tokens,
+            output: facts.output_tokens,
+            cached: facts.cache_read_tokens,
+            latency_ms: facts.latency_ms,
+            end,
+            outcome,
+            region: region(field(invocation.region), &field(invocation.inference_region)),
+            account: escaped(&invocation.account_id.decode()),
+            request_id: field(invocation.request_id),
+        }
+    }
+
+    /// What the end is to the eye.
+    pub(super) fn tone(&self) -> Tone {
+        match self.outcome {
+            Outcome::Answered => Tone::Plain,
+            Outcome::Partial => Tone::Warning,
+            Outcome::Guardrail => Tone::Guardrail,
+            Outcome::Failed => Tone::Error,
+        }
+    }
+
+    /// The operation, fitted: `~` stands for an answer that was streamed.
+    pub(super) fn operation_in(&self, columns: usize) -> &str {
+        if width(&self.operation) <= columns {
+            return &self.operation;
+        }
+        match self.operation.as_str() {
+            "InvokeModelWithResponseStream" if columns >= 17 => "InvokeModelStream",
+            "InvokeModelWithResponseStream" if columns >= 12 => "InvokeStream",
+            "InvokeModelWithResponseStream" => "Invoke~",
+            "InvokeModel" => "Invoke",
+            "ConverseStream" => "Converse~",
+            "ChatCompletions" => "Chat",
+            other => other,
+        }
+    }
+
+    /// The model, fitted: without version and date, then without the vendor.
+    pub(super) fn model_in(&self, columns: usize) -> String {
+        let mut name = self.model.clone();
+        for shorten in [without_version, without_date, without_vendor] {
+            if width(&name) <= columns {
+                break;
+            }
+            name = shorten(&name);
+        }
+        name
+    }
+
+    /// Who, fitted: the session alone where the role does not fit beside it.
+    pub(super) fn who_in(&self, columns: usize) -> &str {
+        match self.who.split_once('/') {
+            Some((_, session)) if width(&self.who) > columns && !session.is_empty() => session,
+            _ => &self.who,
+        }
+    }
+
+    /// The end, fitted: an error without the word `Exception`, a guardrail's mark before what it did not stop.
+    pub(super) fn end_in(&self, columns: usize) -> String {
+        if width(&self.end) <= columns {
+            return self.end.clone();
+        }
+        match self.outcome {
+            Outcome::Failed => self.end.strip_suffix("Exception").unwrap_or(&self.end).to_owned(),
+            Outcome::Guardrail => "guardrail".to_owned(),
+            _ => self.end.clone(),
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_escaped(&mut out, text, Place::Field);
+    out
+}
+
+fn field(text: Option<JsonStr<'_>>) -> String {
+    text.map(|text| escaped(&text.decode())).unwrap_or_default()
+}
+
+fn ending(facts: &Facts<'_>) -> (String, Outcome) {
+    let stop = facts.stop_reason.as_deref().unwrap_or_default();
+    if facts.guardrail_intervened {
+        return match stop {
+            "" | "guardrail_intervened" => ("guardrail_intervened".to_owned(), Outcome::Guardrail),
+            _ => (escaped(&format!("guardrail:{stop}")), Outcome::Guardrail),
+        };
+    }
+    let outcome = match stop {
+        "max_tokens"
+        | "max_output_tokens"
+        | "length"
+        | "LENGTH"
+        | "MAX_TOKENS"
+        | "content_filtered"
+        | "content_filter"
+        | "CONTENT_FILTERED"
+        | "malformed_model_output"
+        | "malformed_tool_use"
+        | "model_context_window_exceeded"
+        | "refusal"
+        | "incomplete" => Outcome::Partial,
+        "failed" | "error" | "ERROR" => Outcome::Failed,
+        _ => Outcome::Answered,
+    };
+    (escaped(stop), outcome)
+}
+
+/// The id at the end of an ARN (`inference-profile/us.anthropic…`), or the model id as it is.
+fn model_name(model: &str) -> &str {
+    if !model.starts_with("arn:") {
+        return model;
+    }
+    let resource = model.splitn(6, ':').nth(5).unwrap_or(model);
+    match resource.split_once('/') {
+        Some((_, id)) if !id.is_empty() => id,
+        _ => resource,
+    }
+}
+
+/// Role and session of an assumed role, the name of a user or a role, or what the ARN says of another kind.
+fn who(arn: &str) -> &str {
+    if !arn.starts_with("arn:") {
+        return arn;
+    }
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
+    match resource.split_once('/') {
+        Some(("assumed-role", role_and_session)) => {
+            // IAM Identity Center puts this before the name of each of its roles.
+            role_and_session.strip_prefix("AWSReservedSSO_").unwrap_or(role_and_session)
+        }
+        // A path may stand before the name.
+        Some(("user" | "role" | "federated-user", name)) => name.rsplit('/').next().unwrap_or(name),
+        _ => resource,
+    }
+}
+
+fn region(called: String, served: &str) -> String {
+    if served.is_empty() || served == called { called } else { format!("{called}>{served}") }
+}
+
+/// `-v1:0` says nothing, since every model has it; of `-v2:0` the version stays.
+fn without_version(model: &str) -> String {
+    let name = match model.rsplit_once(':') {
+        Some((name, "0")) => name,
+        _ => model,
+    };
+    name.strip_suffix("-v1").unwrap_or(name).to_owned()
+}
+
+/// `-20251001`, at the end or before a version.
+fn without_date(model: &str) -> String {
+    let is_date = |word: &&str| word.len() == 8 && word.bytes().all(|b| b.is_ascii_digit());
+    model.split('-').filter(|word| !is_date(word)).collect::<Vec<_>>().join("-")
+}
+
+/// `anthropic.` of `us.anthropic.claude…`; the prefix that says in which Regions it runs stays.
+fn without_vendor(model: &str) -> String {
+    let mut words: Vec<&str> = model.split('.').collect();
+    match words.len() {
+        // A number's point is no separator: `llama3.1`.
+        2 if !words[1].starts_with(|c: char| c.is_ascii_digit()) => words[1].to_owned(),
+        3.. => {
+            words.remove(1);
+            words.join(".")
+        }
+        _ => model.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_shortened_to_who_people_know() {
+        for (arn, expected) in [
+            ("arn:aws:sts::111122223333:assumed-role/App/i-0abc", "App/i-0abc"),
+            ("arn:aws:iam::111122223333:user/path/to/alice", "alice"),
+            ("arn:aws:iam::111122223333:role/service/worker", "worker"),
+            ("arn:aws:sts::111122223333:federated-user/bob", "bob"),
+            ("arn:aws:iam::111122223333:root", "root"),
+            ("arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_0123/a@example.com", "Admin_0123/a@example.com"),
+            ("arn:aws:sts::111111111111:assumed-role/...", "..."),
+            ("arn:", "arn:"),
+            ("someone", "someone"),
+            ("", ""),
+        ] {
+            assert_eq!(who(arn), expected, "{arn}");
+        }
+    }
+
+    #[test]
+    fn models_are_shortened_step_by_step() {
+        let check = |model: &str, columns: usize, expected: &str| {
+            let mut row = super::super::tests::row();
+            row.model = model_name(model).to_owned();
+            assert_eq!(row.model_in(columns), expected, "{model} in {columns}");
+        };
+        let haiku = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+        check(haiku, 80, haiku);
+        check(haiku, 40, "us.anthropic.claude-haiku-4-5-20251001");
+        check(haiku, 30, "us.anthropic.claude-haiku-4-5");
+        check(haiku, 20, "us.claude-haiku-4-5");
+        check(
+            "arn:aws:bedrock:us-east-2:1:inference-profile/us.meta.llama3-3-70b-instruct-v1:0",
+            24,
+            "us.llama3-3-70b-instruct",
+        );
+        check("amazon.titan-embed-text-v2:0", 20, "titan-embed-text-v2");
+        check("us.anthropic.claude-3-5-sonnet-20241022-v2:0", 24, "us.claude-3-5-sonnet-v2");
+        check("anthropic.claude-v2:1", 14, "claude-v2:1");
+        check("arn:aws:bedrock:us-east-2:1:application-inference-profile/abc123", 20, "abc123");
+        check("arn:aws:sagemaker:us-east-2:1:endpoint/mine", 20, "mine");
+        check("arn:aws:bedrock:us-east-2:1", 9, "arn:aws:bedrock:us-east-2:1");
+    }
+}

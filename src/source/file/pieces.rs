@@ -1,0 +1,432 @@
+//! The pieces of a file, a pipe or standard input: whole where the content is small, else cut between documents and
+//! inflated on the way, in bounded memory. What the pieces are is for the decoder to tell.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, ErrorKind, Read};
+
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
+use memchr::memchr;
+
+use super::cut::{Cut, Cutter};
+
+/// A text up to this size is one piece, whatever it is: an answer of GetRecords has at most 10 MiB, and most files have
+/// less than this.
+const WHOLE_TEXT_BYTES: usize = 8 << 20;
+
+/// A gzip file up to this size is one piece: it would have to shrink to a sixtieth to exceed the usual limit of an
+/// inflated record, which logs do not.
+const WHOLE_GZIP_BYTES: usize = 1 << 20;
+
+/// The size of the pieces that larger texts are cut into: a few milliseconds of work.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// What is read at a time.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// The bytes of a damaged gzip member that are kept for its reject.
+const DAMAGED_BYTES: usize = 1 << 20;
+
+/// The first bytes of a gzip member: magic and method (RFC 1952).
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// A part of the content. The bytes from `offset` to `end` are in it or were passed over after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes.
+    pub data: Bytes,
+    /// Where it starts, in bytes of the content; inflated bytes where the content is inflated in parts.
+    pub offset: u64,
+    /// Where reading goes on.
+    pub end: u64,
+}
+
+/// Takes pieces off a reader.
+pub struct Pieces {
+    state: State,
+    cutter: Cutter,
+    ready: VecDeque<Cut>,
+    /// A piece that waits for the end of the document that it is the head of, which is passed over.
+    head: Option<Piece>,
+    offset: u64,
+    live: bool,
+    sizes: Sizes,
+}
+
+/// The sizes up to which content is one piece.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    whole_text_bytes: usize,
+    whole_gzip_bytes: usize,
+    piece_bytes: usize,
+}
+
+enum State {
+    Start(Box<dyn Read + Send>),
+    Text(Box<dyn Read + Send>),
+    Member(Box<GzDecoder<Input>>),
+    BetweenMembers(Input),
+    Done,
+}
+
+impl Pieces {
+    /// Pieces of `reader`, none larger than `max_bytes` and one. `live`: the reader may wait for more at any time, so
+    /// each line is handed on as it arrives.
+    pub fn new(reader: impl Read + Send + 'static, max_bytes: usize, live: bool) -> Self {
+        let sizes =
+            Sizes { whole_text_bytes: WHOLE_TEXT_BYTES, whole_gzip_bytes: WHOLE_GZIP_BYTES, piece_bytes: PIECE_BYTES };
+        Self::with_sizes(Box::new(reader), max_bytes, live, sizes)
+    }
+
+    fn with_sizes(reader: Box<dyn Read + Send>, max_bytes: usize, live: bool, mut sizes: Sizes) -> Self {
+        sizes.whole_text_bytes = sizes.whole_text_bytes.min(max_bytes);
+        let cutter = Cutter::new(sizes.piece_bytes.min(max_bytes), max_bytes);
+        Self { state: State::Start(reader), cutter, ready: VecDeque::new(), head: None, offset: 0, live, sizes }
+    }
+
+    /// Counts offsets from here: the reader was moved there before.
+    #[must_use]
+    pub fn starting_at(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// The bytes that were handed on or passed over, and those before the start.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// What reading answers. Damage in the content is no error: the readable part comes as pieces, and then the damaged
+    /// bytes as they are.
+    pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
+        loop {
+            if self.head.is_some() && !self.cutter.is_passing() && self.ready.is_empty() {
+                return Ok(self.head.take());
+            }
+            if let Some(cut) = self.ready.pop_front() {
+                match self.piece(cut) {
+                    Some(piece) if self.cutter.is_passing() => self.head = Some(piece),
+                    Some(piece) => return Ok(Some(piece)),
+                    None => {}
+                }
+                continue;
+            }
+            self.state = match std::mem::replace(&mut self.state, State::Done) {
+                State::Start(reader) => self.start(reader)?,
+                State::Text(reader) => self.text(reader)?,
+                State::Member(decoder) => self.member(decoder)?,
+                State::BetweenMembers(input) => self.between_members(input)?,
+                State::Done => return Ok(None),
+            };
+        }
+    }
+
+    fn piece(&mut self, Cut { mut data, passed }: Cut) -> Option<Piece> {
+        // The budget counts the bytes that are used: those that a growing buffer has to spare go back.
+        data.shrink_to_fit();
+        let offset = self.offset;
+        self.offset += (data.len() + passed) as u64;
+        match &mut self.head {
+            Some(head) if data.is_empty() => {
+                head.end = self.offset;
+                None
+            }
+            _ => (!data.is_empty()).then(|| Piece { data: data.into(), offset, end: self.offset }),
+        }
+    }
+
+    /// Reads the head, which tells how the rest is read.
+    fn start(&mut self, mut reader: Box<dyn Read + Send>) -> io::Result<State> {
+        let mut head = Vec::new();
+        fill(&mut reader, &mut head, GZIP.len())?;
+        let gzip = head == GZIP;
+        let whole_bytes = if gzip { self.sizes.whole_gzip_bytes } else { self.sizes.whole_text_bytes };
+        // Nobody knows when the end of a pipe comes.
+        if !self.live && !fill(&mut reader, &mut head, whole_bytes.saturating_add(1))? {
+            self.ready.push_back(Cut { data: head, passed: 0 });
+            return Ok(State::Done);
+        }
+        if gzip {
+            return Ok(State::BetweenMembers(Input { reader, buffer: head, start: 0, kept: Vec::new(), consumed: 0 }));
+        }
+        self.cutter.push(&head);
+        Ok(State::Text(reader))
+    }
+
+    fn text(&mut self, mut reader: Box<dyn Read + Send>) -> io::Result<State> {
+        if let Some(cut) = self.cutter.take() {
+            self.ready.push_back(cut);
+            return Ok(State::Text(reader));
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        let count = read_some(&mut reader, &mut block)?;
+        if count == 0 {
+            self.ready.extend(self.cutter.finish());
+            return Ok(State::Done);
+        }
+        self.arrived(&block[..count]);
+        Ok(State::Text(reader))
+    }
+
+    fn member(&mut self, mut decoder: Box<GzDecoder<Input>>) -> io::Result<State> {
+        if let Some(cut) = self.cutter.take() {
+            self.ready.push_back(cut);
+            return Ok(State::Member(decoder));
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        match read_some(&mut decoder, &mut block) {
+            Ok(0) => {
+                self.ready.extend(self.cutter.finish());
+                Ok(State::BetweenMembers(decoder.into_inner()))
+            }
+            Ok(count) => {
+                self.arrived(&block[..count]);
+                Ok(State::Member(decoder))
+            }
+            Err(error) if is_damage(&error) => {
+                self.ready.extend(self.cutter.break_off());
+                let mut input = decoder.into_inner();
+                self.ready.push_back(input.damaged()?);
+                Ok(State::BetweenMembers(input))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn between_members(&mut self, mut input: Input) -> io::Result<State> {
+        // Tools pad gzip files with zeros.
+        while input.peek(1)?.first() == Some(&0) {
+            input.consume(1);
+        }
+        input.kept.clear();
+        input.consumed = 0;
+        if input.peek(1)?.is_empty() {
+            return Ok(State::Done);
+        }
+        if input.is_at_member()? {
+            return Ok(State::Member(Box::new(GzDecoder::new(input))));
+        }
+        let damaged = input.damaged()?;
+        self.ready.push_back(damaged);
+        Ok(State::BetweenMembers(input))
+    }
+
+    fn arrived(&mut self, bytes: &[u8]) {
+        self.cutter.push(bytes);
+        if self.live {
+            self.ready.extend(self.cutter.take_arrived());
+        }
+    }
+}
+
+/// The raw bytes of a gzip file; keeps the first of the member at hand, for its reject should it be damaged.
+struct Input {
+    reader: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    kept: Vec<u8>,
+    consumed: u64,
+}
+
+impl Input {
+    /// The next bytes, at least `count` unless the end comes before.
+    fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        if self.buffer.len() - self.start < count {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            let mut block = vec![0; BLOCK_BYTES];
+            while self.buffer.len() < count {
+                let read = read_some(&mut self.reader, &mut block)?;
+                if read == 0 {
+                    break;
+                }
+                self.buffer.extend_from_slice(&block[..read]);
+            }
+        }
+        Ok(&self.buffer[self.start..])
+    }
+
+    /// Whether a gzip member seems to start here: the magic, the method, and no reserved flag.
+    fn is_at_member(&mut self) -> io::Result<bool> {
+        let head = self.peek(4)?;
+        Ok(head.starts_with(&GZIP) && head.get(3).is_none_or(|flags| flags & 0xe0 == 0))
+    }
+
+    /// Goes on to where the next member seems to start. Returns the bytes of the damaged one up to there.
+    fn damaged(&mut self) -> io::Result<Cut> {
+        if self.consumed == 0 {
+            self.consume(1);
+        }
+        while !self.peek(4)?.is_empty() && !self.is_at_member()? {
+            let ahead = self.peek(1)?;
+            let next = memchr(GZIP[0], &ahead[1..]).map_or(ahead.len(), |at| at + 1);
+            self.consume(next);
+        }
+        let data = std::mem::take(&mut self.kept);
+        let passed = usize::try_from(self.consumed).unwrap_or(usize::MAX) - data.len();
+        Ok(Cut { data, passed })
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.peek(1)?;
+        let count = bytes.len().min(out.len());
+        out[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.peek(1)
+    }
+
+    fn consume(&mut self, count: usize) {
+        let bytes = &self.buffer[self.start..self.start + count];
+        let room = DAMAGED_BYTES - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.start += count;
+        self.consumed += count as u64;
+    }
+}
+
+/// Whether a file that starts so and has this length is inflated in parts, so that its offsets count inflated bytes.
+pub fn is_inflated_in_parts(head: &[u8], length: u64) -> bool {
+    head.starts_with(&GZIP) && length > WHOLE_GZIP_BYTES as u64
+}
+
+/// Whether the content is at fault and not the reading of it.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
+fn read_some(reader: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(block) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Reads until `head` has `count` bytes; false if the end comes before.
+fn fill(reader: &mut impl Read, head: &mut Vec<u8>, count: usize) -> io::Result<bool> {
+    let missing = count.saturating_sub(head.len());
+    reader.take(missing as u64).read_to_end(head)?;
+    Ok(head.len() >= count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A reader that hands out few bytes at a time, as a pipe may.
+    struct Dribble(io::Cursor<Vec<u8>>, usize);
+
+    impl Read for Dribble {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = out.len().min(self.1);
+            self.0.read(&mut out[..count])
+        }
+    }
+
+    const SMALL: Sizes = Sizes { whole_text_bytes: 10, whole_gzip_bytes: 10, piece_bytes: 8 };
+
+    fn pieces(content: &[u8], at_a_time: usize, live: bool, sizes: Sizes) -> Vec<Piece> {
+        let reader = Dribble(io::Cursor::new(content.to_vec()), at_a_time);
+        let mut pieces = Pieces::with_sizes(Box::new(reader), 64, live, sizes);
+        let mut found = Vec::new();
+        while let Some(piece) = pieces.next_piece().unwrap() {
+            assert_eq!(piece.offset, found.last().map_or(0, |last: &Piece| last.end), "a gap between pieces");
+            found.push(piece);
+        }
+        found
+    }
+
+    fn check(content: &[u8], expected: &[&[u8]]) {
+        for at_a_time in [1, 3, 1 << 20] {
+            let found = pieces(content, at_a_time, false, SMALL);
+            let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+            assert_eq!(found, expected, "{at_a_time} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn small_content_is_one_piece_as_it_is() {
+        check(b"", &[]);
+        check(b"{1}\n{2}\n", &[b"{1}\n{2}\n"]);
+        let sizes = Sizes { whole_gzip_bytes: 100, ..SMALL };
+        let content = gzip(b"{1}\n{2}\n{3}\n");
+        assert_eq!(pieces(&content, 7, false, sizes)[0].data, content);
+    }
+
+    #[test]
+    fn large_text_is_cut_between_documents() {
+        let found = pieces(b"{1}\n{2}\n{3}\n{4}\n{5}\n", 1, false, SMALL);
+        let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+        assert_eq!(found.concat(), b"{1}\n{2}\n{3}\n{4}\n{5}\n");
+        assert!(found.len() > 1 && found.iter().all(|piece| piece.starts_with(b"{")), "{found:?}");
+    }
+
+    #[test]
+    fn members_are_pieces_of_their_own() {
+        let content = [gzip(b"{1}"), gzip(b""), gzip(b"{2}\n{3}"), vec![0; 5], gzip(b"{4}")].concat();
+        check(&content, &[b"{1}", b"{2}\n{3}", b"{4}"]);
+    }
+
+    #[test]
+    fn a_large_member_is_cut_and_a_bomb_is_passed_over() {
+        let bomb = gzip(&[b"{1}\n{2}\n{".as_slice(), &vec![b' '; 1 << 20], b"}\n{3}\n"].concat());
+        let content = [bomb, gzip(b"{4}")].concat();
+        let found = pieces(&content, 1 << 20, false, SMALL);
+        assert!(found.iter().all(|piece| piece.data.len() <= 64 + BLOCK_BYTES), "a piece is too large");
+        assert_eq!(found.last().unwrap().data.as_ref(), b"{4}");
+        let too_large = found.iter().filter(|piece| piece.data.len() == 65).count();
+        assert_eq!(too_large, 1, "the decoder is not told");
+        assert!(found.iter().any(|piece| piece.data.as_ref() == b"{3}\n"), "the neighbour is lost");
+    }
+
+    #[test]
+    fn a_damaged_member_is_handed_on_and_its_neighbours_are_read() {
+        let mut damaged = gzip(b"{2}\n{2");
+        let middle = damaged.len() - 6;
+        damaged[middle] ^= 0xff;
+        let content = [gzip(b"{1}"), damaged.clone(), gzip(b"{3}")].concat();
+        check(&content, &[b"{1}", b"{2}\n", &damaged, b"{3}"]);
+        let content = [gzip(b"{1}"), b"garbage".to_vec(), gzip(b"{3}")].concat();
+        check(&content, &[b"{1}", b"garbage", b"{3}"]);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_gives_what_is_whole_and_the_rest_as_it_is() {
+        let (first, second) = (gzip(b"{\"first\":1}"), gzip(b"{\"second\":2}"));
+        let content = [first.clone(), second.clone()].concat();
+        for cut in first.len() + 1..content.len() {
+            let found = pieces(&content[..cut], 1 << 20, false, SMALL);
+            assert_eq!(found[0].data.as_ref(), b"{\"first\":1}", "cut at {cut}");
+            assert_eq!(found[1].data.as_ref(), &content[first.len()..cut], "cut at {cut}");
+            assert_eq!(found.len(), 2, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_hands_on_each_line_as_it_arrives() {
+        let found = pieces(b"{1}\n{2}\n{\n3\n}\n", 4, true, SMALL);
+        let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+        assert_eq!(found, [b"{1}\n".as_slice(), b"{2}\n", b"{\n3\n}\n"]);
+    }
+}

@@ -1,0 +1,375 @@
+//! The client: one stream's three calls, with credentials, time-outs and transport chosen once. It retries nothing by
+//! itself, so that each call is one that the shard's pace knows of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::ShardIteratorType;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use tokio::sync::Semaphore;
+
+use super::error::{CallError, Policy};
+use crate::record::{Position, ShardId};
+
+/// A connection that is not made in this time is tried again: within a region it takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first byte of an answer comes within a second or two even when the service is slow.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// A whole answer: 10 MiB, 14 MB on the wire, at 2 Mbit/s.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Iterators asked for at a time over all shards: a start with thousands of shards opens no thousands of connections.
+const CONCURRENT_ITERATOR_CALLS: usize = 64;
+/// Shards on one page of ListShards: the service's own maximum. Source: the Kinesis API reference.
+const SHARDS_PER_PAGE: i32 = 1000;
+
+/// How to reach a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The stream's name or ARN.
+    pub stream: String,
+    /// The region, where neither the ARN nor the environment gives it.
+    pub region: Option<String>,
+    /// The profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// The endpoint, where it is not AWS' own for the region; `http://` works as well.
+    pub endpoint_url: Option<String>,
+    /// The role to take on with the credentials found.
+    pub assume_role: Option<AssumeRole>,
+    /// Whose credentials to use.
+    pub credentials: CredentialsFrom,
+}
+
+/// A role to take on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssumeRole {
+    /// The role's ARN.
+    pub role_arn: String,
+    /// The external id that the role's trust policy asks for.
+    pub external_id: Option<String>,
+    /// The session's name, as CloudTrail shows it.
+    pub session_name: Option<String>,
+}
+
+/// Where credentials come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CredentialsFrom {
+    /// The SDK's chain: environment, profile (SSO, process, role), web identity, container, instance.
+    #[default]
+    Chain,
+    /// Made up, for an endpoint that checks none: one that is embedded in this process.
+    MadeUp,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No region is known.
+    #[error(
+        "no AWS region is known: set region in the configuration, pass --region, set AWS_REGION, or give the stream as \
+         an ARN"
+    )]
+    NoRegion,
+    /// The stream is neither a name nor an ARN.
+    #[error(
+        "{0:?} is no stream: give a name (1 to 128 of a-z A-Z 0-9 _ . -) or an ARN \
+         (arn:aws:kinesis:REGION:ACCOUNT:stream/NAME)"
+    )]
+    BadStream(String),
+    /// The configured region is not the ARN's.
+    #[error("the stream's ARN says region {arn}, the configuration says {configured}: leave the second one out")]
+    RegionMismatch {
+        /// The ARN's region.
+        arn: String,
+        /// The configured region.
+        configured: String,
+    },
+    /// The endpoint is not a URL.
+    #[error("endpoint_url {0:?} is no http:// or https:// URL")]
+    BadEndpoint(String),
+    /// No credentials were found, or their source refused.
+    #[error(
+        "no AWS credentials ({reason}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, sign in with \
+         `aws sso login`, or give the task or instance a role"
+    )]
+    NoCredentials {
+        /// What the sources said, outermost first.
+        reason: String,
+    },
+}
+
+/// A stream, as the user named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamTarget {
+    /// The stream's name.
+    pub name: Arc<str>,
+    /// The stream's ARN, if it was named by it.
+    pub arn: Option<String>,
+    /// The ARN's region.
+    pub region: Option<String>,
+}
+
+impl StreamTarget {
+    /// Reads a stream's name or ARN.
+    ///
+    /// # Errors
+    /// [`ClientError::BadStream`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, ClientError> {
+        let bad = || ClientError::BadStream(text.to_owned());
+        let is_name = |name: &str| {
+            (1..=128).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        };
+        if !text.starts_with("arn:") {
+            return if is_name(text) { Ok(Self { name: text.into(), arn: None, region: None }) } else { Err(bad()) };
+        }
+        let parts: Vec<_> = text.splitn(6, ':').collect();
+        let [_, partition, "kinesis", region, account, resource] = parts[..] else { return Err(bad()) };
+        let name = resource.strip_prefix("stream/").ok_or_else(bad)?;
+        let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        if !partition.starts_with("aws") || region.is_empty() || !is_account || !is_name(name) {
+            return Err(bad());
+        }
+        Ok(Self { name: name.into(), arn: Some(text.to_owned()), region: Some(region.to_owned()) })
+    }
+
+    /// The stream as errors name it.
+    fn resource(&self) -> String {
+        self.arn.clone().unwrap_or_else(|| format!("stream/{}", self.name))
+    }
+}
+
+/// One stream of Kinesis. Cheap to clone.
+#[derive(Clone)]
+pub struct Kinesis {
+    client: Client,
+    target: Arc<StreamTarget>,
+    iterator_calls: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Kinesis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kinesis").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Kinesis {
+    /// Finds region and credentials and makes the client. Credentials are asked for once, so that their absence is
+    /// told here and not by the first call.
+    ///
+    /// # Errors
+    /// What is missing or wrong, and where to set it.
+    pub async fn connect(settings: &Settings) -> Result<Self, ClientError> {
+        let target = StreamTarget::parse(&settings.stream)?;
+        if let (Some(arn), Some(configured)) = (&target.region, &settings.region)
+            && arn != configured
+        {
+            return Err(ClientError::RegionMismatch { arn: arn.clone(), configured: configured.clone() });
+        }
+        if let Some(url) = &settings.endpoint_url
+            && !["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+        {
+            return Err(ClientError::BadEndpoint(url.clone()));
+        }
+        let region = target.region.clone().or_else(|| settings.region.clone());
+        let config = Box::pin(load(settings, region)).await?;
+        let mut builder = aws_sdk_kinesis::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        if let Some(url) = &settings.endpoint_url {
+            // Only this client's: an assumed role is asked for at its own service.
+            builder = builder.endpoint_url(url);
+        }
+        Ok(Self::new(Client::from_conf(builder.build()), target))
+    }
+
+    /// A stream through a client that is there already. The client must not retry by itself.
+    pub fn new(client: Client, target: StreamTarget) -> Self {
+        let iterator_calls = Arc::new(Semaphore::new(CONCURRENT_ITERATOR_CALLS));
+        Self { client, target: Arc::new(target), iterator_calls }
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &Arc<str> {
+        &self.target.name
+    }
+
+    /// The stream as errors name it: its ARN, or `stream/` and its name.
+    pub fn resource(&self) -> String {
+        self.target.resource()
+    }
+
+    /// One page of the stream's shards: the first, or the one that `token` stands for.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn list_shards(&self, token: Option<String>) -> Result<ListShardsOutput, CallError> {
+        let call = self.client.list_shards();
+        let call = match token {
+            // A token stands for the stream; the service refuses both together.
+            Some(token) => call.next_token(token),
+            None => match &self.target.arn {
+                Some(arn) => call.stream_arn(arn),
+                None => call.stream_name(&*self.target.name),
+            },
+        };
+        let sent = Box::pin(call.max_results(SHARDS_PER_PAGE).send()).await;
+        sent.map_err(|err| CallError::new("ListShards", self.resource(), &err))
+    }
+
+    /// An iterator of a shard at a position.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a position that is no position of a shard is a bad one.
+    pub async fn iterator(&self, shard: &ShardId, position: &Position) -> Result<String, CallError> {
+        let resource = || format!("{}/{shard}", self.resource());
+        let failed = |policy, code: &str| CallError {
+            policy,
+            operation: "GetShardIterator",
+            resource: resource(),
+            code: code.to_owned(),
+            message: None,
+            request_id: None,
+        };
+        let call = self.client.get_shard_iterator().shard_id(shard.as_str());
+        let call = match &self.target.arn {
+            Some(arn) => call.stream_arn(arn),
+            None => call.stream_name(&*self.target.name),
+        };
+        let call = match position {
+            Position::TrimHorizon => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::Latest => call.shard_iterator_type(ShardIteratorType::Latest),
+            Position::AtTimestamp(time) => call
+                .shard_iterator_type(ShardIteratorType::AtTimestamp)
+                .timestamp(DateTime::from_millis(time.as_millisecond())),
+            Position::After(sequence) => call
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
+            Position::Offset(_) | Position::End => {
+                return Err(failed(Policy::BadPosition, "the position is not one in a shard that is open to reading"));
+            }
+        };
+        let _permit = self.iterator_calls.acquire().await;
+        match Box::pin(call.send()).await {
+            Ok(answer) => answer.shard_iterator.ok_or_else(|| failed(Policy::Retry, "the answer holds no iterator")),
+            Err(err) => Err(CallError::new("GetShardIterator", resource(), &err)),
+        }
+    }
+
+    /// The records at an iterator.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn records(&self, shard: &ShardId, iterator: &str) -> Result<GetRecordsOutput, CallError> {
+        let mut call = self.client.get_records().shard_iterator(iterator);
+        if let Some(arn) = &self.target.arn {
+            call = call.stream_arn(arn);
+        }
+        let sent = Box::pin(call.send()).await;
+        sent.map_err(|err| CallError::new("GetRecords", format!("{}/{shard}", self.resource()), &err))
+    }
+}
+
+/// The transport: rustls with ring, which needs no C compiler on top, and the system's certificates.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+async fn load(settings: &Settings, region: Option<String>) -> Result<SdkConfig, ClientError> {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    // The transport is given to the loader, so that SSO, STS, containers and instances are asked through it as well.
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts);
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if settings.credentials == CredentialsFrom::MadeUp {
+        loader = loader.credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded"));
+    }
+    let config = loader.load().await;
+    if config.region().is_none() {
+        return Err(ClientError::NoRegion);
+    }
+    let config = match &settings.assume_role {
+        Some(role) => assume(role, config).await,
+        None => config,
+    };
+    let missing = |reason: String| ClientError::NoCredentials { reason };
+    let provider = config.credentials_provider().ok_or_else(|| missing("none are configured".to_owned()))?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(config),
+        Err(err) => {
+            let reason = super::error::chain(&err).map_or_else(|| err.to_string(), |causes| format!("{err}: {causes}"));
+            Err(missing(reason))
+        }
+    }
+}
+
+async fn assume(role: &AssumeRole, config: SdkConfig) -> SdkConfig {
+    let name = role.session_name.as_deref().unwrap_or("bedrock-tap");
+    let mut builder = AssumeRoleProvider::builder(&role.role_arn).session_name(name);
+    if let Some(id) = &role.external_id {
+        builder = builder.external_id(id);
+    }
+    let provider = Box::pin(builder.configure(&config).build()).await;
+    config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_a_name_or_an_arn() {
+        let check = |text: &str, expected: Option<(&str, Option<&str>)>| {
+            let target = StreamTarget::parse(text).ok();
+            let found = target.as_ref().map(|target| (&*target.name, target.region.as_deref()));
+            assert_eq!(found, expected, "{text:?}");
+        };
+        check("bedrock-logs_1.x", Some(("bedrock-logs_1.x", None)));
+        check("arn:aws:kinesis:eu-west-1:123456789012:stream/logs", Some(("logs", Some("eu-west-1"))));
+        check("arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/a", Some(("a", Some("us-gov-west-1"))));
+        let long = "a".repeat(129);
+        for text in [
+            "",
+            "a b",
+            "a/b",
+            long.as_str(),
+            "arn:aws:kinesis:eu-west-1:123456789012:stream/",
+            "arn:aws:kinesis:eu-west-1:12345:stream/logs",
+            "arn:aws:kinesis::123456789012:stream/logs",
+            "arn:aws:firehose:eu-west-1:123456789012:stream/logs",
+            "arn:aws:kinesis:eu-west-1:123456789012:stream/logs/consumer/app:1",
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_named_with_the_way_out() {
+        let check = async |settings: Settings, expected: &str| {
+            let err = Kinesis::connect(&settings).await.unwrap_err().to_string();
+            assert!(err.contains(expected), "{err:?} lacks {expected:?}");
+        };
+        let settings = |stream: &str| Settings { stream: stream.to_owned(), ..Settings::default() };
+        check(settings("a b"), "is no stream").await;
+        let region = Some("us-east-1".to_owned());
+        check(Settings { region, ..settings("arn:aws:kinesis:eu-west-1:123456789012:stream/s") }, "leave the second")
+            .await;
+        check(Settings { endpoint_url: Some("localhost:4566".to_owned()), ..settings("s") }, "no http://").await;
+    }
+}

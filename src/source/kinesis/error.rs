@@ -1,0 +1,265 @@
+//! What a failed call means: one table from everything that the service, the network or the credentials can say to
+//! what the reader does next.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::RequestId;
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The service asks for fewer calls: wait, then go on more slowly.
+    Throttled,
+    /// It may work next time: wait, then call again.
+    Retry,
+    /// Ask for a new iterator after the last record that was read.
+    IteratorExpired,
+    /// Begin the listing again from its first page.
+    TokenExpired,
+    /// The stream is not active: wait until it is.
+    StreamBusy,
+    /// A person has to grant, enable or repair something: keep the position, say so, retry slowly.
+    Denied,
+    /// The stream or the shard does not exist (any more).
+    ResourceGone,
+    /// The service does not take the position, or another argument.
+    BadPosition,
+}
+
+/// A call that failed. Displayed, it names the call, its resource, what the service said, and the way out; it never
+/// holds a request's or an answer's body.
+#[derive(Debug)]
+pub struct CallError {
+    /// What the caller does next.
+    pub policy: Policy,
+    /// The API operation, such as `GetRecords`; with `kinesis:` before it, the IAM action.
+    pub operation: &'static str,
+    /// The stream's ARN or name, and the shard where there is one.
+    pub resource: String,
+    /// The error's code as the service wrote it, or what happened on the way.
+    pub code: String,
+    /// What the service said about it.
+    pub message: Option<String>,
+    /// The id to quote to AWS support.
+    pub request_id: Option<String>,
+}
+
+impl CallError {
+    /// Reads an error of the SDK.
+    pub fn new<E>(operation: &'static str, resource: impl Into<String>, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + RequestId + Error + 'static,
+    {
+        let resource = resource.into();
+        let request_id = error.request_id().map(str::to_owned);
+        // The sources of an answer that could not be read are left out: they may quote it.
+        let (policy, code, message) = match error {
+            SdkError::ConstructionFailure(_) => (Policy::BadPosition, "the request cannot be made", chain(error)),
+            SdkError::TimeoutError(_) => (Policy::Retry, "no answer in time", None),
+            SdkError::DispatchFailure(_) => (Policy::Retry, "the request was not answered", chain(error)),
+            SdkError::ResponseError(raw) => {
+                (policy_of_status(raw.raw().status().as_u16()), "the answer is not readable", None)
+            }
+            SdkError::ServiceError(context) => {
+                let (err, status) = (context.err(), context.raw().status().as_u16());
+                let policy = policy_of(err.code(), status);
+                (policy, err.code().unwrap_or("an error without a code"), err.message().map(str::to_owned))
+            }
+            _ => (Policy::Retry, "an unknown failure", None),
+        };
+        Self { policy, operation, resource, code: code.to_owned(), message, request_id }
+    }
+
+    /// A sentence for the person who runs this.
+    pub fn advice(&self) -> String {
+        let Self { operation, resource, .. } = self;
+        match (self.policy, self.code.as_str()) {
+            (_, "KMSAccessDeniedException") => {
+                format!("grant kms:Decrypt on the key that encrypts {resource} to the role that reads it")
+            }
+            (_, "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException") => {
+                format!("enable or restore the KMS key that encrypts {resource}")
+            }
+            (_, "KMSOptInRequired" | "OptInRequired" | "SubscriptionRequiredException") => {
+                "sign the account up for the service that the message names".to_owned()
+            }
+            (Policy::Denied, "AccessDeniedException" | "AccessDenied") => {
+                format!("grant kinesis:{operation} on {resource} to the role that reads it")
+            }
+            (Policy::Denied, _) => {
+                "check the credentials (expired, revoked, of another account or partition) and this host's clock"
+                    .to_owned()
+            }
+            (Policy::Throttled, _) => {
+                format!("other consumers share the limits of {resource}: lower calls_per_second, or add shards")
+            }
+            (Policy::Retry, _) => "it is tried again; if it lasts, check the network path, endpoint_url and the \
+                                   credentials' source"
+                .to_owned(),
+            (Policy::IteratorExpired, _) => "a new iterator is asked for; nothing to do".to_owned(),
+            (Policy::TokenExpired, _) => "the listing begins again; nothing to do".to_owned(),
+            (Policy::StreamBusy, _) => format!("wait until {resource} is ACTIVE"),
+            (Policy::ResourceGone, _) => {
+                format!("check that {resource} exists, and the region, the account and the endpoint")
+            }
+            (Policy::BadPosition, _) => format!("check the start position and the name of {resource}"),
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}: {}", self.operation, self.resource, self.code)?;
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for CallError {}
+
+/// The table: by the code where it is known, else by the HTTP status. Sources: the Kinesis API reference and botocore's
+/// retry data; what neither knows is retried.
+fn policy_of(code: Option<&str>, status: u16) -> Policy {
+    match code.unwrap_or_default() {
+        "ProvisionedThroughputExceededException"
+        | "LimitExceededException"
+        | "KMSThrottlingException"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "Throttling"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown" => Policy::Throttled,
+        "ExpiredIteratorException" => Policy::IteratorExpired,
+        "ExpiredNextTokenException" => Policy::TokenExpired,
+        "ResourceInUseException" => Policy::StreamBusy,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "KMSAccessDeniedException"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException"
+        | "KMSOptInRequired"
+        | "OptInRequired"
+        | "SubscriptionRequiredException"
+        | "NotAuthorized"
+        | "UnauthorizedException"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed" => Policy::Denied,
+        "ResourceNotFoundException" => Policy::ResourceGone,
+        "InvalidArgumentException" | "ValidationException" | "InvalidParameterValue" => Policy::BadPosition,
+        "InternalFailureException"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => Policy::Retry,
+        _ => policy_of_status(status),
+    }
+}
+
+fn policy_of_status(status: u16) -> Policy {
+    match status {
+        429 | 509 => Policy::Throttled,
+        401 | 403 => Policy::Denied,
+        _ => Policy::Retry,
+    }
+}
+
+/// The causes of an error, outermost first; `None` if it has none.
+pub(super) fn chain(error: &dyn Error) -> Option<String> {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    // Real chains are a handful of causes deep; the bound is for one that refers to itself.
+    while let Some(cause) = next
+        && causes.len() < 16
+    {
+        let text = cause.to_string();
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    (!causes.is_empty()).then(|| causes.join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(code: &str, status: u16, expected: Policy, advice: &str) {
+        let code = (!code.is_empty()).then_some(code);
+        let policy = policy_of(code, status);
+        assert_eq!(policy, expected, "{code:?} {status}");
+        let error = CallError {
+            policy,
+            operation: "GetRecords",
+            resource: "stream/logs".to_owned(),
+            code: code.unwrap_or_default().to_owned(),
+            message: None,
+            request_id: None,
+        };
+        let given = error.advice();
+        assert!(given.contains(advice), "{code:?} {status}: {given:?} lacks {advice:?}");
+        assert!(!given.is_empty() && !given.ends_with('.'), "{given:?} is no fragment");
+    }
+
+    #[test]
+    fn each_error_has_its_policy_and_its_advice() {
+        use Policy::*;
+        let rows = [
+            ("ProvisionedThroughputExceededException", 400, Throttled, "calls_per_second"),
+            ("LimitExceededException", 400, Throttled, "calls_per_second"),
+            ("ThrottlingException", 400, Throttled, "calls_per_second"),
+            ("KMSThrottlingException", 400, Throttled, "limits"),
+            ("", 429, Throttled, "calls_per_second"),
+            ("", 509, Throttled, "calls_per_second"),
+            ("InternalFailureException", 500, Retry, "tried again"),
+            ("", 500, Retry, "tried again"),
+            ("", 502, Retry, "tried again"),
+            ("", 503, Retry, "tried again"),
+            ("", 504, Retry, "tried again"),
+            ("SomethingNewException", 400, Retry, "tried again"),
+            ("DryRunOperationException", 400, Retry, "tried again"),
+            ("ExpiredIteratorException", 400, IteratorExpired, "new iterator"),
+            ("ExpiredNextTokenException", 400, TokenExpired, "begins again"),
+            ("ResourceInUseException", 400, StreamBusy, "ACTIVE"),
+            ("AccessDeniedException", 400, Denied, "kinesis:GetRecords on stream/logs"),
+            ("KMSAccessDeniedException", 400, Denied, "kms:Decrypt"),
+            ("KMSDisabledException", 400, Denied, "KMS key"),
+            ("KMSInvalidStateException", 400, Denied, "KMS key"),
+            ("KMSNotFoundException", 400, Denied, "KMS key"),
+            ("KMSOptInRequired", 400, Denied, "sign the account up"),
+            ("UnrecognizedClientException", 400, Denied, "credentials"),
+            ("InvalidSignatureException", 400, Denied, "clock"),
+            ("ExpiredTokenException", 400, Denied, "expired"),
+            ("", 403, Denied, "credentials"),
+            ("ResourceNotFoundException", 400, ResourceGone, "exists"),
+            ("InvalidArgumentException", 400, BadPosition, "start position"),
+            ("ValidationException", 400, BadPosition, "start position"),
+        ];
+        for (code, status, expected, advice) in rows {
+            check(code, status, expected, advice);
+        }
+    }
+}

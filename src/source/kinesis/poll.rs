@@ -1,0 +1,324 @@
+//! Polling: one shard read by GetRecords, at the service's pace, from a position to the shard's end.
+//!
+//! The try that is under way belongs to the source and not to the future that waits for it, and what it brings is taken
+//! over without another wait: a future that is dropped half-way has lost nothing, and has not broken off a call.
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
+
+use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes};
+use super::client::Kinesis;
+use super::error::{CallError, Policy};
+use super::pace::{Backoff, Limits, Pace};
+use super::shards::Whereabouts;
+use crate::budget::{Budget, Reservation};
+use crate::record::{Origin, Position, Record, SequenceNumber, ShardId};
+use crate::source::{BoxFuture, Read, Source, SourceError};
+
+/// What a call may hold at most: an answer of 10 MiB (source: as above), as base64 in JSON on the wire (13.4 MiB) and
+/// decoded.
+const LARGEST_CALL_BYTES: usize = 24 * 1024 * 1024;
+/// What a shard takes in a second (source: as above), on the wire and decoded: what a shard can bring that was caught
+/// up a second ago.
+const CAUGHT_UP_BYTES_PER_SECOND: f64 = 2.4 * 1024.0 * 1024.0;
+/// The least that a call reserves: a small answer, and the buffers around it.
+const SMALLEST_CALL_BYTES: usize = 256 * 1024;
+/// The service's clock and this host's differ by less than this: a start "from now on" that has to be asked for again
+/// goes back so far, and repeats a little rather than leaving something out.
+pub const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+/// A start time this far ahead is one that a fast clock made: it is waited for. A later one is a mistake.
+const LARGEST_CLOCK_DRIFT: SignedDuration = SignedDuration::from_mins(5);
+/// Iterators that the service refuses in a row before it is said that the shard cannot be read.
+const MAX_REFUSED_ITERATORS: u32 = 5;
+/// How often a shard that brings nothing, but is not at its newest record, tells its lag.
+const LAG_NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Reads one shard by polling.
+#[derive(Debug)]
+pub struct PollSource {
+    kinesis: Kinesis,
+    shard: ShardId,
+    budget: Budget,
+    pace: Pace,
+    brief: Backoff,
+    slow: Backoff,
+    /// No call before this: a failure's wait.
+    retry_at: Instant,
+    /// Where reading starts while no record was read.
+    start: Position,
+    /// The last record that was read.
+    last: Option<SequenceNumber>,
+    iterator: Option<ShardIterator>,
+    refused_iterators: u32,
+    /// When the shard was last found to have nothing more.
+    caught_up: Option<Instant>,
+    /// The lag as last told, and when.
+    told_lag: Option<(Duration, Instant)>,
+    /// The try that is under way.
+    attempt: Option<AbortOnDropHandle<Outcome>>,
+    /// Set when the shard was read to its end: its children.
+    ended: Option<Vec<ShardId>>,
+}
+
+impl Source for PollSource {
+    fn next(&mut self) -> BoxFuture<'_, Result<Read, SourceError>> {
+        Box::pin(self.advance())
+    }
+}
+
+impl PollSource {
+    /// A source of one shard from a position.
+    pub fn new(kinesis: Kinesis, shard: ShardId, position: Position, budget: Budget, limits: Limits) -> Self {
+        let (start, last) = match position {
+            Position::After(sequence) => (Position::TrimHorizon, Some(sequence)),
+            start => (start, None),
+        };
+        let ended = (start == Position::End).then(Vec::new);
+        Self {
+            kinesis,
+            shard,
+            budget,
+            pace: Pace::new(limits),
+            brief: Backoff::brief(),
+            slow: Backoff::slow(),
+            retry_at: Instant::now(),
+            start,
+            last,
+            iterator: None,
+            refused_iterators: 0,
+            caught_up: None,
+            told_lag: None,
+            attempt: None,
+            ended,
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Read, SourceError> {
+        loop {
+            if let Some(children) = &self.ended {
+                return Ok(Read::End { children: children.clone() });
+            }
+            if self.attempt.is_none() {
+                sleep_until(self.pace.next().max(self.retry_at)).await;
+                self.attempt = Some(AbortOnDropHandle::new(tokio::spawn(self.next_attempt().run())));
+            }
+            let Some(attempt) = &mut self.attempt else { continue };
+            let outcome = attempt.await;
+            // From here to the next turn nothing is awaited: the outcome is taken whole.
+            self.attempt = None;
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+                // Only a runtime that shuts down breaks off a task that is still wanted; this one ends with it.
+                Err(_) => continue,
+            };
+            if let Some(read) = self.take(outcome)? {
+                return Ok(read);
+            }
+        }
+    }
+
+    fn next_attempt(&mut self) -> Attempt {
+        let iterator = self.iterator.take().filter(ShardIterator::is_fresh);
+        let position = self.position();
+        if position == Position::Latest {
+            // "From now on" is asked for once. If this try fails, the next one goes back to its time.
+            let now = Timestamp::now();
+            self.start = Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now));
+        }
+        Attempt {
+            kinesis: self.kinesis.clone(),
+            shard: self.shard.clone(),
+            budget: self.budget.clone(),
+            call_bytes: self.call_bytes(),
+            iterator,
+            position,
+            fallback: self.position(),
+        }
+    }
+
+    fn position(&self) -> Position {
+        self.last.clone().map_or_else(|| self.start.clone(), Position::After)
+    }
+
+    /// What the next call may hold at most: the largest answer there is, or what can have come in the time since the
+    /// shard was caught up. The second lets a thousand idle shards share one budget.
+    fn call_bytes(&self) -> usize {
+        let Some(since) = self.caught_up else { return LARGEST_CALL_BYTES };
+        let came = since.elapsed().as_secs_f64() * CAUGHT_UP_BYTES_PER_SECOND;
+        (came as usize).clamp(SMALLEST_CALL_BYTES, LARGEST_CALL_BYTES)
+    }
+
+    fn take(&mut self, outcome: Outcome) -> Result<Option<Read>, SourceError> {
+        self.iterator = outcome.iterator;
+        if let Some(at) = outcome.called {
+            self.pace.called(at);
+        }
+        match outcome.result {
+            Ok((answer, reservation)) => self.take_answer(answer, reservation),
+            Err(failure) => self.settle(failure, outcome.whereabouts).map(|()| None),
+        }
+    }
+
+    fn take_answer(
+        &mut self,
+        answer: GetRecordsOutput,
+        mut reservation: Reservation,
+    ) -> Result<Option<Read>, SourceError> {
+        (self.brief, self.slow, self.refused_iterators) = (Backoff::brief(), Backoff::slow(), 0);
+        let lag = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
+        let came: usize = answer.records.iter().map(|record| record.data.as_ref().len()).sum();
+        let behind = !answer.records.is_empty() || lag.is_some_and(|lag| lag > Duration::ZERO);
+        self.pace.answered(came, behind);
+        self.caught_up = (!behind).then(Instant::now);
+        let children = answer.child_shards.unwrap_or_default();
+        let records = self.read_records(answer.records)?;
+        match answer.next_shard_iterator {
+            Some(token) => self.iterator = Some(ShardIterator { token, got: Instant::now() }),
+            None => {
+                info!(shard = %self.shard, "shard read to its end");
+                self.iterator = None;
+                self.ended = Some(children.into_iter().map(|child| ShardId::new(child.shard_id)).collect());
+            }
+        }
+        if records.is_empty() && !self.is_lag_news(lag) {
+            return Ok(None);
+        }
+        self.told_lag = lag.map(|lag| (lag, Instant::now()));
+        reservation.shrink_to(held_bytes(records.iter().map(|record| record.data.as_ref())));
+        Ok(Some(Read::Records { records, position: self.position(), lag, reservation }))
+    }
+
+    /// Whether a lag is worth telling though no record came: the shard is now caught up, or a while has passed.
+    fn is_lag_news(&self, lag: Option<Duration>) -> bool {
+        match (lag, self.told_lag) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(lag), Some((told, at))) => {
+                lag != told && (lag == Duration::ZERO || at.elapsed() >= LAG_NEWS_INTERVAL)
+            }
+        }
+    }
+
+    /// Reads the service's records; leaves out what was handed on before.
+    fn read_records(&mut self, records: Vec<aws_sdk_kinesis::types::Record>) -> Result<Vec<Record>, SourceError> {
+        let mut read = Vec::with_capacity(records.len());
+        for record in records {
+            let Some(sequence) = SequenceNumber::new(&record.sequence_number) else {
+                let advice = "a sequence number is not a number of up to 129 digits: check endpoint_url";
+                return Err(self.fatal(advice.to_owned(), None));
+            };
+            if self.last.as_ref().is_some_and(|last| sequence <= *last) {
+                debug!(shard = %self.shard, %sequence, "the service repeated a record; left out");
+                continue;
+            }
+            self.last = Some(sequence.clone());
+            let arrival = record.approximate_arrival_timestamp.and_then(|time| {
+                Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).unwrap_or_default()).ok()
+            });
+            let origin =
+                Origin::Kinesis { stream: self.kinesis.stream().clone(), shard: self.shard.clone(), sequence, arrival };
+            read.push(Record { data: Bytes::from(record.data.into_inner()), origin });
+        }
+        Ok(read)
+    }
+
+    /// What is done about a failed call: a wait, a new iterator, or the end of this source.
+    fn settle(
+        &mut self,
+        failure: CallError,
+        whereabouts: Option<Result<Whereabouts, CallError>>,
+    ) -> Result<(), SourceError> {
+        match failure.policy {
+            Policy::Throttled => {
+                self.pace.throttled();
+                self.wait_briefly(&failure);
+            }
+            Policy::Retry | Policy::TokenExpired | Policy::StreamBusy => self.wait_briefly(&failure),
+            Policy::IteratorExpired => self.drop_iterator(failure)?,
+            Policy::Denied => self.wait_for_a_person(&failure),
+            Policy::ResourceGone => match whereabouts {
+                Some(Ok(Whereabouts::Expired)) => return Err(self.expired(failure)),
+                Some(Ok(Whereabouts::NoStream)) => return Err(self.fatal(failure.advice(), Some(failure))),
+                Some(Err(unclear)) => self.wait_briefly(&unclear),
+                Some(Ok(Whereabouts::Listed)) | None => self.wait_briefly(&failure),
+            },
+            Policy::BadPosition if failure.operation == "GetRecords" => self.drop_iterator(failure)?,
+            Policy::BadPosition => match self.position() {
+                Position::AtTimestamp(time) if is_clock_drift(time) => self.wait_for_a_person(&failure),
+                Position::After(_) => return Err(self.refused(failure)),
+                _ => return Err(self.fatal(failure.advice(), Some(failure))),
+            },
+        }
+        Ok(())
+    }
+
+    fn wait_briefly(&mut self, failure: &CallError) {
+        self.retry_at = Instant::now() + self.brief.wait();
+        let (shard, tries) = (&self.shard, self.brief.tries());
+        // A failure now and then is everyday; one that lasts is news, and stays news at a bounded rate.
+        if tries >= 4 {
+            warn!(%shard, tries, error = %failure, advice = failure.advice(), "the shard is still not readable");
+        } else {
+            debug!(%shard, tries, error = %failure, "call failed, trying again");
+        }
+    }
+
+    fn wait_for_a_person(&mut self, failure: &CallError) {
+        self.retry_at = Instant::now() + self.slow.wait();
+        warn!(shard = %self.shard, error = %failure, advice = failure.advice(),
+            "the shard waits for a person; its position is kept");
+    }
+
+    fn drop_iterator(&mut self, failure: CallError) -> Result<(), SourceError> {
+        self.iterator = None;
+        self.refused_iterators += 1;
+        if self.refused_iterators > 1 {
+            self.retry_at = Instant::now() + self.brief.wait();
+        }
+        if self.refused_iterators > MAX_REFUSED_ITERATORS && failure.policy == Policy::BadPosition {
+            return Err(
+                self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure))
+            );
+        }
+        info!(shard = %self.shard, error = %failure, "iterator not usable any more, renewing");
+        Ok(())
+    }
+
+    fn what(&self) -> String {
+        format!("shard {} of {}", self.shard, self.kinesis.resource())
+    }
+
+    fn fatal(&self, advice: String, source: Option<CallError>) -> SourceError {
+        SourceError::Fatal { what: self.what(), advice, source: source.map(Into::into) }
+    }
+
+    /// The position is refused: trimmed out of the stream, or of another stream of the same name.
+    fn refused(&self, failure: CallError) -> SourceError {
+        let after = self.last.as_ref().map_or("", SequenceNumber::as_str);
+        let advice = format!(
+            "the stored position, after {after}, is not in the stream (trimmed, or the stream was made anew); \
+             on_trimmed = \"oldest\" goes on from the oldest record there is"
+        );
+        SourceError::Position { what: self.what(), advice, source: Some(failure.into()) }
+    }
+
+    /// The shard left the stream before it was read to its end.
+    fn expired(&self, failure: CallError) -> SourceError {
+        let advice = "the shard left the stream, by the end of the retention period, before it was read to its end; \
+                      on_trimmed = \"oldest\" goes on without it";
+        SourceError::Position { what: self.what(), advice: advice.to_owned(), source: Some(failure.into()) }
+    }
+}
+
+fn is_clock_drift(time: Timestamp) -> bool {
+    let now = Timestamp::now();
+    let ahead = time.duration_since(now);
+    ahead <= LARGEST_CLOCK_DRIFT && ahead >= -LARGEST_CLOCK_DRIFT
+}

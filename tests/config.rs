@@ -1,0 +1,831 @@
+//! The configuration from outside: what is accepted, what every error says, and that the examples are complete and valid.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use bedrock_tap::config::{
+    ByteSize, Compression, Config, DeadLetter, Environment, FileDeadLetter, FileSink, KinesisSource, Look, Sink,
+    Source, Start, StdoutSink,
+};
+use bedrock_tap::format::Format;
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// The least that is valid.
+const MINIMAL: &str = "source.kinesis.stream = 'bedrock'\nsinks.console.stdout = {}\n";
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let environment: Environment = variables.iter().copied().collect();
+    Config::parse(text, "t.toml", &environment).map_err(|error| error.render(Look { width: 80, colours: false }))
+}
+
+/// Parses `text` and compares the error with `expected`; nothing is expected of a valid one.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    check_with(text, &[], expected);
+}
+
+#[track_caller]
+fn check_with(text: &str, variables: &[(&str, &str)], expected: &str) {
+    let found = parse(text, variables).map_or_else(|error| error, |_| String::new());
+    assert!(found == expected.trim_matches('\n'), "expected:\n{expected}\n\nfound:\n{found}\n");
+    let widest = found.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    assert!(widest <= 80, "a line of {widest} columns");
+}
+
+#[test]
+fn the_least_that_is_valid_has_every_default() {
+    let config = parse(MINIMAL, &[]).unwrap();
+    assert_eq!(config.memory_budget, ByteSize::mib(256));
+    assert_eq!(config.drain_timeout, Duration::from_secs(25));
+    assert_eq!(config.source, Source::Kinesis(Box::new(KinesisSource::new("bedrock"))));
+    assert_eq!(config.coordination.directory(), Path::new("/var/lib/bedrock-tap"));
+    let limits = config.decode.limits();
+    assert_eq!((limits.inflated_bytes, limits.events, limits.depth), (64 << 20, 100_000, 128));
+    assert!(config.extract.log_group_set().unwrap().is_match("/aws/bedrock/invocations"));
+    assert!(config.panther.unmapped);
+    assert_eq!(config.sinks["console"], Sink::Stdout(StdoutSink { format: Format::Panther }));
+    let default = FileDeadLetter::new("/var/lib/bedrock-tap/dead-letter.jsonl");
+    assert_eq!(config.dead_letter(), DeadLetter::File(default));
+}
+
+#[test]
+fn every_value_is_read() {
+    let config = parse(
+        r#"
+        [source.kinesis]
+        stream = "arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/a.b-c_d"
+        start = 2026-07-01T12:00:00Z
+        max_idle = "200ms"
+        on_trimmed = "oldest"
+        assume_role = { role_arn = "arn:aws:iam::123456789012:role/path/reader", external_id = "a:b/c" }
+        [sinks.a-b_1.file]
+        path = "out/events"
+        rotate_size = "1 GB"
+        rotate_age = "1d 12h"
+        compression = "gzip"
+        format = "raw"
+        [dead_letter.stdout]
+        [extract]
+        log_groups = ["/aws/bedrock/*"]
+        "#,
+        &[],
+    )
+    .unwrap();
+    let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
+    assert_eq!((source.stream_name(), source.region()), ("a.b-c_d", Some("us-gov-west-1")));
+    assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
+    assert_eq!(source.max_idle, Duration::from_millis(200));
+    assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
+    let expected = FileSink {
+        format: Format::Raw,
+        rotate_size: ByteSize::new(1_000_000_000),
+        rotate_age: Duration::from_secs(36 * 3600),
+        compression: Compression::Gzip,
+        ..FileSink::new("out/events")
+    };
+    assert_eq!(config.sinks["a-b_1"], Sink::File(expected));
+    let groups = config.extract.log_group_set().unwrap();
+    assert!(groups.is_match("/aws/bedrock/a/b") && !groups.is_match("/aws/lambda/a"));
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_and_without_their_value() {
+    check(
+        "[source.kinesis]\nstream = 'a'\n  max-idel = '1s'\n[sinks.console.stdout]\n",
+        r"
+t.toml:3:3: `source.kinesis.max-idel`: no key of `source.kinesis`
+3 | max-idel = …
+  | ^^^^^^^^
+  = hint: did you mean `max_idle`?
+  = allowed: assume_role, calls_per_second, endpoint_url, max_idle, on_trimmed,
+             profile, region, shard_sync_interval, start, stream",
+    );
+    check(
+        &format!("region = 'hunter2'\n{MINIMAL}"),
+        r"
+t.toml:1:1: `region`: no key of this name
+1 | region = …
+  | ^^^^^^
+  = hint: it belongs elsewhere: `source.kinesis.region`
+  = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
+             memory_budget, panther, sinks, source",
+    );
+    check(
+        "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
+        r#"
+t.toml:1:34: `source.kinesis."pass word"`: no key of `source.kinesis`
+1 | … 'pass word' = …
+  |   ^^^^^^^^^^^
+  = allowed: assume_role, calls_per_second, endpoint_url, max_idle, on_trimmed,
+             profile, region, shard_sync_interval, start, stream"#,
+    );
+    check(
+        &format!("{MINIMAL}[logs] # hunter2\nlevel = 'info'\n[dead_letter.stdout]\nformat = 'text'")
+            .replace("console.stdout = {}", "a.file.path = 'a'"),
+        r"
+t.toml has 2 faults
+
+t.toml:3:2: `logs`: no key of this name
+3 | [logs]
+  |  ^^^^
+  = hint: did you mean `log`?
+  = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
+             memory_budget, panther, sinks, source
+
+t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
+6 | format = …
+  | ^^^^^^
+  = hint: it belongs elsewhere: `log.format`, `sinks.NAME.file.format`,
+          `sinks.NAME.stdout.format`
+  = allowed: none; this table has no keys",
+    );
+}
+
+#[test]
+fn what_is_required_is_named() {
+    check(
+        "",
+        r"
+t.toml has 2 faults
+
+t.toml: `source`: missing
+    = allowed: exactly one of [source.file], [source.kinesis]
+
+t.toml: `sinks`: missing
+    = allowed: at least one of [sinks.NAME.file], [sinks.NAME.stdout]",
+    );
+    check(
+        "[source.kinesis]\n[sinks]",
+        r"
+t.toml has 2 faults
+
+t.toml:1:9: `source.kinesis.stream`: missing
+1 | [source.kinesis]
+  |         ^^^^^^^
+  = hint: The stream's name or ARN
+
+t.toml:2:2: `sinks`: is empty
+2 | [sinks]
+  |  ^^^^^
+  = allowed: at least one table below it",
+    );
+    check(
+        "source.file.paths = []\nsinks.a = {}",
+        r"
+t.toml has 2 faults
+
+t.toml:1:21: `source.file.paths`: is empty
+1 | source.file.paths = []
+  |                     ^^
+  = allowed: at least one item
+
+t.toml:2:7: `sinks.a`: has no kind
+2 | sinks.a = {}
+  |       ^
+  = allowed: exactly one of [sinks.a.file], [sinks.a.stdout]",
+    );
+}
+
+#[test]
+fn there_is_one_kind_of_source() {
+    check(
+        &format!("{MINIMAL}[source.file]\npaths = ['-']"),
+        r"
+t.toml:3:9:
+    `source.file`: a second kind of `source`, which has `source.kinesis` already
+3 | [source.file]
+  |         ^^^^
+  = allowed: exactly one of [source.file], [source.kinesis]",
+    );
+    check(
+        "[source.kinsis]\nstream = 'a'\n[sinks.a.stdout]",
+        r"
+t.toml:1:9: `source.kinsis`: no kind of `source`
+1 | [source.kinsis]
+  |         ^^^^^^
+  = hint: did you mean `kinesis`?
+  = allowed: file, kinesis",
+    );
+}
+
+#[test]
+fn values_have_their_type_and_range() {
+    check(
+        "memory_budget = 256\ndrain_timeout = '10m'\n[source.kinesis]\nstream = 7\ncalls_per_second = 0x10\n[log]\n\
+         level = 'wran'\n[panther]\nunmapped = 'yes'\nsource_id = ''\n[decode]\nmax_depth = 99999999999999999999\n\
+         max_inflated = '1 MIB'\n[sinks.a]\nfile = 'x'",
+        r#"
+t.toml has 10 faults
+
+t.toml:1:17:
+    `memory_budget`: expected a string such as "64 MiB", found an integer
+1 | memory_budget = 256
+  |                 ^^^
+
+t.toml:2:17: `drain_timeout`: "10m" is out of range
+2 | drain_timeout = '10m'
+  |                 ^^^^^
+  = allowed: 1s to 120s
+
+t.toml:4:10: `source.kinesis.stream`: expected a string, found an integer
+4 | stream = 7
+  |          ^
+
+t.toml:5:20: `source.kinesis.calls_per_second`: 16 is out of range
+5 | calls_per_second = 0x10
+  |                    ^^^^
+  = allowed: 1 to 5
+
+t.toml:7:9: `log.level`: "wran" is not allowed
+7 | level = 'wran'
+  |         ^^^^^^
+  = hint: did you mean "warn"?
+  = allowed: "error", "warn", "info", "debug", "trace"
+
+t.toml:9:12: `panther.unmapped`: expected a boolean, found a string
+9 | unmapped = 'yes'
+  |            ^^^^^
+
+t.toml:10:13: `panther.source_id`: has 0 characters
+10 | source_id = ''
+   |             ^^
+   = allowed: 1 to 256 characters
+
+t.toml:12:13: `decode.max_depth`: the number is out of range
+12 | max_depth = 99999999999999999999
+   |             ^^^^^^^^^^^^^^^^^^^^
+   = allowed: 1 to 512
+
+t.toml:13:16:
+    `decode.max_inflated`: expected a size with its unit, such as "64 MiB" (B,
+    kB, MB, GB, KiB, MiB, GiB); "MIB" is none of its units
+13 | max_inflated = '1 MIB'
+   |                ^^^^^^^
+
+t.toml:15:8: `sinks.a.file`: expected a table, found a string
+15 | file = 'x'
+   |        ^^^
+"#,
+    );
+}
+
+#[test]
+fn the_stream_and_how_it_is_reached_are_checked() {
+    check(
+        "[source.kinesis]\nstream = 'arn:aws:kinesis:eu-west-1:1:stream/x'\nregion = 'Frankfurt'\n\
+         endpoint_url = 'http://u:hunter2@h'\n[source.kinesis.assume_role]\nrole_arn = 'arn:aws:iam::123456789012:user/x'\n\
+         external_id = '?'\nsession_name = 'x'\n[sinks.a.stdout]",
+        r#"
+t.toml has 6 faults
+
+t.toml:2:10: `source.kinesis.stream`: the ARN's account is not 12 digits
+2 | stream = 'arn:aws:kinesis:eu-west-1:1:stream/x'
+  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: a name of 1 to 128 letters, digits, `_`, `.` and `-`, or an ARN
+             such as "arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock"
+
+t.toml:3:10: `source.kinesis.region`: "Frankfurt" has not the form of a Region
+3 | region = 'Frankfurt'
+  |          ^^^^^^^^^^^
+  = allowed: such as "eu-central-1"
+
+t.toml:4:16:
+    `source.kinesis.endpoint_url`: the URL holds a user or a password, which has
+    no place in a file
+    = allowed: such as "http://localhost:4567"
+
+t.toml:6:12: `source.kinesis.assume_role.role_arn`: the ARN is not one of a role
+6 | role_arn = 'arn:aws:iam::123456789012:user/x'
+  |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: an ARN such as "arn:aws:iam::123456789012:role/reader"
+
+t.toml:7:15: `source.kinesis.assume_role.external_id`: is no external id
+7 | external_id = '?'
+  |               ^^^
+  = allowed: 2 to 1224 letters, digits and any of `_+=,.@:/-`
+
+t.toml:8:16: `source.kinesis.assume_role.session_name`: is no session name
+8 | session_name = 'x'
+  |                ^^^
+  = allowed: 2 to 64 letters, digits and any of `_+=,.@-`
+"#,
+    );
+}
+
+#[test]
+fn destinations_are_checked_against_each_other() {
+    check(
+        "source.file.paths = ['in', 'state/*.gz']\ncoordination.local.directory = 'state'\n\
+         sinks.a.file.path = 'out/x'\nsinks.b.file.path = './out/../out/x'\nsinks.c.file.path = 'in/out'\n\
+         sinks.d.file.path = 'state/./a.gz'\nsinks.e.file = {path='state/',compression='gzip'}\nsinks.f.file.path = '-'\n\
+         sinks.g.stdout = {}\nsinks.h.stdout = {}\nsinks.I.file.path = 'i'\nsinks.a-b.file.path = 'j'\n\
+         sinks.a_b.file.path = 'k'\n[dead_letter.file]\npath = 'k'",
+        r#"
+t.toml has 9 faults
+
+t.toml:4:21:
+    `sinks.b.file.path`: `sinks.a.file.path` writes to this file already
+4 | sinks.b.file.path = './out/../out/x'
+  |                     ^^^^^^^^^^^^^^^^
+
+t.toml:5:21:
+    `sinks.c.file.path`: is read by the source too, through "in", so it would be
+    fed to itself
+5 | sinks.c.file.path = 'in/out'
+  |                     ^^^^^^^^
+
+t.toml:6:21:
+    `sinks.d.file.path`: is read by the source too, through "state/*.gz", so it
+    would be fed to itself
+6 | sinks.d.file.path = 'state/./a.gz'
+  |                     ^^^^^^^^^^^^^^
+
+t.toml:7:22: `sinks.e.file.path`: names no file
+7 | sinks.e.file = {path='state/',compression='gzip'}
+  |                      ^^^^^^^^
+  = allowed: a path that ends in a file's name
+
+t.toml:8:21: `sinks.f.file.path`: names no file
+8 | sinks.f.file.path = '-'
+  |                     ^^^
+  = hint: standard output is a kind of its own: `stdout`
+
+t.toml:10:9:
+    `sinks.h.stdout`: `sinks.g.stdout` writes to standard output already, and
+    their lines would be mixed
+10 | sinks.h.stdout = {}
+   |         ^^^^^^
+
+t.toml:11:7: `sinks.I`: the sink's name is not valid
+11 | sinks.I.file.path = 'i'
+   |       ^
+   = allowed: 1 to 64 lower-case letters and digits, with single `-` and `_`
+              between them, a letter first
+
+t.toml:13:7:
+    `sinks.a_b`: differs from `a-b` by `-` and `_` alone, so an environment
+    variable could mean either
+13 | sinks.a_b.file.path = 'k'
+   |       ^^^
+
+t.toml:15:8:
+    `dead_letter.file.path`: `sinks.a_b.file.path` writes to this file already
+15 | path = 'k'
+   |        ^^^
+"#,
+    );
+}
+
+#[test]
+fn the_default_dead_letter_is_a_destination_too() {
+    check(
+        "source.kinesis.stream = 'a'\nsinks.a.file.path = '/var/lib/bedrock-tap/dead-letter.jsonl'\n\
+         sinks.b.file.path = '/var/lib/bedrock-tap'\nsinks.c.file.path = '/var/lib/bedrock-tap/positions.redb'\n\
+         sinks.d.file = { path = 'x', compression = 'gzip' }\nsinks.e.file.path = 'x.gz'\nsinks.f.file.path = 'x'",
+        r#"
+t.toml has 4 faults
+
+t.toml:
+    `dead_letter`: rejects go to /var/lib/bedrock-tap/dead-letter.jsonl by
+    default, and `sinks.a.file.path` writes to it
+    = hint: set [dead_letter.file] path
+
+t.toml:3:21: `sinks.b.file.path`: is the directory of the positions
+3 | sinks.b.file.path = '/var/lib/bedrock-tap'
+  |                     ^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: a file, which may be in it
+
+t.toml:4:21: `sinks.c.file.path`: is the file of the positions
+4 | sinks.c.file.path = '/var/lib/bedrock-tap/positions.redb'
+  |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: another file
+
+t.toml:6:21:
+    `sinks.e.file.path`: `sinks.d.file.path` writes to this file already
+6 | sinks.e.file.path = 'x.gz'
+  |                     ^^^^^^
+"#,
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_is_shown_at_its_place() {
+    check(
+        "[source.kinesis\nstream = 'a'",
+        r#"
+t.toml:1:16: unclosed table, expected `]`
+1 | [source.kinesis
+  |                ^
+"#,
+    );
+    check(
+        "a = 1\n\ta = 'ü' é",
+        r#"
+t.toml has 2 faults
+
+t.toml:2:2: duplicate key
+2 |  a = 'ü' é
+  |  ^
+
+t.toml:2:10: unexpected key or value, expected newline, `#`
+2 |  a = 'ü' é
+  |          ^
+"#,
+    );
+    check("api_token = \"hunter2", "t.toml:1:21: invalid basic string, expected `\"`");
+    check(
+        "\u{1b}[31m = 1",
+        r#"
+t.toml has 2 faults
+
+t.toml:1:1: invalid unquoted key, expected letters, numbers, `-`, `_`
+1 | �[31m = 1
+  | ^
+
+t.toml:1:2: key with no value, expected `=`
+1 | �[31m = 1
+  |  ^
+"#,
+    );
+}
+
+#[test]
+fn paths_globs_and_times_are_checked() {
+    check(
+        "source.file.paths = ['a[', '', '-', '-']\nsinks.a.stdout = {}\nextract.log_groups = ['{a', 'b']",
+        r#"
+t.toml has 4 faults
+
+t.toml:1:22:
+    `source.file.paths[0]`: the pattern is not valid: unclosed character class;
+    missing ']'
+1 | source.file.paths = ['a[', '', '-', '-']
+  |                      ^^^^
+  = hint: a bracket that is meant as itself is written `[[]`
+
+t.toml:1:28: `source.file.paths[1]`: the path is empty
+1 | source.file.paths = ['a[', '', '-', '-']
+  |                            ^^
+
+t.toml:1:37: `source.file.paths[3]`: "-" stands here twice
+1 | source.file.paths = ['a[', '', '-', '-']
+  |                                     ^^^
+
+t.toml:3:23:
+    `extract.log_groups[0]`: the pattern is not valid: unclosed alternate group;
+    missing '}' (maybe escape '{' with '[{]'?)
+3 | extract.log_groups = ['{a', 'b']
+  |                       ^^^^
+"#,
+    );
+    check(
+        &format!("source.kinesis.start = 2026-07-01T12:00:00\n{MINIMAL}"),
+        r#"
+t.toml:1:24:
+    `source.kinesis.start`: expected "trim_horizon", "latest" or an RFC 3339
+    time such as "2026-07-01T12:00:00Z", found "2026-07-01T12:00:00"
+1 | source.kinesis.start = 2026-07-01T12:00:00
+  |                        ^^^^^^^^^^^^^^^^^^^
+"#,
+    );
+    check(
+        &format!("source.kinesis.region = 'us-east-1'\n{MINIMAL}")
+            .replace("'bedrock'", "'arn:aws:kinesis:eu-west-1:123456789012:stream/x'"),
+        r#"
+t.toml:1:25:
+    `source.kinesis.region`: "us-east-1" is not the Region of the stream's ARN,
+    eu-west-1
+1 | source.kinesis.region = 'us-east-1'
+  |                         ^^^^^^^^^^^
+  = hint: leave it out: the ARN names it
+"#,
+    );
+}
+
+#[test]
+fn a_long_line_is_shown_around_its_mark() {
+    let long =
+        format!("source.file = {{ paths = ['{}', 7, '{}'] }}\nsinks.a.stdout = {{}}", "x".repeat(100), "y".repeat(100));
+    check(
+        &long,
+        r#"
+t.toml:1:130: `source.file.paths[1]`: expected a string, found an integer
+1 | …xxxxxxxxxxxxxxxxxxxxx', 7, 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…
+  |                          ^
+"#,
+    );
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let config = parse(
+        "[source.kinesis]\nstream = 'file'\n[sinks.my-sink.file]\npath = 'x'\n[panther]\nsource_id = 'a'",
+        &[
+            ("BEDROCK_TAP__SOURCE__KINESIS__STREAM", "123"),
+            ("BEDROCK_TAP__Source__Kinesis__Assume_Role", "{ role_arn = 'arn:aws:iam::123456789012:role/r' }"),
+            ("BEDROCK_TAP__SINKS__MY_SINK__FILE__PATH", "\"quoted path\""),
+            ("BEDROCK_TAP__SINKS__OTHER__STDOUT__FORMAT", "text"),
+            ("BEDROCK_TAP__DECODE__MAX_DEPTH", " 7 "),
+            ("BEDROCK_TAP__PANTHER__UNMAPPED", "false"),
+            ("BEDROCK_TAP__EXTRACT__LOG_GROUPS", "['/a/*', '/b']"),
+            ("BEDROCK_TAP__SOURCE__KINESIS__START", "2026-07-01T12:00:00Z"),
+            ("BEDROCK_TAP_LOG", "debug"),
+            ("BEDROCK_TAP_", "x"),
+            ("OTHER", "x"),
+        ],
+    )
+    .unwrap();
+    let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
+    assert_eq!(source.stream, "123");
+    assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
+    assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
+    assert_eq!(config.sinks["my-sink"], Sink::File(FileSink::new("quoted path")));
+    assert_eq!(config.sinks["other"].format(), Format::Text);
+    assert_eq!((config.decode.max_depth, config.panther.unmapped), (7, false));
+    assert_eq!(config.extract.log_groups, ["/a/*", "/b"]);
+}
+
+#[test]
+fn errors_name_the_variable() {
+    check_with(
+        MINIMAL,
+        &[
+            ("BEDROCK_TAP__LOG__LEVLE", "hunter2"),
+            ("BEDROCK_TAP__LOG__FORMAT", "xml"),
+            ("BEDROCK_TAP__log__format", "json"),
+            ("BEDROCK_TAP__DRAIN_TIMEOUT", "30"),
+            ("BEDROCK_TAP__SOURCE__KINESIS__STREAM__NAME", "x"),
+            ("BEDROCK_TAP__SOURCE__KINESIS__ENDPOINT_URL", "http://u:hunter2@h"),
+            ("BEDROCK_TAP__DECODE__MAX_EVENTS", "many"),
+            ("BEDROCK_TAP__EXTRACT__LOG_GROUPS", "['a', 1]"),
+            ("BEDROCK_TAP__", "x"),
+        ],
+        r#"
+t.toml has 9 faults
+
+environment variable BEDROCK_TAP__: `""`: no key of this name
+    = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
+               memory_budget, panther, sinks, source
+
+environment variable BEDROCK_TAP__DECODE__MAX_EVENTS:
+    `decode.max_events`: expected an integer, found a string
+    = allowed: 1 to 10000000
+
+environment variable BEDROCK_TAP__DRAIN_TIMEOUT:
+    `drain_timeout`: expected a duration with its unit, such as "500ms", "30s"
+    or "1h30m" (ms, s, m, h, d); the unit is missing
+
+environment variable BEDROCK_TAP__EXTRACT__LOG_GROUPS:
+    `extract.log_groups[1]`: expected a string, found an integer
+
+environment variable BEDROCK_TAP__LOG__FORMAT:
+    `log.format`: "xml" is not allowed
+    = allowed: "text", "json"
+
+environment variable BEDROCK_TAP__LOG__LEVLE: `log.levle`: no key of `log`
+    = hint: did you mean `level`?
+    = allowed: format, level
+
+environment variable BEDROCK_TAP__SOURCE__KINESIS__ENDPOINT_URL:
+    `source.kinesis.endpoint_url`: the URL holds a user or a password, which has
+    no place in a file
+    = allowed: such as "http://localhost:4567"
+
+environment variable BEDROCK_TAP__SOURCE__KINESIS__STREAM__NAME:
+    `source.kinesis.stream` is no table, so nothing can be set in it
+
+environment variable BEDROCK_TAP__log__format:
+    sets the same key as BEDROCK_TAP__LOG__FORMAT
+"#,
+    );
+    let environment: Environment =
+        [("BEDROCK_TAP__LOG__LEVEL", "hunter2"), ("AWS_SECRET_ACCESS_KEY", "hunter2")].into_iter().collect();
+    assert!(!format!("{environment:?}").contains("hunter2"), "{environment:?}");
+}
+
+#[test]
+fn a_file_with_thousands_of_faults_is_told_in_brief() {
+    let text: String = (0..20_000).map(|n| format!("k{n} = 1\n")).collect();
+    let error = parse(&text, &[]).unwrap_err();
+    assert!(error.ends_with("\n\nand 19977 more"), "{}", &error[error.len() - 200..]);
+}
+
+proptest! {
+    /// Whatever is in a file, it is read or refused, and every place that an error shows is in it.
+    #[test]
+    fn any_text_is_read_or_refused(at in any::<prop::sample::Index>(), insert in "[\\PC\\n\t\"'=\\[\\]{}.,#]{0,8}", cut in 0_usize..40) {
+        let example = include_str!("../config/example.toml").replace("\n#", "\n");
+        let mut text: Vec<char> = example.chars().collect();
+        let start = at.index(text.len());
+        let end = (start + cut).min(text.len());
+        text.splice(start..end, insert.chars());
+        let text: String = text.into_iter().collect();
+        if let Err(error) = parse(&text, &[("BEDROCK_TAP__LOG__LEVEL", insert.as_str())]) {
+            prop_assert!(!error.is_empty());
+        }
+    }
+}
+
+/// A part of the schema with its references followed: keywords of the referring part win.
+fn resolve(schema: &Value, node: &Value) -> Value {
+    let mut node = node.clone();
+    while let Some(reference) = node["$ref"].as_str().map(|text| text.trim_start_matches('#').to_owned()) {
+        let object = node.as_object_mut().unwrap();
+        object.remove("$ref");
+        for (key, value) in schema.pointer(&reference).unwrap().as_object().unwrap() {
+            object.entry(key).or_insert(value.clone());
+        }
+    }
+    node
+}
+
+/// Every key and table header of the schema by its path, with the part that documents it.
+fn documented(schema: &Value, node: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+    let node = resolve(schema, node);
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    for choice in node["oneOf"].as_array().into_iter().flatten() {
+        for (key, value) in choice["properties"].as_object().into_iter().flatten() {
+            let mut kind = value.clone();
+            kind["description"] = choice["description"].clone();
+            documented(schema, &kind, &below(key), found);
+        }
+    }
+    for (key, value) in node["properties"].as_object().into_iter().flatten() {
+        documented(schema, value, &below(key), found);
+    }
+    if node["additionalProperties"].is_object() {
+        documented(schema, &node["additionalProperties"], &below("NAME"), found);
+    }
+    let holds_tables = node["oneOf"][0]["properties"].is_object() || node["additionalProperties"].is_object();
+    if !path.is_empty() && !holds_tables {
+        found.insert(path.to_owned(), node);
+    }
+}
+
+/// An entry of the example: a key with its value, or a header.
+struct Entry {
+    path: String,
+    comment: String,
+    value: Option<Value>,
+    alternative: bool,
+}
+
+/// Reads the example by its own rules: a `#` without a space makes an alternative, one with a space a comment.
+fn entries(text: &str) -> Vec<Entry> {
+    let (mut found, mut comment, mut table) = (Vec::new(), Vec::new(), String::new());
+    for line in text.lines() {
+        if let Some(words) = line.strip_prefix("# ") {
+            comment.push(words);
+            continue;
+        }
+        let (alternative, line) = line.strip_prefix('#').map_or((false, line), |line| (true, line));
+        let comment = std::mem::take(&mut comment).join(" ");
+        if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            let mut steps: Vec<&str> = header.split('.').collect();
+            if steps[0] == "sinks" {
+                steps[1] = "NAME";
+            }
+            table = steps.join(".");
+            found.push(Entry { path: table.clone(), comment, value: None, alternative });
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+            let value: toml::Table = toml::from_str(&format!("value = {value}")).unwrap();
+            let value = Some(serde_json::to_value(&value["value"]).unwrap());
+            found.push(Entry { path, comment, value, alternative });
+        } else {
+            assert!(line.is_empty(), "neither a key, nor a header, nor a comment: {line:?}");
+        }
+    }
+    found
+}
+
+const EXAMPLE: &str = include_str!("../config/example.toml");
+
+#[test]
+fn the_example_has_every_key_with_its_documentation_and_default() {
+    let schema = Config::json_schema();
+    let mut expected = BTreeMap::new();
+    documented(&schema, &schema, "", &mut expected);
+    let entries = entries(EXAMPLE);
+    let found: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(found, expected.keys().map(String::as_str).collect(), "left: the example; right: the schema");
+    for entry in &entries {
+        let node = &expected[&entry.path];
+        assert_eq!(entry.comment, node["description"].as_str().unwrap(), "the comment of {}", entry.path);
+        if let (Some(value), Some(default)) = (&entry.value, node.get("default")) {
+            assert!(entry.alternative, "{} is set though it has a default", entry.path);
+            assert_eq!(value, default, "the default of {}", entry.path);
+        }
+    }
+}
+
+#[test]
+fn the_example_is_valid_as_it_is_and_with_each_alternative() {
+    let plain = parse(EXAMPLE, &[]).unwrap();
+    let minimal = MINIMAL.replace("'bedrock'", "'bedrock-invocations'");
+    assert_eq!(plain, parse(&minimal, &[]).unwrap(), "the example sets more than it shows");
+    // A file may have one source and one dead letter, and one part of it may write to standard output.
+    for source in ["source.kinesis", "source.file"] {
+        for dead_letter in ["dead_letter.file", "dead_letter.stdout"] {
+            let mut kept = true;
+            let mut text = String::new();
+            for line in EXAMPLE.lines().filter(|line| !line.starts_with("# ") && *line != "#") {
+                let line = line.strip_prefix('#').unwrap_or(line);
+                if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                    let section = header.split('.').next().unwrap();
+                    kept = match section {
+                        "source" => header.starts_with(source),
+                        "dead_letter" => header == dead_letter,
+                        "sinks" => dead_letter != "dead_letter.stdout" || !header.ends_with("stdout"),
+                        _ => true,
+                    };
+                }
+                if kept {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+            let config = parse(&text, &[]).unwrap_or_else(|error| panic!("{source}, {dead_letter}: {error}\n{text}"));
+            assert!(config.dead_letter.is_some());
+            assert_eq!(matches!(config.source, Source::File(_)), source == "source.file");
+        }
+    }
+}
+
+#[test]
+fn the_small_examples_are_valid() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            parse(&text, &[]).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count} files found");
+}
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-tap"));
+    command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn check_says_what_would_run_or_exits_64() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.toml");
+    let file = path.to_str().unwrap();
+    let expect = |text: &[u8], variables: &[(&str, &str)], code: i32, stdout: &str, stderr: &str| {
+        std::fs::write(&path, text).unwrap();
+        let output = run(&["check", "--config", file], variables);
+        let found = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(file, "FILE");
+        assert_eq!((found(&output.stdout).as_str(), found(&output.stderr).as_str()), (stdout, stderr));
+        assert_eq!(output.status.code(), Some(code));
+    };
+    let summary = "source       Kinesis stream bedrock; new shards from trim_horizon\n\
+                   sink         console: standard output, panther\n\
+                   dead letter  file /var/lib/bedrock-tap/dead-letter.jsonl, JSON lines, a new one after 256 MiB or \
+                   1d (the default)\n\
+                   positions    in the directory /var/lib/bedrock-tap\n";
+    expect(MINIMAL.as_bytes(), &[], 0, summary, "");
+    expect(
+        format!("{MINIMAL}[log]\nlevel = 1").as_bytes(),
+        &[],
+        64,
+        "",
+        "error: FILE:4:9: `log.level`: expected a string, found an integer\n4 | level = 1\n  |         ^\n  \
+         = allowed: \"error\", \"warn\", \"info\", \"debug\", \"trace\"\n",
+    );
+    expect(
+        MINIMAL.as_bytes(),
+        &[("BEDROCK_TAP__LOG", "loud")],
+        64,
+        "",
+        "error: environment variable BEDROCK_TAP__LOG: `log`: expected a table, found a string\n",
+    );
+    expect(b"a = 1\n\xff", &[], 64, "", "error: FILE: is not UTF-8 in line 2\n");
+    let large = vec![b'#'; (1 << 20) + 1];
+    expect(&large, &[], 64, "", "error: FILE: is no configuration: over 1048576 bytes\n");
+    let missing = run(&["check", "--config", "no-such-file"], &[]);
+    assert_eq!(missing.status.code(), Some(64));
+    let message = String::from_utf8(missing.stderr).unwrap();
+    assert_eq!(message, "error: no-such-file: cannot be read: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn colours_are_escape_sequences_around_the_same_text() {
+    let error = Config::parse("a = 1", "t.toml", &Environment::default()).unwrap_err();
+    let coloured = error.render(Look { width: 80, colours: true });
+    assert!(coloured.contains("\u{1b}[1mt.toml:1:1:\u{1b}[0m"), "{coloured:?}");
+    let mut plain = String::new();
+    for part in coloured.split('\u{1b}') {
+        plain.push_str(part.split_once('m').filter(|_| part.starts_with('[')).map_or(part, |(_, text)| text));
+    }
+    assert_eq!(plain, error.render(Look { width: 80, colours: false }));
+}

@@ -1,0 +1,8 @@
+//! The engine: lanes, sinks, checkpoints, files and the daemon, from outside, with scripted ends.
+
+mod batching;
+mod crash;
+mod daemon;
+mod files;
+mod lanes;
+mod scripted;

@@ -1,0 +1,146 @@
+//! Batching: what queues while a sink is busy goes together, within the limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bedrock_tap::budget::Budget;
+use bedrock_tap::format::Lines;
+use bedrock_tap::sink::SinkError;
+use bedrock_tap::sink::batch::{self, Origins, Outlet, Receipt, Settings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::scripted::{Answer, Keeper, settle};
+
+fn lines(items: &[&str]) -> Lines {
+    let mut lines = Lines::default();
+    items.iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
+    lines
+}
+
+fn start(sink: &Arc<Keeper>, settings: Settings) -> (Outlet, JoinHandle<Result<(), SinkError>>, CancellationToken) {
+    let abandon = CancellationToken::new();
+    let (outlet, driver) = batch::start("sink", Arc::clone(sink) as _, settings, None, abandon.clone());
+    (outlet, tokio::spawn(driver.run()), abandon)
+}
+
+async fn submit(outlet: &Outlet, items: &[&str]) -> Receipt {
+    outlet.submit(lines(items), Origins::default(), Arc::default()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_queues_while_the_sink_is_busy_goes_together() {
+    let sink = Arc::<Keeper>::default();
+    sink.hold("a");
+    let (outlet, driver, _) = start(&sink, Settings::default());
+    let first = submit(&outlet, &["a"]).await;
+    settle(1).await;
+    let mut receipts = vec![first];
+    for item in ["b", "c", "d"] {
+        receipts.push(submit(&outlet, &[item]).await);
+    }
+    assert!(outlet.pending_bytes() > 0);
+    sink.let_go("a");
+    for receipt in receipts {
+        receipt.durable().await.unwrap();
+    }
+    assert_eq!((sink.taken(), outlet.pending_bytes()), (["a", "b", "c", "d"].map(str::to_owned).to_vec(), 0));
+    assert_eq!(*sink.batches.lock().unwrap(), [1, 3]);
+    drop(outlet);
+    driver.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_stays_within_its_limits() {
+    let check = async |settings: Settings, submissions: &[&[&str]], expected: &[usize]| {
+        let sink = Arc::<Keeper>::default();
+        sink.hold("first");
+        let (outlet, driver, _) = start(&sink, settings);
+        let mut receipts = vec![submit(&outlet, &["first"]).await];
+        settle(1).await;
+        for submission in submissions {
+            receipts.push(submit(&outlet, submission).await);
+        }
+        sink.let_go("first");
+        for receipt in receipts {
+            receipt.durable().await.unwrap();
+        }
+        assert_eq!(&sink.batches.lock().unwrap()[1..], expected);
+        let all: Vec<&str> =
+            ["first"].into_iter().chain(submissions.iter().flat_map(|items| items.iter().copied())).collect();
+        assert_eq!(sink.taken(), all);
+        drop(outlet);
+        driver.await.unwrap().unwrap();
+    };
+    let by_items = Settings { max_batch_items: 3, ..Settings::default() };
+    check(by_items, &[&["1", "2"], &["3"], &["4", "5", "6", "7", "8"]], &[3, 3, 2]).await;
+    let by_bytes = Settings { max_batch_bytes: 6, ..Settings::default() };
+    check(by_bytes, &[&["1", "2"], &["3"], &["larger than a batch"], &["4"]], &[3, 1, 1]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_not_full_waits_as_long_as_it_is_told() {
+    let sink = Arc::<Keeper>::default();
+    let settings = Settings { linger: Duration::from_secs(5), max_batch_items: 4, ..Settings::default() };
+    let (outlet, _driver, _) = start(&sink, settings);
+    let first = submit(&outlet, &["a"]).await;
+    settle(3).await;
+    let second = submit(&outlet, &["b"]).await;
+    settle(1).await;
+    assert!(sink.taken().is_empty(), "it did not wait");
+    first.durable().await.unwrap();
+    second.durable().await.unwrap();
+    let full = submit(&outlet, &["c", "d", "e", "f"]).await;
+    let before = tokio::time::Instant::now();
+    full.durable().await.unwrap();
+    assert!(before.elapsed() < Duration::from_secs(1), "a full batch waited");
+    assert_eq!(*sink.batches.lock().unwrap(), [2, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_given_back_when_all_sinks_have_them() {
+    let (fast, slow) = (Arc::<Keeper>::default(), Arc::<Keeper>::default());
+    slow.hold("a");
+    let ((to_fast, _fast, _), (to_slow, _slow, _)) =
+        (start(&fast, Settings::default()), start(&slow, Settings::default()));
+    let budget = Budget::new(1 << 20);
+    let hold = Arc::new(budget.reserve(1 << 20).await);
+    let first = to_fast.submit(lines(&["a"]), Origins::default(), Arc::clone(&hold)).await.unwrap();
+    let second = to_slow.submit(lines(&["a"]), Origins::default(), hold).await.unwrap();
+    first.durable().await.unwrap();
+    assert_eq!(budget.in_flight_bytes(), 1 << 20);
+    slow.let_go("a");
+    second.durable().await.unwrap();
+    assert_eq!(budget.in_flight_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_gone_leaves_no_receipt() {
+    let sink = Keeper::answering([Answer::Stop]);
+    let (outlet, driver, _) = start(&sink, Settings::default());
+    let receipt = submit(&outlet, &["a"]).await;
+    assert!(receipt.durable().await.is_err());
+    assert!(matches!(driver.await.unwrap(), Err(SinkError::Stop { .. })));
+    assert!(outlet.submit(lines(&["b"]), Origins::default(), Arc::default()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_refuses_is_the_end() {
+    let sink = Keeper::answering([Answer::Refuse(vec![0])]);
+    let (outlet, driver, _) = start(&sink, Settings::default());
+    let receipt = submit(&outlet, &["a"]).await;
+    assert!(receipt.durable().await.is_err());
+    let error = driver.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("dead letter"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn abandoned_it_ends_at_once() {
+    let sink = Keeper::answering((0..1000).map(|_| Answer::Retry));
+    let (outlet, driver, abandon) = start(&sink, Settings::default());
+    let receipt = submit(&outlet, &["a"]).await;
+    settle(5).await;
+    abandon.cancel();
+    driver.await.unwrap().unwrap();
+    assert!(receipt.durable().await.is_err());
+}

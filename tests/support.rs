@@ -1,0 +1,8 @@
+//! What the tests stand on: doubles of the services, and scripted fakes of the crate's traits.
+
+pub(crate) mod collect;
+#[cfg(feature = "demo")]
+pub(crate) mod fault;
+#[cfg(feature = "demo")]
+pub(crate) mod kinesis_double;
+pub(crate) mod kinesis_script;
