@@ -312,7 +312,7 @@ impl Coordinator {
     }
 
     fn start(&mut self, shard: ShardId, position: Position) {
-        info!(%shard, ?position, "reading shard");
+        info!(%shard, %position, "reading shard");
         let (budget, limits) = (self.budget.clone(), self.settings.limits);
         let source = PollSource::new(self.kinesis.clone(), shard.clone(), position, budget, limits);
         let (lanes, partition) = (Arc::clone(&self.lanes), self.partition(&shard));
