@@ -116,7 +116,18 @@ pub(crate) fn number_length(text: &[u8]) -> Option<usize> {
 /// The offset after the object or array that begins at `at`, and whether there may be line breaks between its tokens.
 /// `max_depth` counts the container itself.
 pub(super) fn container_end(bytes: &[u8], at: usize, max_depth: usize) -> Result<(usize, bool), JsonError> {
-    dispatch!(Level::new(), simd => Walk::new(bytes, max_depth).run(simd, at))
+    container_end_by(Level::new(), bytes, at, max_depth)
+}
+
+/// The same, by the instructions of `level`.
+#[inline]
+pub(super) fn container_end_by(
+    level: Level,
+    bytes: &[u8],
+    at: usize,
+    max_depth: usize,
+) -> Result<(usize, bool), JsonError> {
+    dispatch!(level, simd => Walk::new(bytes, max_depth).run(simd, at))
 }
 
 /// A walk over a container, a block at a time.

@@ -1,4 +1,5 @@
 use super::*;
+use fearless_simd::Level;
 use proptest::prelude::*;
 
 /// serde_json is the reference. Its own nesting limit of 128 is out of reach of the texts made here.
@@ -170,6 +171,40 @@ fn texts_survive_being_written() {
     }
 }
 
+/// The levels of vector instructions that this processor has, the best one first.
+fn levels() -> Vec<Level> {
+    let best = Level::new();
+    let mut levels = vec![best];
+    #[cfg(target_arch = "x86_64")]
+    levels.extend(
+        [best.as_avx2().map(Level::Avx2), best.as_sse4_2().map(Level::Sse4_2), best.as_sse2().map(Level::Sse2)]
+            .into_iter()
+            .flatten(),
+    );
+    levels
+}
+
+/// All levels must do the same, also with what is damaged.
+fn check_levels(text: &[u8]) {
+    if !text.starts_with(b"\"") {
+        check_walks(text);
+    }
+    let read: Vec<_> = levels()
+        .into_iter()
+        .map(|level| {
+            let mut out = Text::default();
+            let end = out.read_by(level, text, 1);
+            (end, out.bytes().to_vec())
+        })
+        .collect();
+    assert!(read.windows(2).all(|pair| pair[0] == pair[1]), "{read:?} of {text:?}");
+}
+
+fn check_walks(text: &[u8]) {
+    let walked: Vec<_> = levels().into_iter().map(|level| skip::container_end_by(level, text, 0, MAX_DEPTH)).collect();
+    assert!(walked.windows(2).all(|pair| pair[0] == pair[1]), "{walked:?} of {text:?}");
+}
+
 fn json_value() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -214,6 +249,22 @@ proptest! {
     #[test]
     fn punctuation_soup_is_judged_as_serde_judges_it(text in "[\\[\\]{},:\"\\\\1e. ntrue-]{0,90}") {
         prop_assert_eq!(accepts(text.as_bytes()), serde_accepts(text.as_bytes()));
+    }
+
+    #[test]
+    fn every_level_of_instructions_does_the_same(
+        value in json_value(),
+        soup in "[\\[\\]{},:\"\\\\1e. ntru\n-]{0,300}",
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut text = serde_json::json!([value, soup]).to_string().into_bytes();
+        check_levels(&text);
+        check_levels(format!("[{soup}").as_bytes());
+        check_levels(format!("\"{soup}").as_bytes());
+        let at = 1 + at.index(text.len() - 1);
+        text[at] = byte;
+        check_levels(&text);
     }
 
     #[test]

@@ -77,8 +77,18 @@ impl Text {
     /// A surrogate escape without its partner has no UTF-8; it is kept as the six characters of its escape, which are
     /// the same value again where the text is itself JSON.
     pub(super) fn read(&mut self, bytes: &[u8], at: usize) -> Result<(usize, Option<Flaw>), JsonError> {
+        self.read_by(Level::new(), bytes, at)
+    }
+
+    /// The same, by the instructions of `level`.
+    pub(super) fn read_by(
+        &mut self,
+        level: Level,
+        bytes: &[u8],
+        at: usize,
+    ) -> Result<(usize, Option<Flaw>), JsonError> {
         self.length = 0;
-        let mut writer = Writer { bytes, at, flaw: None };
+        let mut writer = Writer { level, bytes, at, flaw: None };
         match writer.run(self) {
             Some(end) => Ok((end, writer.flaw)),
             None => {
@@ -105,6 +115,7 @@ impl Text {
 }
 
 struct Writer<'a> {
+    level: Level,
     bytes: &'a [u8],
     at: usize,
     flaw: Option<Flaw>,
@@ -123,7 +134,7 @@ enum Stop {
 impl Writer<'_> {
     fn run(&mut self, out: &mut Text) -> Option<usize> {
         loop {
-            match dispatch!(Level::new(), simd => self.fast(simd, out)) {
+            match dispatch!(self.level, simd => self.fast(simd, out)) {
                 Stop::Quote => return Some(self.at),
                 Stop::Rare => self.rare(out),
                 Stop::Tail => {
