@@ -34,9 +34,10 @@ struct Header<'a> {
     has_events: bool,
 }
 
-/// Whether a document whose first key is this one can only be a subscription envelope.
+/// Whether a document whose first key is this one is a subscription envelope. CloudWatch Logs writes it first; envelopes
+/// that begin otherwise are told by all their keys.
 pub(crate) fn begins_envelope(key: &[u8]) -> bool {
-    matches!(key, b"messageType" | b"logGroup" | b"logStream" | b"logEvents" | b"subscriptionFilters" | b"policyLevel")
+    key == b"messageType"
 }
 
 /// Walks the envelope at the cursor and hands on its events. What is not in CloudWatch's shape is a fault; the events
