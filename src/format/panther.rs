@@ -48,7 +48,10 @@ fn schema_fields(object: &mut Object<'_>, invocation: &Invocation<'_>) {
     if let Some(output) = &invocation.output {
         object.object("output", |object| {
             object.json("outputBodyJson", output.output_body_json);
-            object.json("outputVideoDurationSeconds", output.output_video_duration_seconds.map(|n| RawJson(n.0)));
+            object.json(
+                "outputVideoDurationSeconds",
+                output.output_video_duration_seconds.as_ref().map(|n| RawJson(&n.0)),
+            );
             object.integer("outputVideoFramesPerSecond", output.output_video_frames_per_second);
             object.integer("outputVideoHeight", output.output_video_height);
             object.string("outputVideoS3Path", output.output_video_s3_path);
