@@ -293,6 +293,8 @@ fn damage_is_rejected_and_its_neighbours_go_on() {
     check(&whole[..whole.len() - 10], 1, &["a", "!invalid_json"]);
     check(format!("{}\n{}", &whole[..200], envelope(&["c"])), 1, &["!invalid_json", "c"]);
     check(format!("{}\njunk\n{}", envelope(&["a"]), envelope(&["b"])), 1, &["a", "!unknown_framing", "b"]);
+    // A line that is cut within a message.
+    check(format!("{}\n{}", &whole[..400], envelope(&["c"])), 1, &["!invalid_json", "c"]);
     check(format!("{}\n{NOTICE}\n{}", envelope(&["a"]), envelope(&["b"])), 1, &["a", "-notice", "b"]);
     check(r#"{"messageType":"DATA_MESSAGE"}"#, 1, &["!invalid_envelope"]);
     check(r#"{"messageType":"DATA_MESSAGE","logEvents":{}}"#, 1, &["!invalid_envelope"]);

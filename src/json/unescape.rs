@@ -136,6 +136,8 @@ impl Writer<'_> {
         loop {
             match dispatch!(self.level, simd => self.fast(simd, out)) {
                 Stop::Quote => return Some(self.at),
+                // Such a line feed does not belong to the string: the line was cut, and here the next document begins.
+                _ if self.at_next_line() => return None,
                 Stop::Rare => self.rare(out),
                 Stop::Tail => {
                     let &byte = self.bytes.get(self.at)?;
@@ -176,6 +178,11 @@ impl Writer<'_> {
                 return stop;
             }
         }
+    }
+
+    /// Whether a line that begins as a document does comes next.
+    fn at_next_line(&self) -> bool {
+        matches!(self.bytes.get(self.at..), Some([b'\n', b'{' | b'[', ..]))
     }
 
     /// A `\u` escape, a bad escape or a control character at `self.at`.
