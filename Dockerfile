@@ -41,8 +41,9 @@ RUN set -eux; \
     install -D -m 0755 target/dist/bedrock-tap "$root/usr/local/bin/bedrock-tap"; \
     install -D -m 0644 container.toml "$root/etc/bedrock-tap/config.toml"; \
     install -D -m 0644 LICENSE "$root/usr/share/doc/bedrock-tap/LICENSE"; \
-    ldd target/dist/bedrock-tap | grep -o '/[^ ]*' | while read -r library; do \
-        install -D -m 0755 "$(readlink -f "$library")" "$root$library"; \
+    libraries="$(ldd target/dist/bedrock-tap)"; \
+    for library in $libraries; do \
+        case "$library" in /*) install -D -m 0755 "$(readlink -f "$library")" "$root$library";; esac; \
     done; \
     install -D -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"; \
     install -D -m 0644 /etc/os-release "$root/etc/os-release"; \
