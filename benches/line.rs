@@ -120,7 +120,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [] => measure(7),
+        [] => measure(5),
         ["--rounds", rounds] => measure(rounds.parse().expect("--rounds takes a number")),
         ["--write", path] => write(path),
         _ => panic!("usage: cargo bench [-- --rounds N | --write FILE]"),

@@ -6,7 +6,7 @@
 
 use crate::extract::{self, LogEvent};
 use crate::invocation::Invocation;
-use crate::json::Cursor;
+use crate::json::{Cursor, Text};
 use crate::parse::{self, Parsed};
 use crate::pipeline::{Context, Limits, Tally, Visit};
 use crate::record::Record;
@@ -37,7 +37,7 @@ pub struct Scratch {
     inflater: Inflater,
     spare: Vec<Vec<u8>>,
     /// The message being read, its escapes resolved.
-    pub(crate) message: Vec<u8>,
+    pub(crate) message: Text,
 }
 
 impl Scratch {
@@ -118,7 +118,7 @@ impl Walk<'_> {
 pub fn record(record: &Record, walk: &mut Walk<'_>, scratch: &mut Scratch) {
     payload(&record.data, walk, scratch, 0);
     if scratch.message.capacity() > KEPT_BUFFER_BYTES {
-        scratch.message = Vec::new();
+        scratch.message = Text::default();
     }
 }
 

@@ -169,7 +169,7 @@ fn event(
         let fault = Fault::new(Stage::Extract, Reason::InvalidJson, flaw.described());
         walk.reject(fault, cursor.span(start..cursor.pos()), Some(&event));
     } else {
-        walk.message(&scratch.message, event);
+        walk.message(scratch.message.bytes(), event);
     }
     Ok(())
 }
@@ -194,7 +194,6 @@ fn read_event<'a>(cursor: &mut Cursor<'a>, scratch: &mut Scratch, depth: usize) 
                 fields.timestamp_millis = scalar_text(cursor, depth)?.and_then(|text| text.parse().ok());
             }
             b"message" => {
-                scratch.message.clear();
                 fields.flaw = None;
                 match cursor.peek() {
                     Some(b'"') => {
@@ -204,7 +203,7 @@ fn read_event<'a>(cursor: &mut Cursor<'a>, scratch: &mut Scratch, depth: usize) 
                     // A relay may have parsed the message; what it holds is the same record.
                     Some(b'{') => {
                         let span = cursor.value(depth)?;
-                        scratch.message.extend_from_slice(cursor.span(span));
+                        scratch.message.copy(cursor.span(span));
                         fields.has_message = true;
                     }
                     _ => {

@@ -152,6 +152,8 @@ pub struct Invocation<'a> {
     pub timestamp: JsonStr<'a>,
     /// When, read.
     pub event_time: Timestamp,
+    /// Whether there may be line breaks between the message's tokens.
+    pub line_breaks: bool,
     /// Fields that the schema does not know, in the order in which they came.
     pub unknown: Vec<Unknown<'a>>,
     /// The log event that this was read from.

@@ -44,7 +44,7 @@ pub fn message(event: LogEvent<'_>, depth: usize) -> Parsed<'_> {
     if !draft.is_invocation() {
         return Parsed::Skip(Skip::NotInvocation);
     }
-    match draft.finish(event) {
+    match draft.finish(event, cursor.line_breaks()) {
         Ok(invocation) => Parsed::Invocation(Box::new(invocation)),
         Err(fault) => Parsed::Fault(fault),
     }
@@ -364,7 +364,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(self, event: LogEvent<'a>) -> Result<Invocation<'a>, Fault> {
+    fn finish(self, event: LogEvent<'a>, line_breaks: bool) -> Result<Invocation<'a>, Fault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -394,6 +394,7 @@ impl<'a> Draft<'a> {
             status: self.status,
             timestamp,
             event_time,
+            line_breaks,
             unknown: self.unknown,
             event,
         })

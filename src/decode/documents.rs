@@ -2,7 +2,7 @@
 
 use super::{Scratch, Walk, base64_content, is_envelope, is_known_framing, leaf_fault, payload, text};
 use crate::extract::{self, LogEvent};
-use crate::json::{Cursor, Kind, key_text};
+use crate::json::{Cursor, Kind, Text, key_text};
 use crate::reject::{Fault, Reason, Skip, Stage};
 
 /// The line that Bedrock writes to the log stream when logging is switched on. Source: six public projects read it.
@@ -102,12 +102,9 @@ fn base64_string(
     scratch: &mut Scratch,
     level: usize,
 ) -> Result<Outcome, Fault> {
-    let mut encoded = scratch.take();
-    encoded.clear();
-    let read = cursor.string_into(&mut encoded);
-    let found = matches!(read, Ok(None)) && base64_content(&encoded, walk, scratch, level);
-    scratch.give_back(encoded);
-    read?;
+    let mut encoded = Text::default();
+    let flaw = cursor.string_into(&mut encoded)?;
+    let found = flaw.is_none() && base64_content(encoded.bytes(), walk, scratch, level);
     if found {
         return Ok(Outcome::Wrapper);
     }
@@ -235,12 +232,11 @@ fn data_string(
     level: usize,
     sure: bool,
 ) -> Result<bool, Fault> {
-    let (mut encoded, mut decoded) = (scratch.take(), scratch.take());
-    encoded.clear();
+    let (mut encoded, mut decoded) = (Text::default(), scratch.take());
     let start = cursor.pos();
     let flaw = cursor.string_into(&mut encoded);
-    let valid = matches!(flaw, Ok(None)) && text::decode_base64(&encoded, &mut decoded);
-    scratch.give_back(encoded);
+    let valid = matches!(flaw, Ok(None)) && text::decode_base64(encoded.bytes(), &mut decoded);
+    drop(encoded);
     let take = valid && (sure || is_known_framing(&decoded));
     if take {
         payload(&decoded, walk, scratch, level + 1);
