@@ -29,7 +29,7 @@ RUN set -eux; \
     touch tests/integration.rs benches/line.rs; \
     find src -name '*.rs' -exec touch {} +; \
     cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
-    target/dist/bedrock-tap --version
+    test -n "$(target/dist/bedrock-tap --version)"
 
 # The final file system. It begins empty rather than with a distribution's smallest image: the program needs the C
 # library, the compiler's runtime and the certificates, so that is what there is to patch. A static program would need
@@ -56,7 +56,7 @@ RUN set -eux; \
     echo 'bedrock-tap:x:65532:' > "$root/etc/group"; \
     echo 'hosts: files dns' > "$root/etc/nsswitch.conf"; \
     install -d -m 0700 -o 65532 -g 65532 "$root/var/lib/bedrock-tap"; \
-    chroot "$root" /usr/local/bin/bedrock-tap --version
+    test -n "$(chroot "$root" /usr/local/bin/bedrock-tap --version)"
 
 FROM scratch
 COPY --from=build /rootfs/ /
