@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
 mod config;
+mod decode;
 mod engine;
 mod fuzz;
 #[cfg(feature = "demo")]
