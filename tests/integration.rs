@@ -8,5 +8,7 @@ mod fuzz;
 #[cfg(feature = "demo")]
 mod generator;
 mod kinesis;
+#[cfg(feature = "demo")]
+mod run;
 mod support;
 mod tail;
