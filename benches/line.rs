@@ -193,7 +193,7 @@ fn run(
         Contender::Decode => {
             let mut inflater = Inflater::default();
             clock::processor_time(|| {
-                data().for_each(|data| keep(&inflater.inflate(data, LIMITS.inflated_bytes, &mut buffer).0));
+                data().for_each(|data| keep(&inflater.inflate(data, LIMITS.inflated_bytes, &mut buffer).length));
             })
         }
         Contender::ExtractParse => {

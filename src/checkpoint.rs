@@ -49,17 +49,9 @@ pub enum CheckpointError {
 /// The form of stored positions; a later one is told apart by it.
 const FORM: &str = "1 ";
 
-/// A position as text, readable by a person: `1 after:4959`.
+/// A position as it is stored, readable by a person: `1 after:4959`.
 fn encode(position: &Position) -> String {
-    let text = match position {
-        Position::TrimHorizon => "trim_horizon".to_owned(),
-        Position::Latest => "latest".to_owned(),
-        Position::AtTimestamp(time) => format!("at:{time}"),
-        Position::After(sequence) => format!("after:{sequence}"),
-        Position::Offset(bytes) => format!("offset:{bytes}"),
-        Position::End => "end".to_owned(),
-    };
-    format!("{FORM}{text}")
+    format!("{FORM}{position}")
 }
 
 /// A position that [`encode`] wrote.

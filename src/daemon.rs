@@ -185,7 +185,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
         records_delivered: total.records_delivered(),
         exited,
     };
-    say(&summary);
+    say(&summary, failures.closed_pipe);
     failures.cause().map_or(Ok(summary), Err)
 }
 
@@ -284,6 +284,10 @@ impl Failures {
                 let error = anyhow::Error::new(error).context(format!("the sink {name} has stopped"));
                 self.sink.get_or_insert(error);
             }
+            Ok(Ended::Source(Err(error))) if follows_a_sink(&error) => {
+                debug!(error = %format_args!("{error:#}"), "the source stopped because a sink did");
+                self.source.get_or_insert(error);
+            }
             Ok(Ended::Source(Err(error))) => {
                 warn!(error = %format_args!("{error:#}"), "the source cannot go on, stopping");
                 self.source.get_or_insert(error);
@@ -300,13 +304,15 @@ impl Failures {
         if self.sink.is_some() {
             return self.sink;
         }
-        let follows = |error: &anyhow::Error| {
-            error.chain().any(|cause| {
-                cause.is::<SinkError>() || matches!(cause.downcast_ref::<LaneError>(), Some(LaneError::Sink(_)))
-            })
-        };
-        self.source.filter(|error| !(self.closed_pipe && follows(error)))
+        self.source.filter(|error| !(self.closed_pipe && follows_a_sink(error)))
     }
+}
+
+/// Whether a lane failed because its sink was gone, whose own task says why.
+fn follows_a_sink(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.is::<SinkError>() || matches!(cause.downcast_ref::<LaneError>(), Some(LaneError::Sink(_))))
 }
 
 /// A task that panicked. Its own error is not shown: it quotes the panic, which may quote data.
@@ -315,9 +321,10 @@ fn panicked(_: &JoinError) -> anyhow::Error {
 }
 
 /// The last lines of the log.
-fn say(summary: &Summary) {
+fn say(summary: &Summary, closed_pipe: bool) {
     let undelivered = summary.records_read.saturating_sub(summary.records_delivered);
-    if undelivered > 0 {
+    // Who closes a pipe has seen enough and wants no warning.
+    if undelivered > 0 && !closed_pipe {
         warn!(records = undelivered, "stopped before these were delivered, the next start reads them again");
     }
     let Tally { payloads, envelopes, control, log_events, invocations, skipped, rejects } = &summary.tally;

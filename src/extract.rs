@@ -34,9 +34,10 @@ struct Header<'a> {
     has_events: bool,
 }
 
-/// Whether a document whose first key is this one can only be a subscription envelope.
+/// Whether a document whose first key is this one is a subscription envelope. CloudWatch Logs writes it first; envelopes
+/// that begin otherwise are told by all their keys.
 pub(crate) fn begins_envelope(key: &[u8]) -> bool {
-    matches!(key, b"messageType" | b"logGroup" | b"logStream" | b"logEvents" | b"subscriptionFilters" | b"policyLevel")
+    key == b"messageType"
 }
 
 /// Walks the envelope at the cursor and hands on its events. What is not in CloudWatch's shape is a fault; the events
@@ -169,7 +170,7 @@ fn event(
         let fault = Fault::new(Stage::Extract, Reason::InvalidJson, flaw.described());
         walk.reject(fault, cursor.span(start..cursor.pos()), Some(&event));
     } else {
-        walk.message(&scratch.message, event);
+        walk.message(scratch.message.bytes(), event);
     }
     Ok(())
 }
@@ -194,7 +195,6 @@ fn read_event<'a>(cursor: &mut Cursor<'a>, scratch: &mut Scratch, depth: usize) 
                 fields.timestamp_millis = scalar_text(cursor, depth)?.and_then(|text| text.parse().ok());
             }
             b"message" => {
-                scratch.message.clear();
                 fields.flaw = None;
                 match cursor.peek() {
                     Some(b'"') => {
@@ -204,7 +204,7 @@ fn read_event<'a>(cursor: &mut Cursor<'a>, scratch: &mut Scratch, depth: usize) 
                     // A relay may have parsed the message; what it holds is the same record.
                     Some(b'{') => {
                         let span = cursor.value(depth)?;
-                        scratch.message.extend_from_slice(cursor.span(span));
+                        scratch.message.copy(cursor.span(span));
                         fields.has_message = true;
                     }
                     _ => {

@@ -13,9 +13,9 @@ use crate::extract::LogEvent;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonStr<'a>(pub &'a str);
 
-/// A JSON number as it came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JsonNumber<'a>(pub &'a str);
+/// A JSON number, as it came where it came as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonNumber<'a>(pub Cow<'a, str>);
 
 /// Any JSON value, validated, byte for byte as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,8 @@ pub struct Invocation<'a> {
     pub timestamp: JsonStr<'a>,
     /// When, read.
     pub event_time: Timestamp,
+    /// Whether there may be line breaks between the message's tokens.
+    pub line_breaks: bool,
     /// Fields that the schema does not know, in the order in which they came.
     pub unknown: Vec<Unknown<'a>>,
     /// The log event that this was read from.
@@ -172,7 +174,10 @@ impl Invocation<'_> {
         };
         part(self.account_id.decode().as_bytes());
         part(self.region.map(JsonStr::decode).unwrap_or_default().as_bytes());
-        match (self.request_id.map(JsonStr::decode).filter(|id| !id.is_empty()), self.event.id) {
+        match (
+            self.request_id.map(JsonStr::decode).filter(|id| !id.is_empty()),
+            self.event.id.filter(|id| !id.is_empty()),
+        ) {
             (Some(id), _) => {
                 part(b"request");
                 part(id.as_bytes());

@@ -12,7 +12,7 @@ mod unescape;
 
 pub use skip::MAX_DEPTH;
 pub(crate) use skip::number_length;
-pub use unescape::{Flaw, unescape, unescape_string};
+pub use unescape::{Flaw, Text, unescape};
 
 /// Where and why text is not JSON. Holds no part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +91,24 @@ impl Kind {
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     pos: usize,
+    line_breaks: bool,
 }
 
 impl<'a> Cursor<'a> {
     /// A cursor at `pos` of `bytes`.
     pub fn new(bytes: &'a [u8], pos: usize) -> Self {
-        Self { bytes, pos }
+        Self { bytes, pos, line_breaks: false }
     }
 
     /// Offset of the next byte.
     pub fn pos(&self) -> usize {
         self.pos
+    }
+
+    /// Whether there may be line breaks between the tokens that this cursor has passed. Those in front of a container's
+    /// first token or behind its last one may be others'.
+    pub fn line_breaks(&self) -> bool {
+        self.line_breaks
     }
 
     /// The bytes of a span that this cursor gave.
@@ -112,8 +119,10 @@ impl<'a> Cursor<'a> {
     /// The next byte that is no white space, without passing it.
     pub fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.bytes.get(self.pos) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(byte);
+            match byte {
+                b' ' | b'\t' => {}
+                b'\n' | b'\r' => self.line_breaks = true,
+                _ => return Some(byte),
             }
             self.pos += 1;
         }
@@ -143,13 +152,13 @@ impl<'a> Cursor<'a> {
         Ok(start..end)
     }
 
-    /// Passes a string as its resolved text: appended to `out`; see [`unescape_string`].
+    /// Passes a string as its resolved text, which replaces that in `out`.
     ///
     /// # Errors
     /// What comes next is no string, or one that has no end.
-    pub fn string_into(&mut self, out: &mut Vec<u8>) -> Result<Option<Flaw>, JsonError> {
+    pub fn string_into(&mut self, out: &mut Text) -> Result<Option<Flaw>, JsonError> {
         self.expect(b'"', "expected a string")?;
-        let (end, flaw) = unescape_string(self.bytes, self.pos, out)?;
+        let (end, flaw) = out.read(self.bytes, self.pos)?;
         self.pos = end + 1;
         Ok(flaw)
     }
@@ -165,7 +174,11 @@ impl<'a> Cursor<'a> {
         let start = self.pos;
         self.pos = match first {
             b'"' => skip::string_end(self.bytes, start + 1)? + 1,
-            b'{' | b'[' => skip::container_end(self.bytes, start, depth)?,
+            b'{' | b'[' => {
+                let (end, line_breaks) = skip::container_end(self.bytes, start, depth)?;
+                self.line_breaks |= line_breaks;
+                end
+            }
             _ => skip::scalar_end(self.bytes, start)?,
         };
         Ok(start..self.pos)

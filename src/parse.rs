@@ -3,6 +3,9 @@
 //! The value rules are Panther's: numbers may come as text, text may come as numbers, null is absent, and a value of
 //! the wrong kind fails its event. Bodies and unknown fields are validated and kept as they came.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use crate::decode::is_notice;
 use crate::extract::LogEvent;
 use crate::invocation::{
@@ -44,7 +47,7 @@ pub fn message(event: LogEvent<'_>, depth: usize) -> Parsed<'_> {
     if !draft.is_invocation() {
         return Parsed::Skip(Skip::NotInvocation);
     }
-    match draft.finish(event) {
+    match draft.finish(event, cursor.line_breaks()) {
         Ok(invocation) => Parsed::Invocation(Box::new(invocation)),
         Err(fault) => Parsed::Fault(fault),
     }
@@ -257,11 +260,9 @@ impl<'a> Draft<'a> {
         section: Section,
         key: std::ops::Range<usize>,
     ) -> Result<(), JsonError> {
-        let value = self.value(cursor)?;
-        if value != "null" {
-            let key = JsonStr(self.text.get(key).unwrap_or_default());
-            self.unknown.push(Unknown { section, key, value: RawJson(value) });
-        }
+        let value = RawJson(self.value(cursor)?);
+        let key = JsonStr(self.text.get(key).unwrap_or_default());
+        self.unknown.push(Unknown { section, key, value });
         Ok(())
     }
 
@@ -302,18 +303,12 @@ impl<'a> Draft<'a> {
     fn float(&mut self, cursor: &mut Cursor<'a>, field: &'static str) -> Result<Option<JsonNumber<'a>>, JsonError> {
         const EXPECTED: &str = "a number or the text of one";
         let Some(text) = self.number_text(cursor, field, EXPECTED)? else { return Ok(None) };
-        let finite = text.parse::<f64>().is_ok_and(f64::is_finite);
-        // Text that needed unescaping is not a JSON number either.
-        match text {
-            std::borrow::Cow::Borrowed(text) if finite && number_length(text.as_bytes()) == Some(text.len()) => {
-                Ok(Some(JsonNumber(text)))
-            }
-            _ => {
-                let detail = format!("{field}: expected {EXPECTED}, found another");
-                self.note(Fault::new(Stage::Parse, Reason::InvalidNumber, detail));
-                Ok(None)
-            }
+        let number = finite_number(text);
+        if number.is_none() {
+            let detail = format!("{field}: expected {EXPECTED}, found another");
+            self.note(Fault::new(Stage::Parse, Reason::InvalidNumber, detail));
         }
+        Ok(number)
     }
 
     /// The text of a number or of a string that should hold one.
@@ -322,11 +317,11 @@ impl<'a> Draft<'a> {
         cursor: &mut Cursor<'a>,
         field: &'static str,
         expected: &'static str,
-    ) -> Result<Option<std::borrow::Cow<'a, str>>, JsonError> {
+    ) -> Result<Option<Cow<'a, str>>, JsonError> {
         let kind = self.kind(cursor);
         let value = self.value(cursor)?;
         Ok(match kind {
-            Kind::Number => Some(std::borrow::Cow::Borrowed(value)),
+            Kind::Number => Some(Cow::Borrowed(value)),
             Kind::String => Some(unescape(content(value))).filter(|text| !text.is_empty()),
             Kind::Null => None,
             _ => {
@@ -364,10 +359,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(self, event: LogEvent<'a>) -> Result<Invocation<'a>, Fault> {
+    fn finish(mut self, event: LogEvent<'a>, line_breaks: bool) -> Result<Invocation<'a>, Fault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
+        settle(&mut self.unknown);
         let required = |value: Option<JsonStr<'a>>, field: &str| {
             let detail = || format!("{field}: required, found nothing");
             value.ok_or_else(|| Fault::new(Stage::Parse, Reason::MissingField, detail()))
@@ -394,6 +390,7 @@ impl<'a> Draft<'a> {
             status: self.status,
             timestamp,
             event_time,
+            line_breaks,
             unknown: self.unknown,
             event,
         })
@@ -405,6 +402,17 @@ fn content(string: &str) -> &str {
     string.get(1..string.len().saturating_sub(1)).unwrap_or_default()
 }
 
+/// A finite number, with its digits as they came where JSON allows them; JSON has neither `+1` nor `.5`.
+fn finite_number(text: Cow<'_, str>) -> Option<JsonNumber<'_>> {
+    // Rust reads names such as `inf` and `NaN` too.
+    let number: f64 = text.parse().ok().filter(|_| !text.contains(['n', 'N', 'i', 'I']))?;
+    if !number.is_finite() {
+        return None;
+    }
+    let plain = number_length(text.as_bytes()) == Some(text.len());
+    Some(JsonNumber(if plain { text } else { Cow::Owned(number.to_string()) }))
+}
+
 /// A whole number in decimal: plain, with an exponent or with a fraction of zeros.
 fn whole_number(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse() {
@@ -414,19 +422,30 @@ fn whole_number(text: &str) -> Option<i64> {
         return None;
     }
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let exponent: i32 = exponent.parse().ok()?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let fraction = fraction.trim_end_matches('0');
-    let zeros = usize::try_from(exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?).ok()?;
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
     let digits = format!("{whole}{fraction}");
-    if digits.trim_start_matches(['-', '0']).is_empty() {
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
         return Some(0);
     }
-    // 2^63 has 19 digits.
-    if zeros > 19 {
-        return None;
+    // The zeros behind the significant digits; a number with fewer than none is not whole, and 2^63 has 19 digits.
+    let exponent: i64 = exponent.parse().ok()?;
+    let zeros = exponent.checked_add((digits.len() - significant.len()) as i64)?.checked_sub(fraction.len() as i64)?;
+    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros <= 19)?;
+    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
+}
+
+/// Leaves out nulls, and of a key that comes several times in one object all but the last.
+fn settle(unknown: &mut Vec<Unknown<'_>>) {
+    if unknown.len() > 1 {
+        let mut seen = HashSet::with_capacity(unknown.len());
+        unknown.reverse();
+        unknown.retain(|field| seen.insert((field.section, key_text(field.key.0.as_bytes()))));
+        unknown.reverse();
     }
-    format!("{digits}{}", "0".repeat(zeros)).parse().ok()
+    unknown.retain(|field| field.value.0 != "null");
 }
 
 #[cfg(test)]

@@ -115,6 +115,22 @@ pub struct Rejected {
     pub timestamp_millis: Option<i64>,
 }
 
+impl Rejected {
+    /// Keeps what [`Visit::reject`] was told.
+    pub fn new(fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) -> Self {
+        let text = |field: Option<&str>| field.map(str::to_owned);
+        Self {
+            fault,
+            origin: origin.clone(),
+            original: original.to_vec(),
+            log_group: text(event.and_then(|event| event.log_group)),
+            log_stream: text(event.and_then(|event| event.log_stream)),
+            event_id: text(event.and_then(|event| event.id)),
+            timestamp_millis: event.and_then(|event| event.timestamp_millis),
+        }
+    }
+}
+
 /// What records became: one run of lines an output, the rejects, and the counts.
 #[derive(Debug, Default)]
 pub struct Parcel {
@@ -179,7 +195,7 @@ impl Line {
             unmapped: self.settings.unmapped,
         };
         let Settings { limits, log_groups, .. } = &self.settings;
-        let mut walk = Walk { context, limits, log_groups, visit, tally };
+        let mut walk = Walk { context, limits, log_groups, visit, tally, inflatable_bytes: 0 };
         decode::record(record, &mut walk, &mut self.scratch);
     }
 
@@ -210,16 +226,7 @@ impl Visit for Packer<'_> {
     }
 
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {
-        let text = |field: Option<&str>| field.map(str::to_owned);
-        self.rejects.push(Rejected {
-            fault,
-            origin: origin.clone(),
-            original: original.to_vec(),
-            log_group: text(event.and_then(|event| event.log_group)),
-            log_stream: text(event.and_then(|event| event.log_stream)),
-            event_id: text(event.and_then(|event| event.id)),
-            timestamp_millis: event.and_then(|event| event.timestamp_millis),
-        });
+        self.rejects.push(Rejected::new(fault, original, event, origin));
     }
 
     fn skip(&mut self, _kind: Skip, _count: u64) {}

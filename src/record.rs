@@ -143,6 +143,19 @@ pub enum Position {
     End,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrimHorizon => f.write_str("trim_horizon"),
+            Self::Latest => f.write_str("latest"),
+            Self::AtTimestamp(time) => write!(f, "at:{time}"),
+            Self::After(sequence) => write!(f, "after:{sequence}"),
+            Self::Offset(bytes) => write!(f, "offset:{bytes}"),
+            Self::End => f.write_str("end"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,11 @@ use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
 use anyhow::Context as _;
-use tracing::error;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata, error};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// The environment variable that overrides the configured level.
 pub const LEVEL_VARIABLE: &str = "BEDROCK_TAP_LOG";
@@ -35,7 +38,7 @@ impl Default for Settings {
     }
 }
 
-/// Starts logging to standard error, and logs panics without what they say.
+/// Starts logging to standard error (of libraries `info` and above only), and logs panics without what they say.
 ///
 /// # Errors
 /// A level that is none, or logging that was started before.
@@ -48,14 +51,23 @@ pub fn start(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().parse(level).with_context(|| {
         format!("{whose} is {level:?}; give a level (error, warn, info, debug, trace) or directives by module")
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match settings.form {
-        Form::Text => lines.try_init(),
-        Form::Json => lines.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // By default the layer prints its own failures, which panics where standard error is closed.
+    let lines = lines.log_internal_errors(false);
+    let lines = match settings.form {
+        Form::Text => lines.boxed(),
+        Form::Json => lines.json().flatten_event(true).boxed(),
     };
+    let started =
+        tracing_subscriber::registry().with(lines.with_filter(filter_fn(is_ours_or_terse))).with(filter).try_init();
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
     log_panics();
     Ok(())
+}
+
+/// Below `info` the libraries log what they send and receive, bodies included, whatever the level asks for.
+fn is_ours_or_terse(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
 /// From now on a panic is logged with its place and thread, and without its message, which may quote data.

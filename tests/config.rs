@@ -259,7 +259,7 @@ t.toml:10:13: `panther.source_id`: has 0 characters
 t.toml:12:13: `decode.max_depth`: the number is out of range
 12 | max_depth = 99999999999999999999
    |             ^^^^^^^^^^^^^^^^^^^^
-   = allowed: 1 to 512
+   = allowed: 1 to 128
 
 t.toml:13:16:
     `decode.max_inflated`: expected a size with its unit, such as "64 MiB" (B,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
 mod config;
 mod engine;
+mod fuzz;
 #[cfg(feature = "demo")]
 mod generator;
 mod kinesis;

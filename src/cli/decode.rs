@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -73,6 +73,10 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let rejects = match &args.rejects {
         None => Rejects::Told,
         Some(path) => {
+            let same = |input: &Input| matches!(input, Input::Path(input) if is_same_file(input, path));
+            if let Some(input) = inputs.iter().find(|input| same(input)) {
+                return Err(UsageError(format!("--rejects would write over {input}, which is to be read")).into());
+            }
             let file = File::create(path).with_context(|| format!("cannot write rejects to {}", path.display()))?;
             Rejects::File(BufWriter::new(file))
         }
@@ -189,6 +193,11 @@ fn tell(rejects: &[Rejected]) {
         // A closed standard error leaves nobody to tell.
         let _ = writeln!(stderr, "reject: {}: {}", reject.origin, reject.fault);
     }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -1,7 +1,7 @@
 //! `bedrock-tap demo`: an embedded stream of realistic records, read, parsed and shown by the real path. It needs no
 //! AWS account, no credentials and no network.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,12 @@ use crate::sink::stdout::Stdout;
 use crate::source::kinesis::{client, coordinator};
 use counted::Counted;
 use endpoint::Endpoint;
+use shown::Shown;
 use writer::{MAX_HELD_BYTES, Writer, Written};
 
 pub mod counted;
 pub mod endpoint;
+mod shown;
 pub mod writer;
 
 /// The stream's name.
@@ -111,14 +113,17 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         credentials: client::CredentialsFrom::MadeUp,
         ..client::Settings::default()
     };
-    let format = match feed.output {
-        Output::Text => Format::Text,
-        Output::Json => Format::Panther,
+    let lines = |format| Crew::of_lines(Settings { outputs: vec![format], ..Settings::default() });
+    let crew = match feed.output {
+        // One worker, since a day's heading is printed once.
+        Output::Text if std::io::stdout().is_terminal() => Crew::new(1, 1, || Box::new(Shown::for_terminal())),
+        Output::Text => lines(Format::Text),
+        Output::Json => lines(Format::Panther),
     };
     let stdout = Stdout::new().context("standard output is closed")?;
     let plan = Plan {
         source: plan::stream_plan(coordinator::Settings::new(client)),
-        crew: Crew::of_lines(Settings { outputs: vec![format], ..Settings::default() }),
+        crew,
         sinks: vec![SinkPlan {
             name: "stdout".to_owned(),
             kind: SinkKind::Made(Arc::new(Counted::new(stdout, feed.delivered))),

@@ -55,8 +55,8 @@ pub struct KinesisSource {
     #[serde(default = "default_max_idle", with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "200ms", "x-maximum" = "1m"))]
     pub max_idle: Duration,
-    /// Reads of a shard a second, 1 to 5. Default: 5, the service's limit; set less where another application polls the
-    /// same stream.
+    /// Reads of a shard a second, 1 to 5. Default: 4, which leaves one of the service's five to `bedrock-tap tail`; set
+    /// less where another application polls the same stream.
     #[serde(default = "default_calls_per_second")]
     #[schemars(range(min = 1, max = 5))]
     pub calls_per_second: u32,
@@ -81,7 +81,7 @@ fn default_max_idle() -> Duration {
 }
 
 fn default_calls_per_second() -> u32 {
-    5
+    4
 }
 
 fn default_shard_sync_interval() -> Duration {

@@ -53,7 +53,7 @@ impl Plan {
 pub fn line(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.decode.limits(),
-        log_groups: config.extract.log_group_set().context("extract.log_groups")?,
+        log_groups: config.extract.log_group_set().context("`extract.log_groups`")?,
         outputs: config.sinks.values().map(Sink::format).collect(),
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),
@@ -61,9 +61,9 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
-/// What the Kinesis source is told.
-pub fn stream(source: &KinesisSource) -> coordinator::Settings {
-    let client = client::Settings {
+/// How the configured stream is reached.
+pub fn client(source: &KinesisSource) -> client::Settings {
+    client::Settings {
         stream: source.stream.clone(),
         region: source.region.clone(),
         profile: source.profile.clone(),
@@ -74,7 +74,11 @@ pub fn stream(source: &KinesisSource) -> coordinator::Settings {
             session_name: Some(role.session_name.clone()),
         }),
         credentials: CredentialsFrom::Chain,
-    };
+    }
+}
+
+/// What the Kinesis source is told.
+pub fn stream(source: &KinesisSource) -> coordinator::Settings {
     coordinator::Settings {
         start: match source.start {
             config::Start::TrimHorizon => Start::TrimHorizon,
@@ -87,7 +91,7 @@ pub fn stream(source: &KinesisSource) -> coordinator::Settings {
         },
         limits: Limits { calls_per_second: f64::from(source.calls_per_second), max_idle: source.max_idle },
         list_interval: source.shard_sync_interval,
-        ..coordinator::Settings::new(client)
+        ..coordinator::Settings::new(client(source))
     }
 }
 

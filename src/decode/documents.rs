@@ -2,7 +2,7 @@
 
 use super::{Scratch, Walk, base64_content, is_envelope, is_known_framing, leaf_fault, payload, text};
 use crate::extract::{self, LogEvent};
-use crate::json::{Cursor, Kind, key_text};
+use crate::json::{Cursor, Kind, Text, key_text};
 use crate::reject::{Fault, Reason, Skip, Stage};
 
 /// The line that Bedrock writes to the log stream when logging is switched on. Source: six public projects read it.
@@ -21,10 +21,21 @@ enum Outcome {
     Wrapper,
 }
 
-/// Reads all documents in `bytes`, which came as `original`.
-pub(super) fn all(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+/// Rejects of one payload that are kept apart. Text with more faults than that is no list of documents any more; the
+/// rest of it is one reject, so that a byte of input cannot become a hundred bytes of rejects.
+const MAX_FAULTS: usize = 10_000;
+
+/// Reads all documents in `bytes`, which came as `original`. At `seams` a document may begin, whatever comes before.
+pub(super) fn all(
+    bytes: &[u8],
+    seams: &[usize],
+    original: &[u8],
+    walk: &mut Walk<'_>,
+    scratch: &mut Scratch,
+    level: usize,
+) {
     let mut cursor = Cursor::new(bytes, 0);
-    let mut only_wrappers = true;
+    let (mut only_wrappers, mut faults) = (true, 0);
     while let Some(first) = cursor.peek() {
         let start = cursor.pos();
         let outcome = match first {
@@ -36,7 +47,9 @@ pub(super) fn all(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &
             Ok(Outcome::Read) => only_wrappers = false,
             Err(fault) => {
                 only_wrappers = false;
-                let end = next_line(bytes, start).unwrap_or(bytes.len());
+                faults += 1;
+                let end =
+                    if faults < MAX_FAULTS { end_of_damage(bytes, seams, start, &cursor, walk) } else { bytes.len() };
                 cursor = Cursor::new(bytes, end);
                 let whole = start == 0 && end == bytes.len();
                 refuse(fault, if whole { original } else { text::trim(&bytes[start..end]) }, walk);
@@ -44,6 +57,23 @@ pub(super) fn all(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &
         }
     }
     walk.tally.payloads += u64::from(!only_wrappers);
+}
+
+/// Where reading goes on behind a document at `start` that could not be read further than `reached`: at its end if it is
+/// JSON and only its members are wrong, and otherwise where the next one may begin.
+fn end_of_damage(bytes: &[u8], seams: &[usize], start: usize, reached: &Cursor<'_>, walk: &Walk<'_>) -> usize {
+    let mut whole = Cursor::new(bytes, start);
+    if whole.value(walk.limits.depth).is_ok() {
+        return whole.pos();
+    }
+    let from = reached.pos().max(start);
+    let begins = |seam: &usize| matches!(bytes.get(*seam), Some(b'{' | b'['));
+    let mut behind = seams.iter().copied().filter(|&seam| seam > start).filter(begins);
+    // What ends too early runs on into the next member until something there does not fit.
+    if let Some(passed) = behind.clone().take_while(|&seam| seam <= from).last() {
+        return passed;
+    }
+    behind.next().into_iter().chain(next_line(bytes, from)).min().unwrap_or(bytes.len())
 }
 
 /// Rejects what stands where a document was due, unless it is the notice.
@@ -80,8 +110,22 @@ fn document(
         Some(b'[') => {
             let mut only_wrappers = true;
             cursor.array(|cursor| {
-                let outcome = document(cursor, walk, scratch, level + 1)?;
-                only_wrappers &= matches!(outcome, Outcome::Wrapper);
+                let mut element = cursor.clone();
+                match document(cursor, walk, scratch, level + 1) {
+                    Ok(outcome) => only_wrappers &= matches!(outcome, Outcome::Wrapper),
+                    Err(fault) => {
+                        // What is JSON has an end, and costs no more than itself.
+                        let Ok(span) = element.value(walk.limits.depth) else { return Err(fault) };
+                        *cursor = element;
+                        let original = cursor.span(span);
+                        if original.starts_with(b"\"") {
+                            leaf_fault(fault, original, walk);
+                        } else {
+                            only_wrappers = false;
+                            walk.reject(fault, original, None);
+                        }
+                    }
+                }
                 Ok::<(), Fault>(())
             })?;
             Ok(if only_wrappers { Outcome::Wrapper } else { Outcome::Read })
@@ -102,12 +146,9 @@ fn base64_string(
     scratch: &mut Scratch,
     level: usize,
 ) -> Result<Outcome, Fault> {
-    let mut encoded = scratch.take();
-    encoded.clear();
-    let read = cursor.string_into(&mut encoded);
-    let found = matches!(read, Ok(None)) && base64_content(&encoded, walk, scratch, level);
-    scratch.give_back(encoded);
-    read?;
+    let mut encoded = Text::default();
+    let flaw = cursor.string_into(&mut encoded)?;
+    let found = flaw.is_none() && base64_content(encoded.bytes(), walk, scratch, level);
     if found {
         return Ok(Outcome::Wrapper);
     }
@@ -117,6 +158,8 @@ fn base64_string(
 /// The members that tell what an object is.
 #[derive(Default)]
 struct Shape {
+    /// It says itself that it is a log event, whatever its other members are called.
+    invocation: bool,
     envelope: bool,
     awslogs: bool,
     records: bool,
@@ -132,6 +175,11 @@ fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
     let mut shape = Shape::default();
     let walked = look(cursor, &mut shape, walk.limits().depth);
     let mut again = start.clone();
+    if shape.invocation {
+        walked?;
+        walk.message(cursor.span(start.pos()..cursor.pos()), LogEvent::default());
+        return Ok(Outcome::Read);
+    }
     if shape.envelope {
         *cursor = start;
         extract::envelope(cursor, walk, scratch)?;
@@ -160,6 +208,7 @@ fn look(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), 
     cursor.object(|cursor, key| {
         let first = cursor.peek();
         match key_text(cursor.span(key)).as_ref() {
+            b"schemaType" | b"modelId" => shape.invocation = true,
             b"logEvents" => shape.envelope = true,
             b"awslogs" => shape.awslogs = first == Some(b'{'),
             b"records" | b"Records" => shape.records = first == Some(b'['),
@@ -235,12 +284,11 @@ fn data_string(
     level: usize,
     sure: bool,
 ) -> Result<bool, Fault> {
-    let (mut encoded, mut decoded) = (scratch.take(), scratch.take());
-    encoded.clear();
+    let (mut encoded, mut decoded) = (Text::default(), scratch.take());
     let start = cursor.pos();
     let flaw = cursor.string_into(&mut encoded);
-    let valid = matches!(flaw, Ok(None)) && text::decode_base64(&encoded, &mut decoded);
-    scratch.give_back(encoded);
+    let valid = matches!(flaw, Ok(None)) && text::decode_base64(encoded.bytes(), &mut decoded);
+    drop(encoded);
     let take = valid && (sure || is_known_framing(&decoded));
     if take {
         payload(&decoded, walk, scratch, level + 1);

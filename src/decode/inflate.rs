@@ -6,6 +6,9 @@ use crate::reject::{Fault, Reason, Stage};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// How a member begins: the magic number and the only method there is, deflate (RFC 1952).
+const MEMBER: [u8; 3] = [MAGIC[0], MAGIC[1], 8];
+
 /// A byte of deflate makes at most this many (RFC 1951: a match of 258 bytes for two bits, and their like). A size in
 /// the trailer that promises more is a lie, and no reason to reserve memory.
 const MAX_RATIO: usize = 1032;
@@ -26,14 +29,26 @@ impl Default for Inflater {
     }
 }
 
+/// What inflating came to.
+#[derive(Debug, Default)]
+pub struct Inflated {
+    /// The bytes at the start of the buffer that the whole members hold, one after the other.
+    pub length: usize,
+    /// Where members but the first begin: a document may go on over such a place, and a new one may begin there.
+    pub seams: Vec<usize>,
+    /// The bytes that were made, those of damaged members included.
+    pub made: usize,
+    /// What is wrong, if anything; the whole members around the damage are inflated all the same.
+    pub fault: Option<Fault>,
+}
+
 impl Inflater {
-    /// Inflates all members of `data` to the start of `out`, whose length is of no meaning before or after, and gives
-    /// the number of bytes. With a fault, these bytes are what the members before it hold.
-    pub fn inflate(&mut self, data: &[u8], limit: usize, out: &mut Vec<u8>) -> (usize, Option<Fault>) {
-        if let Some(length) = self.inflate_whole(data, limit, out) {
-            return (length, None);
+    /// Inflates all members of `data` to the start of `out`, whose length is of no meaning before or after.
+    pub fn inflate(&mut self, data: &[u8], limit: usize, out: &mut Vec<u8>) -> Inflated {
+        match self.inflate_whole(data, limit, out) {
+            Some(length) => Inflated { length, made: length, ..Inflated::default() },
+            None => inflate_members(data, limit, out),
         }
-        inflate_members(data, limit, out)
     }
 
     /// The fast way, for one member whose trailer is at the end of `data`; `None` where that is not so.
@@ -48,8 +63,7 @@ impl Inflater {
         if size > limit || size / MAX_RATIO > data.len() {
             return None;
         }
-        // The method is always 8, deflate, so a member begins with three known bytes.
-        if memchr::memmem::find(body, &[MAGIC[0], MAGIC[1], 8]).is_some() {
+        if memchr::memmem::find(body, &MEMBER).is_some() {
             return None;
         }
         // One byte more than promised: a longer output is then seen as such.
@@ -62,31 +76,52 @@ impl Inflater {
     }
 }
 
-/// The general way: any number of members, padding behind the last, a limit that holds while inflating.
-fn inflate_members(data: &[u8], limit: usize, out: &mut Vec<u8>) -> (usize, Option<Fault>) {
+/// The general way: any number of members, white space and padding between and behind them, damage in some of them,
+/// and a limit that holds while inflating.
+fn inflate_members(data: &[u8], limit: usize, out: &mut Vec<u8>) -> Inflated {
     let mut rest = data;
-    let mut length = 0;
-    while !rest.is_empty() {
-        if length > 0 && !is_gzip(rest) {
-            // Zeros are padding, as gzip(1) takes them; anything else was meant to be something.
-            let padding = rest.iter().all(|&byte| byte == 0);
-            let fault = Fault::new(Stage::Decode, Reason::Corrupt, "bytes that are no gzip behind the last member");
-            return (length, (!padding).then_some(fault));
+    let mut inflated = Inflated::default();
+    loop {
+        // Zeros are padding, as gzip(1) takes them; line feeds are what Firehose puts between records if asked to.
+        let blank = rest.iter().take_while(|byte| **byte == 0 || byte.is_ascii_whitespace()).count();
+        rest = &rest[blank..];
+        if rest.is_empty() {
+            return inflated;
         }
-        let mut member = flate2::bufread::GzDecoder::new(rest);
-        match read_member(&mut member, limit, length, out) {
-            Ok(end) => length = end,
-            Err(fault) => return (length, Some(fault)),
+        if inflated.length > 0 {
+            inflated.seams.push(inflated.length);
         }
-        rest = member.into_inner();
+        let fault = if is_gzip(rest) {
+            let mut member = flate2::bufread::GzDecoder::new(rest);
+            let (end, fault) = read_member(&mut member, limit, &inflated, out);
+            inflated.made += end - inflated.length;
+            if fault.is_none() {
+                inflated.length = end;
+                rest = member.into_inner();
+                continue;
+            }
+            fault
+        } else {
+            Some(Fault::new(Stage::Decode, Reason::Corrupt, "bytes that are no gzip between or behind members"))
+        };
+        let over = fault.as_ref().is_some_and(|fault| fault.reason == Reason::TooLarge);
+        let next = memchr::memmem::find(&rest[1..], &MEMBER);
+        // A stream that ends too early is a damaged one if another follows.
+        inflated.fault = inflated.fault.or(match (fault, next) {
+            (Some(fault), Some(_)) if fault.reason == Reason::Truncated => Some(damaged()),
+            (fault, _) => fault,
+        });
+        match next {
+            Some(next) if !over => rest = &rest[1 + next..],
+            _ => return inflated,
+        }
     }
-    (length, None)
 }
 
-/// Reads one member to `out` from `start` on and gives the end of its bytes.
-fn read_member(member: &mut impl Read, limit: usize, start: usize, out: &mut Vec<u8>) -> Result<usize, Fault> {
+/// Reads one member to `out`, behind what is there; gives the end of its bytes, and what is wrong with it.
+fn read_member(member: &mut impl Read, limit: usize, inflated: &Inflated, out: &mut Vec<u8>) -> (usize, Option<Fault>) {
     const STEP: usize = 64 * 1024;
-    let mut end = start;
+    let mut end = inflated.length;
     loop {
         if out.len() < end + STEP {
             // Grow by half, so that a long member is not copied at every step; the limit bounds it.
@@ -94,22 +129,22 @@ fn read_member(member: &mut impl Read, limit: usize, start: usize, out: &mut Vec
             out.resize(grown.max(end + STEP), 0);
         }
         match member.read(&mut out[end..end + STEP]) {
-            Ok(0) => return Ok(end),
+            Ok(0) => return (end, None),
             Ok(read) => end += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(damage(&error)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let detail = "the gzip stream ends too early";
+                return (end, Some(Fault::new(Stage::Decode, Reason::Truncated, detail)));
+            }
+            Err(_) => return (end, Some(damaged())),
         }
-        if end > limit {
+        if inflated.made + (end - inflated.length) > limit {
             let detail = format!("more than {limit} bytes after inflating");
-            return Err(Fault::new(Stage::Decode, Reason::TooLarge, detail));
+            return (end, Some(Fault::new(Stage::Decode, Reason::TooLarge, detail)));
         }
     }
 }
 
-fn damage(error: &io::Error) -> Fault {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        Fault::new(Stage::Decode, Reason::Truncated, "the gzip stream ends too early")
-    } else {
-        Fault::new(Stage::Decode, Reason::Corrupt, "the gzip stream is damaged")
-    }
+fn damaged() -> Fault {
+    Fault::new(Stage::Decode, Reason::Corrupt, "the gzip stream is damaged")
 }

@@ -112,7 +112,14 @@ fn walk_with(payload: &[u8], limits: Limits, groups: &[&str]) -> (Notes, Tally) 
         unmapped: true,
     };
     let log_groups = set.build().unwrap();
-    let mut walk = Walk { context, limits: &limits, log_groups: &log_groups, visit: &mut notes, tally: &mut tally };
+    let mut walk = Walk {
+        context,
+        limits: &limits,
+        log_groups: &log_groups,
+        visit: &mut notes,
+        tally: &mut tally,
+        inflatable_bytes: 0,
+    };
     super::record(&record, &mut walk, &mut Scratch::default());
     let sum = tally.invocations + tally.skipped.values().sum::<u64>() + tally.rejects.values().sum::<u64>();
     assert_eq!(tally.log_events, sum, "the sum does not hold: {tally:?}");
@@ -286,6 +293,8 @@ fn damage_is_rejected_and_its_neighbours_go_on() {
     check(&whole[..whole.len() - 10], 1, &["a", "!invalid_json"]);
     check(format!("{}\n{}", &whole[..200], envelope(&["c"])), 1, &["!invalid_json", "c"]);
     check(format!("{}\njunk\n{}", envelope(&["a"]), envelope(&["b"])), 1, &["a", "!unknown_framing", "b"]);
+    // A line that is cut within a message.
+    check(format!("{}\n{}", &whole[..400], envelope(&["c"])), 1, &["!invalid_json", "c"]);
     check(format!("{}\n{NOTICE}\n{}", envelope(&["a"]), envelope(&["b"])), 1, &["a", "-notice", "b"]);
     check(r#"{"messageType":"DATA_MESSAGE"}"#, 1, &["!invalid_envelope"]);
     check(r#"{"messageType":"DATA_MESSAGE","logEvents":{}}"#, 1, &["!invalid_envelope"]);
@@ -332,6 +341,7 @@ fn limits_hold() {
     let bomb = gzip(vec![b' '; 2 << 20]);
     check(&bomb, 1, &["!too_large"]);
     check([gzip("{}"), bomb.clone()].concat(), 1, &["-not_invocation", "!too_large"]);
+    check([gzip("{}"), bomb.clone(), gzip("{}")].concat(), 1, &["-not_invocation", "!too_large"]);
     // A size in the trailer that promises little, or much, is not believed.
     for size in [7_u32, 1 << 20, u32::MAX] {
         let mut liar = bomb.clone();
@@ -345,6 +355,80 @@ fn limits_hold() {
     }
     check(&wrapped, 1, &["a"]);
     check(gzip(&wrapped), 1, &["!too_deep"]);
+}
+
+#[test]
+fn a_record_may_inflate_to_so_much_in_all_its_parts_together() {
+    // Each part is within the limit of one, and all together are not: 40 MiB from a few KiB.
+    let part = base64(gzip(vec![b' '; 1 << 20]));
+    let parts = vec![format!("\"{part}\""); 40].join(",");
+    let (_, tally) = walk_with(&gzip(format!("[{parts}]")), limits(), &[]);
+    assert!(tally.rejects[&Reason::TooLarge] >= 30, "{tally:?}");
+}
+
+#[test]
+fn members_behind_a_damaged_one_are_read() {
+    let members: Vec<_> = ["a", "b", "c"].map(|id| gzip(envelope(&[id]))).into();
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = members.clone();
+        change(&mut changed[1]);
+        changed.concat()
+    };
+    let last = members[1].len() - 1;
+    check(with(&|member| member[last] ^= 1), 1, &["a", "c", "!corrupt"]);
+    check(with(&|member| member[30] ^= 0xff), 1, &["a", "c", "!corrupt"]);
+    check(with(&|member| member.truncate(40)), 1, &["a", "c", "!corrupt"]);
+    check(members.join(&b'\n'), 1, &["a", "b", "c"]);
+    // A document that ends too early does not take the next member's along.
+    let whole = envelope(&["b"]);
+    let cut = gzip(&whole[..whole.len() - 40]);
+    check([members[0].as_slice(), &cut, &members[2]].concat(), 1, &["a", "!invalid_json", "c"]);
+    // A document may go on in the next member.
+    let halves = [gzip(&whole[..100]), gzip(&whole[100..])].concat();
+    check([halves.as_slice(), &members[2]].concat(), 1, &["b", "c"]);
+}
+
+#[test]
+fn a_bad_element_costs_itself_only() {
+    let bad = r#"{"messageType":"DATA_MESSAGE","logEvents":5}"#;
+    let (a, b) = (envelope(&["a"]), envelope(&["b"]));
+    check(format!("[{a},{bad},{b}]"), 1, &["a", "!invalid_envelope", "b"]);
+    check(format!("{a}{bad}{b}"), 1, &["a", "!invalid_envelope", "b"]);
+    check(format!("[{},5,{}]", invocation("a"), invocation("b")), 1, &["a", "!unknown_framing", "b"]);
+    let encoded = base64(gzip(&a));
+    check(format!("[\"{encoded}\",\"!!!bad\",\"{encoded}\"]"), 3, &["a", "!invalid_base64", "a"]);
+    let lines: Vec<_> = ["a", "b", "c"].map(invocation).into();
+    check(format!("[\n{},\n{{\"cut", lines.join(",\n")), 1, &["a", "b", "c", "!invalid_json"]);
+}
+
+#[test]
+fn an_invocation_is_one_whatever_else_it_holds() {
+    let with = |member: &str| invocation("a").replacen('{', &format!("{{{member},"), 1);
+    for member in [
+        r#""events":[]"#,
+        r#""records":[]"#,
+        r#""logEvents":[]"#,
+        r#""awslogs":{"a":1}"#,
+        r#""stage":"prod","data":"abcd""#,
+        r#""recordId":"x","data":"hello world!""#,
+        r#""Records":[{"data":"x"}]"#,
+    ] {
+        check(with(member), 1, &["a"]);
+    }
+}
+
+#[test]
+fn base64_lines_may_begin_in_several_ways() {
+    let lines = [base64(gzip(envelope(&["a"]))), base64(invocation("b")), base64(kpl(&[gzip(envelope(&["c"]))]))];
+    check(lines.join("\n"), 3, &["a", "b", "c"]);
+}
+
+#[test]
+fn rejects_of_one_payload_are_bounded() {
+    let (notes, _) = walk_with("[\n".repeat(50_000).as_bytes(), limits(), &[]);
+    assert!(notes.words.len() <= 10_001, "{}", notes.words.len());
+    let kept: usize = notes.originals.iter().map(Vec::len).sum();
+    assert!(kept >= 90_000, "bytes are missing: {kept}");
 }
 
 proptest! {
@@ -400,7 +484,14 @@ fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
         unmapped: true,
     };
     let (limits, log_groups) = (limits(), globset::GlobSet::empty());
-    let mut walk = Walk { context, limits: &limits, log_groups: &log_groups, visit: &mut loose, tally: &mut tally };
+    let mut walk = Walk {
+        context,
+        limits: &limits,
+        log_groups: &log_groups,
+        visit: &mut loose,
+        tally: &mut tally,
+        inflatable_bytes: 0,
+    };
     super::record(&record, &mut walk, &mut Scratch::default());
     assert_eq!(tally.log_events, loose.0.len() as u64);
     (loose.0, tally)

@@ -60,15 +60,20 @@ pub(super) fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratc
         }
     }
     if documents::next_line(bytes, 0).is_some() || documents::is_notice(bytes) {
-        return documents::all(bytes, original, walk, scratch, level);
+        return documents::all(bytes, &[], original, walk, scratch, level);
     }
     let detail = "neither gzip, base64, a KPL aggregate nor JSON";
     leaf_fault(Fault::new(Stage::Decode, Reason::UnknownFraming, detail), original, walk);
 }
 
-/// Cuts text into pieces of base64. A piece may be broken over lines, as mail is, and several may follow one another,
-/// as a list of records is printed: a new one begins where a word begins as the first one does.
+/// Cuts text into pieces of base64: one a word, if each word begins like something known. A piece may also be broken
+/// over lines, as mail is, and several may follow one another, as a list of records is printed: a new one then begins
+/// where a word begins as the first one does.
 fn pieces(bytes: &[u8]) -> Vec<&[u8]> {
+    let words = bytes.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    if words.clone().all(holds_known_framing) {
+        return words.collect();
+    }
     let Some(prefix) = bytes.get(..4) else { return vec![bytes] };
     let mut pieces = Vec::new();
     let mut start = 0;

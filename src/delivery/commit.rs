@@ -61,7 +61,7 @@ async fn follow(
         let delivered = Delivered { partition: partition.clone(), position: position.clone() };
         match store.commit(delivered).await {
             Ok(()) => {
-                debug!(%partition, ?position, "committed");
+                debug!(%partition, %position, "committed");
                 committed = Some(position);
                 trouble = None;
                 let paced = Instant::now() + COMMIT_INTERVAL;

@@ -56,7 +56,7 @@ impl<'a> Indicators<'a> {
         self.arns.add(text);
         self.account(arn.account);
         if let Some(instance) = arn.resource.strip_prefix("instance/")
-            && instance.starts_with("i-")
+            && instance.strip_prefix("i-").is_some_and(|id| !id.is_empty())
         {
             self.instance_ids.add(instance);
         }
@@ -104,10 +104,10 @@ impl<'a> Arn<'a> {
 /// Whether a session name is an e-mail address; its characters are those that STS allows, so quoting cannot occur.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
-    let allowed = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-=,".contains(&byte));
+    let of = |text: &str, marks: &[u8]| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte));
     let labels =
         || domain.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
-    !local.is_empty() && allowed(local) && allowed(domain) && domain.contains('.') && labels()
+    !local.is_empty() && of(local, b"._+-=") && of(domain, b".-") && domain.contains('.') && labels()
 }
 
 #[cfg(test)]
@@ -175,6 +175,8 @@ mod tests {
             ("ops@.com", false),
             ("ops@example.com.", false),
             ("i-0abc", false),
+            ("a,b@example.com", false),
+            ("a@b=c.com", false),
         ] {
             assert_eq!(is_email(text), expected, "{text:?}");
         }

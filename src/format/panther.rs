@@ -18,7 +18,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Appends the invocation as one JSON object, without a newline.
 pub fn encode(invocation: &Invocation<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
-    let mut object = Object::begin(out);
+    let mut object = Object::begin(out, invocation.line_breaks);
     schema_fields(&mut object, invocation);
     if context.unmapped && !invocation.unknown.is_empty() {
         unmapped(&mut object, &invocation.unknown);
@@ -48,7 +48,10 @@ fn schema_fields(object: &mut Object<'_>, invocation: &Invocation<'_>) {
     if let Some(output) = &invocation.output {
         object.object("output", |object| {
             object.json("outputBodyJson", output.output_body_json);
-            object.json("outputVideoDurationSeconds", output.output_video_duration_seconds.map(|n| RawJson(n.0)));
+            object.json(
+                "outputVideoDurationSeconds",
+                output.output_video_duration_seconds.as_ref().map(|n| RawJson(&n.0)),
+            );
             object.integer("outputVideoFramesPerSecond", output.output_video_frames_per_second);
             object.integer("outputVideoHeight", output.output_video_height);
             object.string("outputVideoS3Path", output.output_video_s3_path);
@@ -115,13 +118,15 @@ fn standard_fields(object: &mut Object<'_>, invocation: &Invocation<'_>, context
 /// A JSON object being appended to a buffer.
 struct Object<'a> {
     out: &'a mut Vec<u8>,
+    /// Whether raw values may have line breaks between their tokens.
+    line_breaks: bool,
     empty: bool,
 }
 
 impl<'a> Object<'a> {
-    fn begin(out: &'a mut Vec<u8>) -> Self {
+    fn begin(out: &'a mut Vec<u8>, line_breaks: bool) -> Self {
         out.push(b'{');
-        Self { out, empty: true }
+        Self { out, line_breaks, empty: true }
     }
 
     fn end(self) {
@@ -165,12 +170,12 @@ impl<'a> Object<'a> {
     }
 
     fn raw(&mut self, value: &str) {
-        push_on_one_line(self.out, value.as_bytes());
+        push_on_one_line(self.out, value.as_bytes(), self.line_breaks);
     }
 
     fn object(&mut self, key: &'static str, fill: impl FnOnce(&mut Object<'_>)) {
         self.key(key);
-        let mut object = Object::begin(self.out);
+        let mut object = Object::begin(self.out, self.line_breaks);
         fill(&mut object);
         object.end();
     }
@@ -196,12 +201,14 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Appends JSON byte for byte, but for line breaks between its tokens, which become spaces: a line is one event.
+/// Appends JSON byte for byte, but for `line_breaks` between its tokens, which become spaces: a line is one event.
 /// Within strings JSON has no raw line breaks.
-pub(super) fn push_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
-    let start = out.len();
+pub(super) fn push_on_one_line(out: &mut Vec<u8>, json: &[u8], line_breaks: bool) {
+    let mut from = out.len();
     out.extend_from_slice(json);
-    let mut from = start;
+    if !line_breaks {
+        return;
+    }
     while let Some(at) = memchr::memchr2(b'\n', b'\r', &out[from..]) {
         out[from + at] = b' ';
         from += at + 1;

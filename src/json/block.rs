@@ -17,27 +17,29 @@ pub(super) struct Masks {
     pub control: u64,
     /// `n`, which a line feed is escaped as.
     pub letter_n: u64,
-    /// `{ } [ ] : ,`
+    /// `:`
+    pub colon: u64,
+    /// `{ } [ ] ,`
     pub structural: u64,
     /// Bytes up to 0x20: white space and control characters.
     pub blank: u64,
 }
 
-/// The block that begins at `at`; past the end of `bytes` it is filled with spaces.
+/// The block that begins at `at`, where it lies; past the end of `bytes` it is filled with spaces, in `tail`.
 #[inline(always)]
-pub(super) fn load(bytes: &[u8], at: usize) -> [u8; WIDTH] {
+pub(super) fn at<'a>(bytes: &'a [u8], at: usize, tail: &'a mut [u8; WIDTH]) -> &'a [u8; WIDTH] {
     match bytes.get(at..).and_then(|rest| rest.first_chunk::<WIDTH>()) {
-        Some(block) => *block,
-        None => load_tail(bytes, at),
+        Some(block) => block,
+        None => copy_tail(bytes, at, tail),
     }
 }
 
 #[cold]
-fn load_tail(bytes: &[u8], at: usize) -> [u8; WIDTH] {
-    let mut block = [b' '; WIDTH];
+fn copy_tail<'a>(bytes: &[u8], at: usize, tail: &'a mut [u8; WIDTH]) -> &'a [u8; WIDTH] {
     let rest = bytes.get(at..).unwrap_or_default();
-    block[..rest.len()].copy_from_slice(rest);
-    block
+    *tail = [b' '; WIDTH];
+    tail[..rest.len()].copy_from_slice(rest);
+    tail
 }
 
 #[inline(always)]
@@ -58,16 +60,17 @@ pub(super) fn string_masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> (u64, u64) 
 #[inline(always)]
 pub(super) fn masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> Masks {
     let lanes = u8x64::from_slice(simd, block);
-    // With bit 5 set, `{` and `[` are one byte, and so are `}` and `]`. `,` and `:` have that bit already; the control
-    // characters that it makes look like them are taken out again.
+    // With bit 5 set, `{` and `[` are one byte, and so are `}` and `]`. `,` has that bit already; the control character
+    // that it makes look like one is taken out again.
     let folded = lanes | 0x20;
-    let structural = folded.simd_eq(b'{') | folded.simd_eq(b'}') | folded.simd_eq(b',') | folded.simd_eq(b':');
+    let structural = folded.simd_eq(b'{') | folded.simd_eq(b'}') | folded.simd_eq(b',');
     let blank = lanes.simd_le(0x20).to_bitmask();
     Masks {
         quote: equal(lanes, b'"'),
         backslash: equal(lanes, b'\\'),
         control: lanes.simd_lt(0x20).to_bitmask(),
         letter_n: equal(lanes, b'n'),
+        colon: equal(lanes, b':'),
         structural: structural.to_bitmask() & !blank,
         blank,
     }

@@ -45,7 +45,7 @@ pub(super) fn string_end(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
 #[inline(always)]
 fn string_end_by_blocks<S: Simd>(simd: S, bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
     while at < bytes.len() {
-        let (special, _) = block::string_masks(simd, &block::load(bytes, at));
+        let (special, _) = block::string_masks(simd, block::at(bytes, at, &mut [0; WIDTH]));
         if special == 0 {
             at += WIDTH;
             continue;
@@ -113,17 +113,29 @@ pub(crate) fn number_length(text: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The offset after the object or array that begins at `at`. `max_depth` counts the container itself.
-pub(super) fn container_end(bytes: &[u8], at: usize, max_depth: usize) -> Result<usize, JsonError> {
-    dispatch!(Level::new(), simd => Walk::new(bytes, max_depth).run(simd, at))
+/// The offset after the object or array that begins at `at`, and whether there may be line breaks between its tokens.
+/// `max_depth` counts the container itself.
+pub(super) fn container_end(bytes: &[u8], at: usize, max_depth: usize) -> Result<(usize, bool), JsonError> {
+    container_end_by(Level::new(), bytes, at, max_depth)
+}
+
+/// The same, by the instructions of `level`.
+#[inline]
+pub(super) fn container_end_by(
+    level: Level,
+    bytes: &[u8],
+    at: usize,
+    max_depth: usize,
+) -> Result<(usize, bool), JsonError> {
+    dispatch!(level, simd => Walk::new(bytes, max_depth).run(simd, at))
 }
 
 /// A walk over a container, a block at a time.
 struct Walk<'a> {
     bytes: &'a [u8],
     max_depth: usize,
-    /// The classes of the last two tokens.
-    history: usize,
+    /// The class of the last token.
+    last: u8,
     depth: usize,
     /// The containers around the next token, the innermost lowest: 1 for an array.
     arrays: u128,
@@ -133,13 +145,20 @@ struct Walk<'a> {
     escaped: u64,
     /// 1 where the byte before the next block belongs to a scalar.
     in_scalar: u64,
+    /// Keys less colons so far; 0 at the end, since every key has taken one.
+    keys_less_colons: i64,
+    /// Whether a line break was passed outside of strings.
+    line_breaks: bool,
 }
 
 /// What the walk looks at in a block.
 struct Block {
-    bytes: [u8; WIDTH],
-    /// Punctuation outside of strings, opening quotes, first bytes of scalars.
+    /// Punctuation outside of strings (but colons), closing quotes, first bytes of scalars.
     tokens: u64,
+    /// Of the closing quotes, those with a colon behind them.
+    keys: u64,
+    /// Colons outside of strings.
+    colons: u64,
 
     /// Bytes that are not allowed where they stand, wherever the container may end.
     faults: u64,
@@ -150,22 +169,25 @@ impl<'a> Walk<'a> {
         Self {
             bytes,
             max_depth: max_depth.min(MAX_DEPTH),
-            history: grammar::START,
+            // A value may come, as behind a key.
+            last: grammar::KEY,
             depth: 0,
             arrays: 0,
             in_string: 0,
             escaped: 0,
             in_scalar: 0,
+            keys_less_colons: 0,
+            line_breaks: false,
         }
     }
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S, at: usize) -> Result<usize, JsonError> {
+    fn run<S: Simd>(mut self, simd: S, at: usize) -> Result<(usize, bool), JsonError> {
         let mut base = at;
         while base < self.bytes.len() {
             let block = self.look(simd, base);
             if let Some(end) = self.tokens(base, &block)? {
-                return Ok(end);
+                return Ok((end, self.line_breaks));
             }
             if block.faults != 0 {
                 return Err(self.fault(base, block.faults));
@@ -178,8 +200,9 @@ impl<'a> Walk<'a> {
 
     #[inline(always)]
     fn look<S: Simd>(&mut self, simd: S, base: usize) -> Block {
-        let bytes = block::load(self.bytes, base);
-        let masks = block::masks(simd, &bytes);
+        let mut tail = [0; WIDTH];
+        let bytes = block::at(self.bytes, base, &mut tail);
+        let masks = block::masks(simd, bytes);
         // Every backslash that is not escaped itself escapes the byte after it, be that in the next block.
         let starts = block::escape_starts(masks.backslash & !self.escaped);
         let escaped = starts << 1 | self.escaped;
@@ -194,29 +217,55 @@ impl<'a> Walk<'a> {
         faults |= masks.control & strings;
         let outside = !(strings | quotes);
         if masks.control & outside != 0 {
-            faults |= not_white(&bytes, masks.control & outside);
+            self.line_breaks = true;
+            faults |= not_white(bytes, masks.control & outside);
         }
-        let scalar = outside & !masks.structural & !masks.blank;
+        let colons = masks.colon & outside;
+        let closing = quotes & !strings;
+        let mut keys = closing & colons >> 1;
+        // Behind white space, or in the next block, a colon has to be looked for.
+        let unsure = closing & (masks.blank >> 1 | 1 << 63);
+        if unsure != 0 {
+            keys |= self.keys_among(base, unsure);
+        }
+        let scalar = outside & !(masks.structural | masks.colon | masks.blank);
         let first = scalar & !((scalar << 1) | self.in_scalar);
         self.in_scalar = scalar >> 63;
-        let bad_scalars = if first == 0 { 0 } else { self.bad_scalars(simd, base, &bytes, scalar, first) };
-        Block { bytes, tokens: (masks.structural & outside) | (quotes & strings) | first, faults: faults | bad_scalars }
+        if first != 0 {
+            faults |= self.bad_scalars(simd, base, bytes, scalar, first);
+        }
+        Block { tokens: (masks.structural & outside) | closing | first, keys, colons, faults }
+    }
+
+    /// Of the closing quotes, those with a colon behind them, be it after white space.
+    fn keys_among(&self, base: usize, mut closing: u64) -> u64 {
+        let mut keys = 0;
+        while closing != 0 {
+            let bit = closing.trailing_zeros();
+            closing &= closing - 1;
+            let behind = self.bytes.get(base + bit as usize + 1..).unwrap_or_default();
+            let next = behind.iter().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+            keys |= u64::from(next == Some(&b':')) << bit;
+        }
+        keys
     }
 
     /// Takes the block's tokens through the grammar; gives the offset after the container if it ends here.
     #[inline(always)]
     fn tokens(&mut self, base: usize, block: &Block) -> Result<Option<usize>, JsonError> {
         let mut tokens = block.tokens;
-        let mut container = (self.arrays as usize & 1) << 9;
+        let mut container = (self.arrays as usize & 1) << 6;
         while tokens != 0 {
             let bit = tokens.trailing_zeros() as usize;
             tokens &= tokens - 1;
-            let class = grammar::CLASSES[usize::from(block.bytes[bit])];
-            let place = self.history << 3 | usize::from(class);
-            if !grammar::ALLOWED[(container | place) & 1023] {
+            // No token stands in what fills the last block.
+            let byte = self.bytes.get(base + bit).copied().unwrap_or_default();
+            let class = grammar::CLASSES[usize::from(byte)] ^ (block.keys >> bit & 1) as u8;
+            let place = usize::from(self.last << 3 | class);
+            if !grammar::ALLOWED[(container | place) & 127] {
                 return Err(JsonError::new(base + bit, "unexpected punctuation or value"));
             }
-            self.history = place & 63;
+            self.last = class;
             if class < grammar::OPEN_OBJECT {
                 continue;
             }
@@ -226,18 +275,38 @@ impl<'a> Walk<'a> {
                 }
                 self.depth += 1;
                 self.arrays = self.arrays << 1 | u128::from(class & 1);
-                container = usize::from(class & 1) << 9;
+                container = usize::from(class & 1) << 6;
                 continue;
             }
             self.depth -= 1;
             self.arrays >>= 1;
-            container = (self.arrays as usize & 1) << 9;
+            container = (self.arrays as usize & 1) << 6;
             if self.depth == 0 {
-                let before = block.faults & ((1u64 << bit) - 1);
-                return if before == 0 { Ok(Some(base + bit + 1)) } else { Err(self.fault(base, before)) };
+                return self.end(base, bit, block).map(Some);
             }
         }
+        self.count(block, u64::MAX);
         Ok(None)
+    }
+
+    /// Counts the keys and colons among the bytes of `mask`.
+    #[inline(always)]
+    fn count(&mut self, block: &Block, mask: u64) {
+        let ones = |bits: u64| i64::from((bits & mask).count_ones());
+        self.keys_less_colons += ones(block.keys) - ones(block.colons);
+    }
+
+    /// The container's end is at `bit`: what comes behind it is none of its business.
+    fn end(&mut self, base: usize, bit: usize, block: &Block) -> Result<usize, JsonError> {
+        let before = (1u64 << bit) - 1;
+        if block.faults & before != 0 {
+            return Err(self.fault(base, block.faults & before));
+        }
+        self.count(block, before);
+        if self.keys_less_colons != 0 {
+            return Err(JsonError::new(base + bit, "a colon that is not behind a key, somewhere before"));
+        }
+        Ok(base + bit + 1)
     }
 
     /// Of the bytes that begin a scalar, those that begin none. Plain decimals within the block are told by their

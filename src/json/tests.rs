@@ -1,4 +1,5 @@
 use super::*;
+use fearless_simd::Level;
 use proptest::prelude::*;
 
 /// serde_json is the reference. Its own nesting limit of 128 is out of reach of the texts made here.
@@ -131,10 +132,11 @@ fn strings_with_flaws_end_where_they_end() {
         for pad in [0, 1, 30, 62, 63, 64, 200] {
             let pad = "p".repeat(pad);
             let source = format!("\"{pad}{content}\",\"next\"{}", " ".repeat(300 - pad.len()));
-            let mut out = b"kept".to_vec();
+            let mut out = Text::default();
+            out.copy(b"what was there before, and longer than many");
             let mut cursor = Cursor::new(source.as_bytes(), 0);
             assert_eq!(cursor.string_into(&mut out), Ok(flaw), "{content:?}");
-            assert_eq!(String::from_utf8_lossy(&out), format!("kept{pad}{text}"), "{content:?}");
+            assert_eq!(String::from_utf8_lossy(out.bytes()), format!("{pad}{text}"), "{content:?}");
             assert!(cursor.eat(b','), "{content:?}");
             assert_eq!(cursor.string().map(|span| &source[span]), Ok("next"));
         }
@@ -154,9 +156,9 @@ fn strings_with_flaws_end_where_they_end() {
 #[test]
 fn a_string_without_an_end_leaves_nothing() {
     for text in ["\"", "\"a", "\"a\\", "\"a\\\"", "\"\\u00"] {
-        let mut out = Vec::new();
+        let mut out = Text::default();
         assert!(Cursor::new(text.as_bytes(), 0).string_into(&mut out).is_err(), "{text:?}");
-        assert!(out.is_empty());
+        assert!(out.bytes().is_empty());
     }
 }
 
@@ -167,6 +169,40 @@ fn texts_survive_being_written() {
         push_string(&mut out, text);
         assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
     }
+}
+
+/// The levels of vector instructions that this processor has, the best one first.
+fn levels() -> Vec<Level> {
+    let best = Level::new();
+    let mut levels = vec![best];
+    #[cfg(target_arch = "x86_64")]
+    levels.extend(
+        [best.as_avx2().map(Level::Avx2), best.as_sse4_2().map(Level::Sse4_2), best.as_sse2().map(Level::Sse2)]
+            .into_iter()
+            .flatten(),
+    );
+    levels
+}
+
+/// All levels must do the same, also with what is damaged.
+fn check_levels(text: &[u8]) {
+    if !text.starts_with(b"\"") {
+        check_walks(text);
+    }
+    let read: Vec<_> = levels()
+        .into_iter()
+        .map(|level| {
+            let mut out = Text::default();
+            let end = out.read_by(level, text, 1);
+            (end, out.bytes().to_vec())
+        })
+        .collect();
+    assert!(read.windows(2).all(|pair| pair[0] == pair[1]), "{read:?} of {text:?}");
+}
+
+fn check_walks(text: &[u8]) {
+    let walked: Vec<_> = levels().into_iter().map(|level| skip::container_end_by(level, text, 0, MAX_DEPTH)).collect();
+    assert!(walked.windows(2).all(|pair| pair[0] == pair[1]), "{walked:?} of {text:?}");
 }
 
 fn json_value() -> impl Strategy<Value = serde_json::Value> {
@@ -216,11 +252,27 @@ proptest! {
     }
 
     #[test]
+    fn every_level_of_instructions_does_the_same(
+        value in json_value(),
+        soup in "[\\[\\]{},:\"\\\\1e. ntru\n-]{0,300}",
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut text = serde_json::json!([value, soup]).to_string().into_bytes();
+        check_levels(&text);
+        check_levels(format!("[{soup}").as_bytes());
+        check_levels(format!("\"{soup}").as_bytes());
+        let at = 1 + at.index(text.len() - 1);
+        text[at] = byte;
+        check_levels(&text);
+    }
+
+    #[test]
     fn messages_come_out_as_they_went_in(text in "\\PC{0,200}|[\\x00-\\x7f]{0,300}", pad in 0usize..200) {
         let quoted = serde_json::to_string(&text).unwrap() + &" ".repeat(pad);
-        let mut out = Vec::new();
+        let mut out = Text::default();
         prop_assert_eq!(Cursor::new(quoted.as_bytes(), 0).string_into(&mut out), Ok(None));
-        prop_assert_eq!(&out, text.as_bytes());
+        prop_assert_eq!(out.bytes(), text.as_bytes());
         let content = &quoted[1..quoted.trim_end().len() - 1];
         prop_assert_eq!(unescape(content), text);
     }

@@ -42,27 +42,80 @@ const MEANING: [u8; 256] = {
 /// escape at its end.
 const MARGIN: usize = 2 * WIDTH;
 
-/// Appends the text of the string whose content begins at `at` to `out`, and gives the offset of the quote that ends it
-/// and the first thing in it that is not allowed, if any.
-///
-/// A surrogate escape without its partner has no UTF-8; it is kept as the six characters of its escape, which are the
-/// same value again where the text is itself JSON.
-///
-/// # Errors
-/// The string has no end.
-pub fn unescape_string(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<(usize, Option<Flaw>), JsonError> {
-    let start = out.len();
-    let mut writer = Writer { bytes, at, flaw: None };
-    match writer.run(out) {
-        Some(end) => Ok((end, writer.flaw)),
-        None => {
-            out.truncate(start);
-            Err(JsonError::new(bytes.len(), "a string without an end"))
+/// The text of a string, in a buffer that is reused: what it held before is written over, never cleared.
+#[derive(Debug, Default)]
+pub struct Text {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Text {
+    /// The text.
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    /// Forgets the text.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// The bytes that the buffer holds on to.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Puts a copy of `bytes` in the text's place.
+    pub fn copy(&mut self, bytes: &[u8]) {
+        self.length = 0;
+        self.push(bytes);
+    }
+
+    /// Reads the text of the string whose content begins at `at`; gives the offset of the quote that ends it and the
+    /// first thing in it that is not allowed, if any.
+    ///
+    /// A surrogate escape without its partner has no UTF-8; it is kept as the six characters of its escape, which are
+    /// the same value again where the text is itself JSON.
+    pub(super) fn read(&mut self, bytes: &[u8], at: usize) -> Result<(usize, Option<Flaw>), JsonError> {
+        self.read_by(Level::new(), bytes, at)
+    }
+
+    /// The same, by the instructions of `level`.
+    pub(super) fn read_by(
+        &mut self,
+        level: Level,
+        bytes: &[u8],
+        at: usize,
+    ) -> Result<(usize, Option<Flaw>), JsonError> {
+        self.length = 0;
+        let mut writer = Writer { level, bytes, at, flaw: None };
+        match writer.run(self) {
+            Some(end) => Ok((end, writer.flaw)),
+            None => {
+                self.length = 0;
+                Err(JsonError::new(bytes.len(), "a string without an end"))
+            }
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        self.make_room(end);
+        self.buffer[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+
+    #[inline(always)]
+    fn make_room(&mut self, end: usize) {
+        if self.buffer.len() < end {
+            // At least by half, so that a long text is not moved at every step.
+            self.buffer.resize(end + end / 2, 0);
         }
     }
 }
 
 struct Writer<'a> {
+    level: Level,
     bytes: &'a [u8],
     at: usize,
     flaw: Option<Flaw>,
@@ -79,10 +132,12 @@ enum Stop {
 }
 
 impl Writer<'_> {
-    fn run(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+    fn run(&mut self, out: &mut Text) -> Option<usize> {
         loop {
-            match dispatch!(Level::new(), simd => self.fast(simd, out)) {
+            match dispatch!(self.level, simd => self.fast(simd, out)) {
                 Stop::Quote => return Some(self.at),
+                // Such a line feed does not belong to the string: the line was cut, and here the next document begins.
+                _ if self.at_next_line() => return None,
                 Stop::Rare => self.rare(out),
                 Stop::Tail => {
                     let &byte = self.bytes.get(self.at)?;
@@ -91,7 +146,7 @@ impl Writer<'_> {
                         b'\\' => self.rare(out),
                         0..0x20 => self.rare(out),
                         _ => {
-                            out.push(byte);
+                            out.push(&[byte]);
                             self.at += 1;
                         }
                     }
@@ -100,21 +155,17 @@ impl Writer<'_> {
         }
     }
 
-    /// Copies until something is met that needs a closer look. `out` grows by steps, so that a short string costs no
-    /// more than its length, and ends where the text ends.
+    /// Copies until something is met that needs a closer look.
     #[inline(always)]
-    fn fast<S: Simd>(&mut self, simd: S, out: &mut Vec<u8>) -> Stop {
-        const STEP: usize = 16 * 1024;
-        let mut end = out.len();
-        let stop = loop {
+    fn fast<S: Simd>(&mut self, simd: S, out: &mut Text) -> Stop {
+        loop {
             let Some(source) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<MARGIN>()) else {
-                break Stop::Tail;
+                return Stop::Tail;
             };
-            if out.len() < end + MARGIN {
-                out.resize(end + STEP.min(self.bytes.len() - self.at) + MARGIN, 0);
-            }
-            let Some(target) = out.get_mut(end..).and_then(|rest| rest.first_chunk_mut::<MARGIN>()) else {
-                break Stop::Tail;
+            out.make_room(out.length + MARGIN);
+            let Some(target) = out.buffer.get_mut(out.length..).and_then(|rest| rest.first_chunk_mut::<MARGIN>())
+            else {
+                return Stop::Tail;
             };
             let step = if simd.level().as_avx512().is_some() {
                 step_by_compressing(simd, source, target)
@@ -122,36 +173,39 @@ impl Writer<'_> {
                 step_by_pieces(simd, source, target)
             };
             self.at += step.read;
-            end += step.written;
+            out.length += step.written;
             if let Some(stop) = step.stop {
-                break stop;
+                return stop;
             }
-        };
-        out.truncate(end);
-        stop
+        }
+    }
+
+    /// Whether a line that begins as a document does comes next.
+    fn at_next_line(&self) -> bool {
+        matches!(self.bytes.get(self.at..), Some([b'\n', b'{' | b'[', ..]))
     }
 
     /// A `\u` escape, a bad escape or a control character at `self.at`.
     #[cold]
-    fn rare(&mut self, out: &mut Vec<u8>) {
+    fn rare(&mut self, out: &mut Text) {
         let at = self.at;
         let Some(&byte) = self.bytes.get(at) else { return };
         if byte != b'\\' {
             self.flaw = self.flaw.or(Some(Flaw::Control));
-            out.push(byte);
+            out.push(&[byte]);
             self.at += 1;
             return;
         }
         if let Some(&meaning) = self.bytes.get(at + 1).map(|&next| &MEANING[usize::from(next)])
             && meaning != 0
         {
-            out.push(meaning);
+            out.push(&[meaning]);
             self.at += 2;
             return;
         }
         let Some(unit) = code_unit(self.bytes, at) else {
             self.flaw = self.flaw.or(Some(Flaw::Escape));
-            out.push(byte);
+            out.push(&[byte]);
             self.at += 1;
             return;
         };
@@ -165,7 +219,7 @@ impl Writer<'_> {
             _ => char::from_u32(unit),
         };
         match scalar {
-            Some(scalar) => out.extend_from_slice(scalar.encode_utf8(&mut [0; 4]).as_bytes()),
+            Some(scalar) => out.push(scalar.encode_utf8(&mut [0; 4]).as_bytes()),
             None => lone_surrogate(out, &self.bytes[at..at + 6]),
         }
     }
@@ -173,12 +227,12 @@ impl Writer<'_> {
 
 /// Keeps the escape of a surrogate without a partner. Behind an odd number of backslashes its own backslash would be
 /// taken for an escaped one; a replacement character is then no valid escape either, as the original was none.
-fn lone_surrogate(out: &mut Vec<u8>, escape: &[u8]) {
-    let backslashes = out.iter().rev().take_while(|&&byte| byte == b'\\').count();
+fn lone_surrogate(out: &mut Text, escape: &[u8]) {
+    let backslashes = out.bytes().iter().rev().take_while(|&&byte| byte == b'\\').count();
     if backslashes % 2 == 0 {
-        out.extend_from_slice(escape);
+        out.push(escape);
     } else {
-        out.extend_from_slice("\u{fffd}".as_bytes());
+        out.push("\u{fffd}".as_bytes());
     }
 }
 

@@ -61,6 +61,9 @@ fn whole_numbers() {
         ("9223372036854775807", Some(i64::MAX)),
         ("-9223372036854775808", Some(i64::MIN)),
         ("\"\\u0034\"", Some(4)),
+        ("0e-5", Some(0)),
+        ("100e-2", Some(1)),
+        ("-120.0e-1", Some(-12)),
         ("922337203685477580.7e1", Some(i64::MAX)),
     ] {
         check(value, expected);
@@ -84,7 +87,7 @@ fn floats_keep_their_digits() {
         let text = record(&[("output", &format!("{{\"outputVideoDurationSeconds\":{value}}}"))]);
         let output = invocation(&text).output.clone().unwrap();
         assert_eq!(
-            output.output_video_duration_seconds.map(|number| number.0.to_owned()).as_deref(),
+            output.output_video_duration_seconds.map(|number| number.0.into_owned()).as_deref(),
             expected,
             "{value}"
         );
@@ -94,12 +97,16 @@ fn floats_keep_their_digits() {
         ("6.040", Some("6.040")),
         ("-1e-7", Some("-1e-7")),
         ("\"6.25\"", Some("6.25")),
+        ("\"\\u0036.50\"", Some("6.50")),
+        ("\"+1.5\"", Some("1.5")),
+        ("\".5\"", Some("0.5")),
+        ("\"1.\"", Some("1")),
         ("\"\"", None),
         ("null", None),
     ] {
         check(value, expected);
     }
-    for value in ["\"six\"", "\"NaN\"", "\"inf\"", "1e999", "\"1.\"", "\".5\""] {
+    for value in ["\"six\"", "\"NaN\"", "\"inf\"", "1e999", "\"0x1\"", "\" 1\""] {
         let detail = "output.outputVideoDurationSeconds: expected a number or the text of one, found another";
         check_fault(
             &[("output", &format!("{{\"outputVideoDurationSeconds\":{value}}}"))],
@@ -167,12 +174,12 @@ fn keys_are_case_sensitive_and_the_last_one_counts() {
         Reason::MissingField,
         "accountId: required, found nothing",
     );
-    let text = r#"{"modelId":"a","timestamp":"2026-11-22T07:39:00Z","accountId":"1","input":{"inputTokenCount":1,"x":1},"input":{"y":2},"modelId":"b","mod\u0065lId":"c"}"#;
+    let text = r#"{"modelId":"a","timestamp":"2026-11-22T07:39:00Z","accountId":"1","input":{"inputTokenCount":1,"x":1},"input":{"y":2,"z":1,"z":null,"y":3},"modelId":"b","mod\u0065lId":"c"}"#;
     let invocation = invocation(text);
     assert_eq!(invocation.model_id.0, "c");
     assert_eq!(invocation.input.as_ref().unwrap().input_token_count, None);
     let unknown: Vec<_> = invocation.unknown.iter().map(|field| (field.section, field.key.0, field.value.0)).collect();
-    assert_eq!(unknown, [(Section::Input, "y", "2")]);
+    assert_eq!(unknown, [(Section::Input, "y", "3")]);
 }
 
 #[test]
@@ -261,4 +268,5 @@ fn an_identity_comes_from_what_identifies_the_call() {
     assert_ne!(id(&bare, Some("e1")), id(&bare, Some("e2")));
     assert_ne!(id(&bare, None), id(&record(&[("status", "1")]), None));
     assert_eq!(id(&bare, None), id(&bare, None));
+    assert_ne!(id(&bare, Some("")), id(&record(&[("status", "1")]), Some("")), "an empty id is none");
 }

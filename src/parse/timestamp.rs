@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 
 /// Reads `2026-11-22T07:39:00Z`, with or without a fraction, with any offset; a space may stand for the `T`, as in
 /// Panther's own `2026-11-22 07:39:00.123`, and without an offset such a time is UTC. Digits beyond the nanosecond are
-/// cut off. A leap second is read as the second before it.
+/// cut off. A leap second is read as the second before it. The last day of the year 9999 is beyond what can be counted.
 pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let digits = |from: usize, to: usize| -> Option<i16> {
@@ -38,7 +38,8 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
         if second == 60 { 59 } else { second },
         nanosecond,
     );
-    offset.to_timestamp(time.ok()?).ok()
+    // An offset may move the first hours of the year 0 before it, where no rendering has digits for the year.
+    offset.to_timestamp(time.ok()?).ok().filter(|time| Offset::UTC.to_datetime(*time).year() >= 0)
 }
 
 /// The nanoseconds of a fraction at the start of `text`, and what follows it.
@@ -88,6 +89,8 @@ mod tests {
         check("2026-11-22 07:39:00.25", Some("2026-11-22T07:39:00.25Z"));
         check("2016-12-31T23:59:60Z", Some("2016-12-31T23:59:59Z"));
         check("2024-02-29T00:00:00Z", Some("2024-02-29T00:00:00Z"));
+        check("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00Z"));
+        check("0000-01-01T00:00:00+01:00", None);
         for bad in [
             "",
             "2026-11-22",

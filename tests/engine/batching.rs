@@ -79,6 +79,20 @@ async fn a_batch_stays_within_its_limits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_submission_that_is_split_has_its_receipt_with_its_last_piece() {
+    let sink = Arc::<Keeper>::default();
+    sink.hold("b");
+    let (outlet, _driver, _) = start(&sink, Settings { max_batch_items: 1, ..Settings::default() });
+    let receipt = submit(&outlet, &["a", "b", "c"]).await.durable();
+    tokio::pin!(receipt);
+    let early = tokio::time::timeout(Duration::from_secs(5), &mut receipt).await;
+    assert!(early.is_err(), "a receipt for what is not durable");
+    sink.let_go("b");
+    receipt.await.unwrap();
+    assert_eq!(sink.taken(), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_is_not_full_waits_as_long_as_it_is_told() {
     let sink = Arc::<Keeper>::default();
     let settings = Settings { linger: Duration::from_secs(5), max_batch_items: 4, ..Settings::default() };

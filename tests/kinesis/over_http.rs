@@ -58,7 +58,7 @@ fn texts(name: &str, count: usize) -> Vec<String> {
 /// Splits and merges while records are written.
 async fn reshard(double: &Double) -> Vec<String> {
     let mut all = Vec::new();
-    for round in 0..4 {
+    for round in 0..3 {
         let written = texts(&format!("round{round}"), 60);
         double.put(&written).await;
         all.extend(written);

@@ -200,7 +200,8 @@ async fn an_iterator_does_not_outlive_back_pressure() {
     assert_eq!(script.calls("GetRecords").len(), calls, "read without bytes reserved");
     drop(all);
     assert_eq!(next(&mut source).await.0, ["r1"]);
-    // The script refuses iterators after their time: had one been used, there would be a third.
+    // The script refuses iterators after their time: had one been used, there would be another call.
+    assert_eq!(script.calls("GetRecords").len(), calls + 1);
     assert_eq!(script.calls("GetShardIterator").len(), 2);
     assert_eq!(script.calls("GetShardIterator")[1].input["StartingSequenceNumber"], "101");
 }

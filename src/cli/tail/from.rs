@@ -14,6 +14,7 @@ use crate::checkpoint::memory::Memory;
 use crate::cli::UsageError;
 use crate::cli::check;
 use crate::config;
+use crate::daemon::plan;
 use crate::delivery::Lanes;
 use crate::pipeline::Settings;
 use crate::source::file::{self, inputs};
@@ -50,28 +51,21 @@ enum Input {
 impl From {
     /// Files, globs, directories or `-`.
     pub(super) fn files(names: Vec<String>) -> Self {
-        Self { line: line(&config::Decode::default()), input: Input::Files(names) }
+        Self { line: Settings::default(), input: Input::Files(names) }
     }
 
     /// A stream.
     pub(super) fn stream(client: client::Settings) -> Self {
-        Self { line: line(&config::Decode::default()), input: Input::Stream(client) }
+        Self { line: Settings::default(), input: Input::Stream(client) }
     }
 
     /// What a configuration names as its source, with its limits and its log groups. Its positions are left alone.
     pub(super) fn config(path: &Path) -> Result<Self, UsageError> {
         let config = check::load(path)?;
-        let log_groups = config.extract.log_group_set().map_err(|error| UsageError(error.to_string()))?;
-        let line = Settings {
-            log_groups,
-            source_id: config.panther.source_id,
-            source_label: config.panther.source_label,
-            unmapped: config.panther.unmapped,
-            ..line(&config.decode)
-        };
+        let line = plan::line(&config).map_err(|error| UsageError(format!("{error:#}")))?;
         let input = match config.source {
             config::Source::File(files) => Input::Files(files.paths),
-            config::Source::Kinesis(kinesis) => Input::Stream(client_of(*kinesis)),
+            config::Source::Kinesis(kinesis) => Input::Stream(plan::client(&kinesis)),
         };
         Ok(Self { line, input })
     }
@@ -111,31 +105,5 @@ impl From {
                 read.with_context(|| format!("cannot watch the stream {name}"))
             }
         }
-    }
-}
-
-fn line(decode: &config::Decode) -> Settings {
-    Settings {
-        limits: decode.limits(),
-        log_groups: globset::GlobSet::empty(),
-        outputs: Vec::new(),
-        source_id: None,
-        source_label: None,
-        unmapped: true,
-    }
-}
-
-fn client_of(kinesis: config::KinesisSource) -> client::Settings {
-    client::Settings {
-        stream: kinesis.stream,
-        region: kinesis.region,
-        profile: kinesis.profile,
-        endpoint_url: kinesis.endpoint_url,
-        assume_role: kinesis.assume_role.map(|role| client::AssumeRole {
-            role_arn: role.role_arn,
-            external_id: role.external_id,
-            session_name: Some(role.session_name),
-        }),
-        ..client::Settings::default()
     }
 }

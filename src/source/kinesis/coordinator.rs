@@ -28,6 +28,9 @@ use crate::source::SourceError;
 /// listing is waited for: the service lists them at once, or a moment later.
 const MAX_CHILD_LOOKS: u32 = 5;
 
+/// Between a shard whose position was refused and its next start.
+const TRIMMED_WAIT: Duration = Duration::from_secs(1);
+
 /// What is read, from where, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -207,8 +210,8 @@ impl Coordinator {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 Some(joined) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
-                    if self.lane_ended(joined)? {
-                        (due, self.unlisted_children) = (Instant::now(), 0);
+                    if let Some(wait) = self.lane_ended(joined)? {
+                        (due, self.unlisted_children) = (Instant::now() + wait, 0);
                     }
                 }
                 (asked, listed) = listing => match listed {
@@ -309,7 +312,7 @@ impl Coordinator {
     }
 
     fn start(&mut self, shard: ShardId, position: Position) {
-        info!(%shard, ?position, "reading shard");
+        info!(%shard, %position, "reading shard");
         let (budget, limits) = (self.budget.clone(), self.settings.limits);
         let source = PollSource::new(self.kinesis.clone(), shard.clone(), position, budget, limits);
         let (lanes, partition) = (Arc::clone(&self.lanes), self.partition(&shard));
@@ -318,8 +321,8 @@ impl Coordinator {
         self.running.insert(shard);
     }
 
-    /// Takes a lane's end. True if shards may go on where it ended.
-    fn lane_ended(&mut self, joined: Joined) -> Result<bool, Error> {
+    /// Takes a lane's end. Says when to list, if shards may go on where it ended.
+    fn lane_ended(&mut self, joined: Joined) -> Result<Option<Duration>, Error> {
         let id = match &joined {
             Ok((id, _)) => *id,
             Err(panicked) => panicked.id(),
@@ -332,24 +335,24 @@ impl Coordinator {
             Ok((_, Ok(LaneEnd::Stopped))) => {
                 // A lane that stops was told to, and so is this: the shard is not started again.
                 self.stop.cancel();
-                Ok(false)
+                Ok(None)
             }
             Ok((_, Ok(LaneEnd::Ended { children }))) => {
                 info!(%shard, ?children, "shard delivered to its end");
                 self.ended.insert(shard);
-                Ok(true)
+                Ok(Some(Duration::ZERO))
             }
             Ok((_, Err(LaneError::Source(SourceError::Position { what, advice, source })))) => {
                 if self.settings.on_trimmed == OnTrimmed::Fail || self.stop.is_cancelled() {
                     let source = LaneError::Source(SourceError::Position { what, advice, source });
                     return Err(Error::Lane { partition, source });
                 }
-                // The shard itself may be gone: then the source says so once more, and the listing ends it.
-                let position = if self.graph.has(&shard) { Position::TrimHorizon } else { Position::End };
                 let error = source.map(|source| source.to_string()).unwrap_or_default();
-                warn!(%shard, error, ?position, "the position is not in the stream any more; records are lost");
-                self.start(shard, position);
-                Ok(true)
+                warn!(%shard, error, "the position is not in the stream any more; records are lost");
+                // Whether the shard itself is gone, the next listing says: it is started from its oldest record, or
+                // ended. Never at once: a service that contradicts itself is not asked in a tight loop.
+                self.positions.insert(shard, Position::TrimHorizon);
+                Ok(Some(TRIMMED_WAIT))
             }
             Ok((_, Err(source))) => Err(Error::Lane { partition, source }),
         }

@@ -10,8 +10,6 @@ use crate::record::{Position, ShardId};
 
 /// Pages of a listing: a million shards, fifty times the highest quota. A service that pages on for ever is a fault.
 const MAX_PAGES: usize = 1000;
-/// A listing whose token expired begins again this often; each page takes milliseconds and a token lives 300 seconds.
-const MAX_RESTARTS: usize = 3;
 
 /// One shard of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,18 +108,9 @@ impl Graph {
 /// All shards of the stream that have not expired: all pages.
 ///
 /// # Errors
-/// The first page that fails; a token that expires begins the listing again, a few times.
+/// The first page that fails. What was listed before it is of no use: a listing begins again with its first page, which
+/// is also what an expired token asks for.
 pub async fn list(kinesis: &Kinesis) -> Result<Graph, CallError> {
-    let mut restarts = 0;
-    loop {
-        match list_once(kinesis).await {
-            Err(err) if err.policy == Policy::TokenExpired && restarts < MAX_RESTARTS => restarts += 1,
-            done => return done,
-        }
-    }
-}
-
-async fn list_once(kinesis: &Kinesis) -> Result<Graph, CallError> {
     let mut shards = Vec::new();
     let mut token = None;
     for _ in 0..MAX_PAGES {

@@ -1,0 +1,58 @@
+//! Lines as a person's terminal shows them: fitted to its width and coloured, as `tail` does.
+
+use jiff::Timestamp;
+
+use crate::cli::tail::printer::{Form, Look, Printer};
+use crate::delivery::work::Work;
+use crate::extract::LogEvent;
+use crate::format::Lines;
+use crate::invocation::Invocation;
+use crate::pipeline::{Context, Line, Parcel, Rejected, Settings, Visit};
+use crate::record::{Origin, Record};
+use crate::reject::{Fault, Skip};
+
+/// A line whose output is what a printer prints.
+pub(super) struct Shown {
+    line: Line,
+    printer: Printer,
+}
+
+impl Shown {
+    /// For the terminal that standard output is.
+    pub(super) fn for_terminal() -> Self {
+        let printer = Printer::new(Form::Text { bodies: false }, Look::of_process(None));
+        Self { line: Line::new(Settings::default()), printer }
+    }
+}
+
+impl Work for Shown {
+    fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
+        parcel.outputs.resize_with(1, Lines::default);
+        let Parcel { outputs, rejects, tally } = parcel;
+        self.printer.resize();
+        let mut print = Print { printer: &mut self.printer, lines: &mut outputs[0], rejects };
+        self.line.visit(record, parse_time, &mut print, tally);
+    }
+}
+
+struct Print<'a> {
+    printer: &'a mut Printer,
+    lines: &'a mut Lines,
+    rejects: &'a mut Vec<Rejected>,
+}
+
+impl Visit for Print<'_> {
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool {
+        self.printer.invocation(invocation, context);
+        let printed = self.printer.take_lines();
+        // A new day's heading and the line under it are one item.
+        self.lines.push_with(|out| out.extend_from_slice(printed.strip_suffix(b"\n").unwrap_or(&printed)));
+        true
+    }
+
+    fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {
+        self.rejects.push(Rejected::new(fault, original, event, origin));
+    }
+
+    fn skip(&mut self, _kind: Skip, _count: u64) {}
+}
