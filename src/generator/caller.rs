@@ -57,7 +57,7 @@ pub(super) fn arn(random: &mut Random, account: &str) -> String {
             format!("arn:aws:sts::{account}:assumed-role/{}/{session}", random.pick(ROLES))
         }
         1 => {
-            format!("arn:aws:sts::{account}:assumed-role/{}/i-0{:016x}", random.pick(ROLES), random.below(1 << 52))
+            format!("arn:aws:sts::{account}:assumed-role/{}/i-0{:016x}", random.pick(ROLES), random.bits())
         }
         2 => {
             let (team, number) = (random.pick(TEAMS), random.between(1, 40));
