@@ -56,21 +56,22 @@ impl Inflater {
     /// libdeflate stops at the end of the first member and does not say where that was, so this takes only what
     /// cannot hold a second one: no further magic number anywhere, and a trailer that is the output's own.
     fn inflate_whole(&mut self, data: &[u8], limit: usize, out: &mut Vec<u8>) -> Option<usize> {
-        let body = data.get(MAGIC.len()..data.len().checked_sub(8)?)?;
-        let trailer = data.last_chunk::<8>()?;
+        let (header, rest) = data.split_first_chunk::<10>()?;
+        let (deflated, trailer) = rest.split_last_chunk::<8>()?;
         let [c0, c1, c2, c3, s0, s1, s2, s3] = *trailer;
         let size = usize::try_from(u32::from_le_bytes([s0, s1, s2, s3])).ok()?;
-        if size > limit || size / MAX_RATIO > data.len() {
+        // A header with names or other extras is rare, and a size that cannot be is a lie.
+        if !header.starts_with(&MEMBER) || header[3] != 0 || size > limit || size / MAX_RATIO > data.len() {
             return None;
         }
-        if memchr::memmem::find(body, &MEMBER).is_some() {
+        if memchr::memmem::find(deflated, &MEMBER).is_some() {
             return None;
         }
         // One byte more than promised: a longer output is then seen as such.
         if out.len() < size + 1 {
             out.resize(size + 1, 0);
         }
-        let length = self.whole.gzip_decompress(data, &mut out[..=size]).ok()?;
+        let length = self.whole.deflate_decompress(deflated, &mut out[..=size]).ok()?;
         let whole = length == size && libdeflater::crc32(&out[..length]) == u32::from_le_bytes([c0, c1, c2, c3]);
         whole.then_some(length)
     }

@@ -35,28 +35,27 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 /// Decodes base64, with or without padding, white space left out. Gives `false` if `text` is none.
 pub(super) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    if text.iter().any(u8::is_ascii_whitespace) {
-        let joined: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        return BASE64.decode_vec(joined, out).is_ok();
+    if BASE64.decode_vec(text, out).is_ok() {
+        return true;
     }
-    BASE64.decode_vec(text, out).is_ok()
+    out.clear();
+    let joined: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    joined.len() < text.len() && BASE64.decode_vec(joined, out).is_ok()
 }
 
 /// Takes apart text that does not begin as JSON does. `bytes` are trimmed and not empty.
 pub(super) fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    let begins_known = |word: &[u8]| PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+    // The common case, records one a line, is told without a look at every byte.
+    if words(bytes).all(begins_known) {
+        return words(bytes).for_each(|word| base64_record(word, walk, scratch, level));
+    }
     let like_base64 =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=') || byte.is_ascii_whitespace();
     if bytes.iter().all(like_base64) {
         let pieces = pieces(bytes);
-        let known = PREFIXES.iter().any(|prefix| bytes.starts_with(prefix));
-        if known || pieces.iter().all(|piece| holds_known_framing(piece)) {
-            for piece in pieces {
-                if !base64_content(piece, walk, scratch, level) {
-                    let fault = Fault::new(Stage::Decode, Reason::InvalidBase64, "base64 that does not decode");
-                    leaf_fault(fault, piece, walk);
-                }
-            }
-            return;
+        if begins_known(bytes) || pieces.iter().all(|piece| holds_known_framing(piece)) {
+            return pieces.into_iter().for_each(|piece| base64_record(piece, walk, scratch, level));
         }
     }
     if documents::next_line(bytes, 0).is_some() || documents::is_notice(bytes) {
@@ -66,13 +65,29 @@ pub(super) fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratc
     leaf_fault(Fault::new(Stage::Decode, Reason::UnknownFraming, detail), original, walk);
 }
 
+/// Takes apart one piece of base64.
+fn base64_record(piece: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    if !base64_content(piece, walk, scratch, level) {
+        let fault = Fault::new(Stage::Decode, Reason::InvalidBase64, "base64 that does not decode");
+        leaf_fault(fault, piece, walk);
+    }
+}
+
+/// What stands between white space.
+fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr3_iter(b'\n', b'\t', b' ', bytes)
+        .chain([bytes.len()])
+        .map(move |end| trim(&bytes[std::mem::replace(&mut start, end)..end]))
+        .filter(|word| !word.is_empty())
+}
+
 /// Cuts text into pieces of base64: one a word, if each word begins like something known. A piece may also be broken
 /// over lines, as mail is, and several may follow one another, as a list of records is printed: a new one then begins
 /// where a word begins as the first one does.
 fn pieces(bytes: &[u8]) -> Vec<&[u8]> {
-    let words = bytes.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    if words.clone().all(holds_known_framing) {
-        return words.collect();
+    if words(bytes).all(holds_known_framing) {
+        return words(bytes).collect();
     }
     let Some(prefix) = bytes.get(..4) else { return vec![bytes] };
     let mut pieces = Vec::new();
