@@ -19,7 +19,9 @@ use crate::delivery::{LaneEnd, LaneError, Lanes};
 use crate::record::{Origin, Partition, Position, Record, ShardId};
 
 mod cut;
+
 pub mod inputs;
+mod nesting;
 pub mod pieces;
 
 /// The stream that partitions of files belong to.

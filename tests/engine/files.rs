@@ -72,7 +72,7 @@ async fn reading_goes_on_at_any_position() {
     };
     let members: Vec<u8> = text.chunks(1 << 20).flat_map(gzip).collect();
     fs::write(&path, &members).unwrap();
-    check_resume(&path, &text, 10).await;
+    check_resume(&path, &text, 3).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use memchr::memchr;
 
-use super::cut::{Cut, Cutter};
+use super::cut::{BEGINNING_BYTES, Cut, Cutter};
 
 /// A text up to this size is one piece, whatever it is: an answer of GetRecords has at most 10 MiB, and most files have
 /// less than this.
@@ -103,7 +103,11 @@ impl Pieces {
     /// bytes as they are.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
         loop {
-            if self.head.is_some() && !self.cutter.is_passing() && self.ready.is_empty() {
+            let rest_is_passed = match self.ready.front() {
+                Some(next) => !next.data.is_empty(),
+                None => !self.cutter.is_passing(),
+            };
+            if self.head.is_some() && rest_is_passed {
                 return Ok(self.head.take());
             }
             if let Some(cut) = self.ready.pop_front() {
@@ -179,21 +183,42 @@ impl Pieces {
         let mut block = vec![0; BLOCK_BYTES];
         match read_some(&mut decoder, &mut block) {
             Ok(0) => {
-                self.ready.extend(self.cutter.finish());
+                // The text may go on in the next member, but nobody knows when that comes through a pipe.
+                if self.live {
+                    self.ready.extend(self.cutter.take_arrived(true));
+                }
                 Ok(State::BetweenMembers(decoder.into_inner()))
             }
             Ok(count) => {
                 self.arrived(&block[..count]);
                 Ok(State::Member(decoder))
             }
-            Err(error) if is_damage(&error) => {
-                self.ready.extend(self.cutter.break_off());
-                let mut input = decoder.into_inner();
-                self.ready.push_back(input.damaged()?);
-                Ok(State::BetweenMembers(input))
-            }
-            Err(error) => Err(error),
+            Err(error) => self.break_off(*decoder, error),
         }
+    }
+
+    /// Reads the first bytes of a member, which tell whether the text goes on in it.
+    fn begin_member(&mut self, input: Input) -> io::Result<State> {
+        let mut decoder = Box::new(GzDecoder::new(input));
+        let mut head = Vec::new();
+        let result = fill(&mut decoder, &mut head, BEGINNING_BYTES);
+        self.ready.extend(self.cutter.begin_member(&head));
+        self.cutter.push(&head);
+        match result {
+            Ok(_) => Ok(State::Member(decoder)),
+            Err(error) => self.break_off(*decoder, error),
+        }
+    }
+
+    /// Hands on what was readable of a damaged member, and its bytes. Other errors are not its fault.
+    fn break_off(&mut self, decoder: GzDecoder<Input>, error: io::Error) -> io::Result<State> {
+        if !is_damage(&error) {
+            return Err(error);
+        }
+        self.ready.extend(self.cutter.break_off());
+        let mut input = decoder.into_inner();
+        self.ready.push_back(input.damaged()?);
+        Ok(State::BetweenMembers(input))
     }
 
     fn between_members(&mut self, mut input: Input) -> io::Result<State> {
@@ -204,12 +229,15 @@ impl Pieces {
         input.kept.clear();
         input.consumed = 0;
         if input.peek(1)?.is_empty() {
+            self.ready.extend(self.cutter.finish());
             return Ok(State::Done);
         }
         if input.is_at_member()? {
-            return Ok(State::Member(Box::new(GzDecoder::new(input))));
+            return self.begin_member(input);
         }
         let damaged = input.damaged()?;
+        // All that is there is of whole members.
+        self.ready.extend(self.cutter.finish());
         self.ready.push_back(damaged);
         Ok(State::BetweenMembers(input))
     }
@@ -217,7 +245,7 @@ impl Pieces {
     fn arrived(&mut self, bytes: &[u8]) {
         self.cutter.push(bytes);
         if self.live {
-            self.ready.extend(self.cutter.take_arrived());
+            self.ready.extend(self.cutter.take_arrived(false));
         }
     }
 }
@@ -383,9 +411,61 @@ mod tests {
     }
 
     #[test]
-    fn members_are_pieces_of_their_own() {
+    fn members_that_are_documents_are_cut_between_them() {
         let content = [gzip(b"{1}"), gzip(b""), gzip(b"{2}\n{3}"), vec![0; 5], gzip(b"{4}")].concat();
-        check(&content, &[b"{1}", b"{2}\n{3}", b"{4}"]);
+        check(&content, &[b"{1}{2}\n", b"{3}{4}"]);
+        let content = gzip(b"{\"a\":1}").repeat(100);
+        let found = pieces(&content, 1 << 20, false, SMALL);
+        assert!(found.iter().all(|piece| piece.data.len() <= 64), "the members are not cut");
+        check_documents(&found, 100);
+    }
+
+    #[test]
+    fn members_that_are_no_documents_are_pieces_of_their_own() {
+        let texts: [&[u8]; 9] = [
+            b"{1}",
+            b"Permissions are",
+            b"{2}",
+            b"H4sIab==",
+            b"H4sIcd==",
+            b"{3}\n",
+            b"\xf3\x89\x9a\xc2\0",
+            b"[4]",
+            b"84maab==",
+        ];
+        check(&texts.map(gzip).concat(), &texts);
+        // A document that ends too early, in a string and outside of one, is not mixed up with the next.
+        let texts: [&[u8]; 5] = [b"{\"a\":\"x", b"{\"b\":1}", b"{\"c\":1", b"{\"d\":[1,", b"{1}"];
+        let found = pieces(&texts.map(gzip).concat(), 1 << 20, false, Sizes { piece_bytes: 64, ..SMALL });
+        let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+        assert_eq!(found, [texts[0], texts[1], texts[2], b"{\"d\":[1,{1}"]);
+    }
+
+    /// The pieces hold this many documents, none cut.
+    fn check_documents(found: &[Piece], count: usize) {
+        let documents = |piece: &Piece| {
+            let values = serde_json::Deserializer::from_slice(&piece.data).into_iter::<serde_json::Value>();
+            values.map(|value| value.expect("a document is cut")).count()
+        };
+        assert_eq!(found.iter().map(documents).sum::<usize>(), count);
+    }
+
+    #[test]
+    fn a_text_goes_on_over_the_ends_of_members() {
+        let line = "{\"a\":\"}{\\\"\", \"b\":[\n{},\n{}\n]}\n";
+        let text = line.repeat(50);
+        for member_bytes in 1..40 {
+            let members: Vec<u8> = text.as_bytes().chunks(member_bytes).flat_map(gzip).collect();
+            let found = pieces(&members, 1 << 20, false, SMALL);
+            let whole: Vec<u8> = found.iter().flat_map(|piece| piece.data.to_vec()).collect();
+            assert_eq!(whole, text.as_bytes(), "{member_bytes} a member");
+            assert!(found.len() >= 20, "{member_bytes} a member");
+            check_documents(&found, 50);
+        }
+        // Base64 lines too.
+        let text = b"H4sIabcd\nefgh\n".repeat(5);
+        let found = pieces(&text.chunks(7).flat_map(gzip).collect::<Vec<u8>>(), 1, false, SMALL);
+        assert!(found.len() == 5 && found.iter().all(|piece| piece.data.as_ref() == &text[..14]), "{found:?}");
     }
 
     #[test]
@@ -394,10 +474,16 @@ mod tests {
         let content = [bomb, gzip(b"{4}")].concat();
         let found = pieces(&content, 1 << 20, false, SMALL);
         assert!(found.iter().all(|piece| piece.data.len() <= 64 + BLOCK_BYTES), "a piece is too large");
-        assert_eq!(found.last().unwrap().data.as_ref(), b"{4}");
+        assert_eq!(found.last().unwrap().data.as_ref(), b"{3}\n{4}");
         let too_large = found.iter().filter(|piece| piece.data.len() == 65).count();
         assert_eq!(too_large, 1, "the decoder is not told");
-        assert!(found.iter().any(|piece| piece.data.as_ref() == b"{3}\n"), "the neighbour is lost");
+        // Without a line's end, whether the document ends or is broken off.
+        for end in ["\"}", ""] {
+            let bomb = gzip(format!("{{\"a\":\"{}{end}", " ".repeat(1 << 20)).as_bytes());
+            let found = pieces(&[bomb, gzip(b"{\"b\":4}")].concat(), 1 << 20, false, SMALL);
+            let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+            assert!(found.len() == 2 && found[0].len() == 65 && found[1] == b"{\"b\":4}", "{found:?}");
+        }
     }
 
     #[test]
@@ -406,9 +492,20 @@ mod tests {
         let middle = damaged.len() - 6;
         damaged[middle] ^= 0xff;
         let content = [gzip(b"{1}"), damaged.clone(), gzip(b"{3}")].concat();
-        check(&content, &[b"{1}", b"{2}\n", &damaged, b"{3}"]);
+        check(&content, &[b"{1}{2}\n", &damaged, b"{3}"]);
         let content = [gzip(b"{1}"), b"garbage".to_vec(), gzip(b"{3}")].concat();
         check(&content, &[b"{1}", b"garbage", b"{3}"]);
+        // Where members end anywhere, no more is lost than what the damaged one holds a part of.
+        let mut damaged = gzip(b"\":2}\n{\"c\"");
+        let middle = damaged.len() - 6;
+        damaged[middle] ^= 0xff;
+        let content = [gzip(b"{\"a\":1}\n{\"b"), damaged.clone(), gzip(b":3}\n{\"d\":4}\n")].concat();
+        check(&content, &[b"{\"a\":1}\n", b"{\"b\":2}\n", &damaged, b":3}\n", b"{\"d\":4}\n"]);
+        // What a whole member began stays, though its end is lost.
+        let mut damaged = gzip(b"b\":2}");
+        damaged[10] = 0xff;
+        let content = [gzip(b"{\"a\":1}\n{\""), damaged.clone(), gzip(b"\n{\"d\":4}\n")].concat();
+        check(&content, &[b"{\"a\":1}\n", b"{\"", &damaged, b"\n{\"d\":4}\n"]);
     }
 
     #[test]
@@ -428,5 +525,9 @@ mod tests {
         let found = pieces(b"{1}\n{2}\n{\n3\n}\n", 4, true, SMALL);
         let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
         assert_eq!(found, [b"{1}\n".as_slice(), b"{2}\n", b"{\n3\n}\n"]);
+        let content = [gzip(b"{1}"), gzip(b"{2"), gzip(b"}"), gzip(b"{3}\n")].concat();
+        let found = pieces(&content, 4, true, SMALL);
+        let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+        assert_eq!(found, [b"{1}".as_slice(), b"{2}", b"{3}\n"]);
     }
 }
