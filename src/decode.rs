@@ -59,20 +59,31 @@ impl Scratch {
 /// One record's way through the line: what it may cost, where it came from, and who is told what became of it.
 pub struct Walk<'a> {
     /// What the encoders need to know.
-    pub context: Context<'a>,
+    context: Context<'a>,
     /// Limits of decoding.
-    pub limits: &'a Limits,
+    limits: &'a Limits,
     /// Log groups to take; empty takes all.
-    pub log_groups: &'a globset::GlobSet,
+    log_groups: &'a globset::GlobSet,
     /// Told what became of each log event.
-    pub visit: &'a mut dyn Visit,
+    visit: &'a mut dyn Visit,
     /// The counts.
-    pub tally: &'a mut Tally,
+    tally: &'a mut Tally,
     /// The bytes that the record may still inflate to, all its parts together.
-    pub inflatable_bytes: usize,
+    inflatable_bytes: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// A way through the line for one record.
+    pub fn new(
+        context: Context<'a>,
+        limits: &'a Limits,
+        log_groups: &'a globset::GlobSet,
+        visit: &'a mut dyn Visit,
+        tally: &'a mut Tally,
+    ) -> Self {
+        Self { context, limits, log_groups, visit, tally, inflatable_bytes: 0 }
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         self.limits
     }
@@ -80,6 +91,12 @@ impl Walk<'_> {
     /// Whether the log group is one that the configuration chooses.
     pub(crate) fn takes(&self, log_group: &str) -> bool {
         self.log_groups.is_empty() || self.log_groups.is_match(log_group)
+    }
+
+    /// Counts an envelope.
+    pub(crate) fn envelope(&mut self, control: bool) {
+        self.tally.envelopes += 1;
+        self.tally.control += u64::from(control);
     }
 
     /// Counts log events that are no invocations.

@@ -49,9 +49,8 @@ pub(crate) fn envelope(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &m
         // The members before the events do not say enough; those behind them may.
         header = read_header(cursor.clone(), depth, false)?;
     }
-    walk.tally.envelopes += 1;
     let control = header.message_type.as_deref() == Some("CONTROL_MESSAGE");
-    walk.tally.control += u64::from(control);
+    walk.envelope(control);
     let skip = if control {
         Some(Skip::Control)
     } else {

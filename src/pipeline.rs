@@ -195,7 +195,7 @@ impl Line {
             unmapped: self.settings.unmapped,
         };
         let Settings { limits, log_groups, .. } = &self.settings;
-        let mut walk = Walk { context, limits, log_groups, visit, tally, inflatable_bytes: 0 };
+        let mut walk = Walk::new(context, limits, log_groups, visit, tally);
         decode::record(record, &mut walk, &mut self.scratch);
     }
 

@@ -112,14 +112,7 @@ fn walk_with(payload: &[u8], limits: Limits, groups: &[&str]) -> (Notes, Tally) 
         unmapped: true,
     };
     let log_groups = set.build().unwrap();
-    let mut walk = Walk {
-        context,
-        limits: &limits,
-        log_groups: &log_groups,
-        visit: &mut notes,
-        tally: &mut tally,
-        inflatable_bytes: 0,
-    };
+    let mut walk = Walk::new(context, &limits, &log_groups, &mut notes, &mut tally);
     super::record(&record, &mut walk, &mut Scratch::default());
     let sum = tally.invocations + tally.skipped.values().sum::<u64>() + tally.rejects.values().sum::<u64>();
     assert_eq!(tally.log_events, sum, "the sum does not hold: {tally:?}");
@@ -484,14 +477,7 @@ fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
         unmapped: true,
     };
     let (limits, log_groups) = (limits(), globset::GlobSet::empty());
-    let mut walk = Walk {
-        context,
-        limits: &limits,
-        log_groups: &log_groups,
-        visit: &mut loose,
-        tally: &mut tally,
-        inflatable_bytes: 0,
-    };
+    let mut walk = Walk::new(context, &limits, &log_groups, &mut loose, &mut tally);
     super::record(&record, &mut walk, &mut Scratch::default());
     assert_eq!(tally.log_events, loose.0.len() as u64);
     (loose.0, tally)
