@@ -430,7 +430,7 @@ mod tests {
             b"H4sIcd==",
             b"{3}\n",
             b"\xf3\x89\x9a\xc2\0",
-            b"[4]",
+            b"{\"a\":4}",
             b"84maab==",
         ];
         check(&texts.map(gzip).concat(), &texts);
