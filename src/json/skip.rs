@@ -319,7 +319,9 @@ impl<'a> Walk<'a> {
             let bit = first.trailing_zeros();
             first &= first - 1;
             let length = (!(scalar >> bit)).trailing_zeros();
-            let plain = length + bit < WIDTH as u32 && is_decimal(&bytes[bit as usize..], digits >> bit, length);
+            let text = &bytes[bit as usize..];
+            let plain = length + bit < WIDTH as u32
+                && (is_decimal(text, digits >> bit, length) || is_literal(text, length as usize));
             if !plain && scalar_end(self.bytes, base + bit as usize).is_err() {
                 bad |= 1 << bit;
             }
@@ -367,6 +369,16 @@ fn is_decimal(bytes: &[u8], digits: u64, length: u32) -> bool {
     let point = others == 0 || (others & (others - 1) == 0 && bytes[(minus + whole) as usize] == b'.');
     let leading_zero = bytes[minus as usize] == b'0' && whole > 1;
     length > 0 && digits & 1 == 1 && digits >> (length - 1) & 1 == 1 && point && !leading_zero
+}
+
+/// Whether the `length` bytes at the start of `bytes` are one of the three names.
+#[inline(always)]
+fn is_literal(bytes: &[u8], length: usize) -> bool {
+    match bytes.get(..length) {
+        Some([first @ (b'n' | b't'), rest @ ..]) if length == 4 => rest == if *first == b'n' { b"ull" } else { b"rue" },
+        Some(text) => text == b"false",
+        None => false,
+    }
 }
 
 /// Of the control characters, those that are not white space.
