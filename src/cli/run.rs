@@ -23,9 +23,35 @@ pub struct Args {
 /// A configuration that is not valid, what cannot be opened, or what ended the run.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let config = check::load(&args.config)?;
+    restart_with_lean_heap();
     telemetry::start(&plan::log(&config))?;
     serve(Plan::of(&config)?)
 }
+
+/// Sets in which the allocator of glibc gives large buffers back as soon as they are freed, and keeps few heaps.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const LEAN_HEAP: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "262144")];
+
+/// Starts this process anew, as the same process, with an allocator that keeps the byte budget. Records come as large
+/// buffers on many threads, and what they free would stay on a heap of each thread, twice the budget and more. glibc
+/// reads these settings only where a program begins. Whoever has set one of them has decided, and is left alone.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn restart_with_lean_heap() {
+    use std::os::unix::process::CommandExt as _;
+    if LEAN_HEAP.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
+        return;
+    }
+    let (Ok(program), mut args) = (std::env::current_exe(), std::env::args_os()) else { return };
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = args.next() {
+        command.arg0(name);
+    }
+    // This returns only if it fails, and then everything works as well, with more memory.
+    let _ = command.args(args).envs(LEAN_HEAP).exec();
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn restart_with_lean_heap() {}
 
 /// Runs a plan to its end, or until a signal stops it; the first drains, the second ends at once.
 ///
