@@ -180,23 +180,22 @@ fn gzip(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratc
     let limit = walk.limits.inflated_bytes.min(walk.inflatable_bytes);
     let inflated = scratch.inflater.inflate(bytes, limit, &mut buffer);
     walk.inflatable_bytes = walk.inflatable_bytes.saturating_sub(inflated.made);
-    let text = &buffer[..inflated.length];
     match inflated.fault {
-        None if inflated.seams.is_empty() => content(text, original, walk, scratch, level + 1),
-        None => members(text, &inflated.seams, original, walk, scratch, level + 1),
-        // The whole members around the damage are not held back.
-        Some(fault) if inflated.length > 0 => {
-            members(text, &inflated.seams, original, walk, scratch, level + 1);
-            walk.reject(fault, original, None);
+        Some(fault) if inflated.length == 0 => leaf_fault(fault, original, walk),
+        // The whole members around a damaged one are not held back.
+        fault => {
+            members(&buffer[..inflated.length], &inflated.seams, original, walk, scratch, level + 1);
+            if let Some(fault) = fault {
+                walk.reject(fault, original, None);
+            }
         }
-        Some(fault) => leaf_fault(fault, original, walk),
     }
     scratch.give_back(buffer);
 }
 
-/// Takes apart the text of several members: documents, which may go on from one member to the next.
+/// Takes apart the text of the members: where there are several, documents may go on from one to the next.
 fn members(text: &[u8], seams: &[usize], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
-    if matches!(text.first(), Some(b'{' | b'[')) {
+    if !seams.is_empty() && matches!(text.first(), Some(b'{' | b'[')) {
         documents::all(text, seams, original, walk, scratch, level);
     } else {
         content(text, original, walk, scratch, level);

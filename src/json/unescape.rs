@@ -203,24 +203,16 @@ impl Writer<'_> {
             self.at += 2;
             return;
         }
-        let Some(unit) = code_unit(self.bytes, at) else {
+        let Some((scalar, length)) = escaped_scalar(self.bytes, at) else {
             self.flaw = self.flaw.or(Some(Flaw::Escape));
             out.push(&[byte]);
             self.at += 1;
             return;
         };
-        self.at += 6;
-        let low = if (0xd800..0xdc00).contains(&unit) { code_unit(self.bytes, at + 6) } else { None };
-        let scalar = match low {
-            Some(low @ 0xdc00..0xe000) => {
-                self.at += 6;
-                char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
-            }
-            _ => char::from_u32(unit),
-        };
+        self.at += length;
         match scalar {
             Some(scalar) => out.push(scalar.encode_utf8(&mut [0; 4]).as_bytes()),
-            None => lone_surrogate(out, &self.bytes[at..at + 6]),
+            None => lone_surrogate(out, &self.bytes[at..at + length]),
         }
     }
 }
@@ -234,6 +226,18 @@ fn lone_surrogate(out: &mut Text, escape: &[u8]) {
     } else {
         out.push("\u{fffd}".as_bytes());
     }
+}
+
+/// The character of the `\u` escape at `at`, or of the pair of them, and its length; no character for a surrogate without
+/// its partner.
+fn escaped_scalar(bytes: &[u8], at: usize) -> Option<(Option<char>, usize)> {
+    let unit = code_unit(bytes, at)?;
+    Some(match (unit, code_unit(bytes, at + 6)) {
+        (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
+            (char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)), 12)
+        }
+        _ => (char::from_u32(unit), 6),
+    })
 }
 
 /// The code unit of the `\uXXXX` escape at `at`.
@@ -274,7 +278,7 @@ fn step_by_compressing<S: Simd>(simd: S, source: &[u8; MARGIN], target: &mut [u8
             stop = Some(if source[bit] == b'"' { Stop::Quote } else { Stop::Rare });
         }
     }
-    let kept = !starts & (u64::MAX >> (WIDTH - read.max(1))) & if read == 0 { 0 } else { u64::MAX };
+    let kept = !starts & u64::MAX.checked_shr((WIDTH - read) as u32).unwrap_or(0);
     let mask = mask8x64::from_bitmask(simd, kept);
     lanes.compress(mask).store_slice(&mut target[..WIDTH]);
     Step { read, written: kept.count_ones() as usize, stop }
@@ -332,13 +336,9 @@ pub fn unescape(content: &str) -> Cow<'_, str> {
         let (character, length) = if meaning != 0 {
             (char::from(meaning), 2)
         } else {
-            match (code_unit(escape, 0), code_unit(escape, 6)) {
-                (Some(high @ 0xd800..0xdc00), Some(low @ 0xdc00..0xe000)) => {
-                    let scalar = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-                    (char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
-                }
-                (Some(unit), _) => (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
-                (None, _) => ('\\', 1),
+            match escaped_scalar(escape, 0) {
+                Some((scalar, length)) => (scalar.unwrap_or(char::REPLACEMENT_CHARACTER), length),
+                None => ('\\', 1),
             }
         };
         text.push(character);
