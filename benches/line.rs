@@ -287,7 +287,7 @@ fn prepare(corpus: &Corpus) -> Prepared {
     let mut prepared = Prepared { envelopes: Vec::new(), messages: Vec::new() };
     for record in &corpus.records {
         let json = corpus::inflate(&mut floor, &record.data, &mut buffer);
-        prepared.envelopes.push(Record { data: Bytes::copy_from_slice(json), origin: record.origin.clone() });
+        prepared.envelopes.push(Record::new(Bytes::copy_from_slice(json), record.origin.clone()));
     }
     let (mut line, mut tally) = (Subject::new().line, Tally::default());
     for envelope in &prepared.envelopes {

@@ -8,17 +8,20 @@ pub mod local;
 pub mod memory;
 
 /// Stores how far each partition was delivered.
-pub trait CheckpointStore: Send + Sync {
+pub trait Commits: Send + Sync {
+    /// Moves a partition to the position that was delivered: durable once this returns. Only a delivery makes the
+    /// token that this takes.
+    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>>;
+}
+
+/// Knows where each partition goes on.
+pub trait CheckpointStore: Commits {
     /// The stored positions of all partitions of `stream`.
     fn load(&self, stream: &str) -> BoxFuture<'_, Result<Vec<(Partition, Position)>, CheckpointError>>;
 
     /// Stores where a partition that was never read before starts, so that a crash before its first delivery changes
     /// nothing. Does nothing for a partition that has a position.
     fn begin(&self, partition: Partition, start: Position) -> BoxFuture<'_, Result<(), CheckpointError>>;
-
-    /// Moves a partition to the position that was delivered: durable once this returns. Only a delivery makes the
-    /// token that this takes.
-    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>>;
 }
 
 /// Why a checkpoint could not be read or stored, named by what the caller does next.
@@ -32,6 +35,12 @@ pub enum CheckpointError {
         /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The partition is another worker's now: its lane stops at once, and nothing of it is committed any more.
+    #[error("the lease of {partition} is held by another worker")]
+    Lost {
+        /// The partition.
+        partition: Partition,
     },
     /// The store cannot be used: the process stops.
     #[error("the checkpoint store {store} cannot be used: {advice}")]
@@ -62,7 +71,12 @@ fn decode(text: &str) -> Option<Position> {
         "end" => Some(Position::End),
         other => match other.split_once(':')? {
             ("at", time) => time.parse().ok().map(Position::AtTimestamp),
-            ("after", digits) => SequenceNumber::new(digits).map(Position::After),
+            ("after", at) => match at.split_once('/') {
+                None => SequenceNumber::new(at).map(Position::After),
+                Some((digits, user_record)) => {
+                    Some(Position::Within(SequenceNumber::new(digits)?, user_record.parse().ok()?))
+                }
+            },
             ("offset", bytes) => bytes.parse().ok().map(Position::Offset),
             _ => None,
         },
@@ -70,9 +84,11 @@ fn decode(text: &str) -> Option<Position> {
 }
 
 /// Whether a commit moves a partition: never backwards, and never away from its end.
-fn moves(stored: &Position, new: &Position) -> bool {
+pub(crate) fn moves(stored: &Position, new: &Position) -> bool {
     match (stored, new) {
-        (Position::After(stored), Position::After(new)) => new > stored,
+        (Position::After(stored), Position::After(new) | Position::Within(new, _)) => new > stored,
+        (Position::Within(stored, _), Position::After(new)) => new >= stored,
+        (Position::Within(stored, from), Position::Within(new, to)) => (new, to) > (stored, from),
         (Position::Offset(stored), Position::Offset(new)) => new > stored,
         (Position::End, _) => false,
         (_, Position::TrimHorizon | Position::Latest | Position::AtTimestamp(_)) => false,
@@ -97,6 +113,7 @@ mod tests {
         check(Position::TrimHorizon, "1 trim_horizon");
         check(Position::Latest, "1 latest");
         check(Position::AtTimestamp("2026-01-02T03:04:05.678Z".parse().unwrap()), "1 at:2026-01-02T03:04:05.678Z");
+        check(Position::Within(SequenceNumber::new("12").unwrap(), 3), "1 after:12/3");
         check(after(&"9".repeat(129)), &format!("1 after:{}", "9".repeat(129)));
         check(Position::Offset(u64::MAX), "1 offset:18446744073709551615");
         check(Position::End, "1 end");
@@ -104,7 +121,21 @@ mod tests {
 
     #[test]
     fn what_is_no_position_is_refused() {
-        for text in ["", "1 ", "end", "2 end", "1 after:", "1 after:-1", "1 offset:x", "1 at:now", "1 END", "1 end "] {
+        for text in [
+            "",
+            "1 ",
+            "end",
+            "2 end",
+            "1 after:",
+            "1 after:-1",
+            "1 after:1/",
+            "1 after:1/-1",
+            "1 after:/1",
+            "1 offset:x",
+            "1 at:now",
+            "1 END",
+            "1 end ",
+        ] {
             assert_eq!(decode(text), None, "{text:?}");
         }
     }
@@ -117,6 +148,13 @@ mod tests {
         check(&after("9"), &after("10"), true);
         check(&after("10"), &after("9"), false);
         check(&after("10"), &after("10"), false);
+        let within = |digits: &str, user_record| Position::Within(SequenceNumber::new(digits).unwrap(), user_record);
+        check(&within("9", 7), &within("10", 0), true);
+        check(&within("10", 1), &within("10", 2), true);
+        check(&within("10", 2), &within("10", 1), false);
+        check(&within("10", 2), &after("10"), true);
+        check(&after("10"), &within("10", 2), false);
+        check(&after("10"), &within("11", 0), true);
         check(&after("10"), &Position::TrimHorizon, false);
         check(&after("10"), &Position::End, true);
         check(&Position::End, &after("11"), false);

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::budget::Budget;
-use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::local::{self, Local};
 use crate::checkpoint::memory::Memory;
+use crate::checkpoint::{CheckpointStore, Commits};
 use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
-use crate::delivery::{self, Engine, LaneError, Lanes};
+use crate::delivery::{self, Engine, LaneError};
 use crate::pipeline::Tally;
 use crate::sink::batch::{self, Driver};
 use crate::sink::dead_letter::DeadLetter;
@@ -58,9 +58,9 @@ pub enum SourcePlan {
 
 /// What a coordinator of partitions works with.
 pub struct Seam {
-    /// Runs partitions.
-    pub lanes: Arc<dyn Lanes>,
-    /// Where the positions are.
+    /// Runs partitions. It commits to `checkpoints`; whoever keeps positions elsewhere gives it another store.
+    pub engine: Engine,
+    /// Where the plan keeps positions.
     pub checkpoints: Arc<dyn CheckpointStore>,
     /// The bytes that may be read and not through the line.
     pub budget: Budget,
@@ -155,8 +155,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     let abandon = CancellationToken::new();
     let total = Arc::new(Total::default());
     let drain = plan.drain;
-    let (mut tasks, coordinator) =
-        build(plan, delivery::Stop { reading: reading.clone(), abandon: abandon.clone() }, &total).await?;
+    let (mut tasks, coordinator) = build(plan, reading.clone(), abandon.clone(), &total).await?;
     tasks.spawn(async move { Ended::Source(coordinator.await) });
     let deadline = async {
         reading.cancelled().await;
@@ -198,7 +197,12 @@ enum Ended {
 type Coordinator = BoxFuture<'static, anyhow::Result<()>>;
 
 /// Opens everything, and starts the sinks.
-async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::Result<(JoinSet<Ended>, Coordinator)> {
+async fn build(
+    plan: Plan,
+    reading: CancellationToken,
+    abandon: CancellationToken,
+    total: &Arc<Total>,
+) -> anyhow::Result<(JoinSet<Ended>, Coordinator)> {
     anyhow::ensure!(
         plan.crew.outputs() == plan.sinks.len() && !plan.sinks.is_empty(),
         "there are {} outputs for {} sinks; each sink takes one, and there is at least one",
@@ -214,11 +218,11 @@ async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::
             Arc::new(opened.map_err(|error| panicked(&error))??)
         }
     };
-    let (letters, letters_driver) = open(plan.dead_letter, None, &stop).await?;
+    let (letters, letters_driver) = open(plan.dead_letter, None, &abandon).await?;
     let dead_letter = DeadLetter::new(letters);
     let (mut outlets, mut drivers) = (Vec::new(), vec![letters_driver]);
     for sink in plan.sinks {
-        let (outlet, driver) = open(sink, Some(dead_letter.clone()), &stop).await?;
+        let (outlet, driver) = open(sink, Some(dead_letter.clone()), &abandon).await?;
         outlets.push(outlet);
         drivers.push(driver);
     }
@@ -227,8 +231,9 @@ async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::
         let name = driver.name();
         tasks.spawn(async move { Ended::Sink(name, driver.run().await) });
     }
-    let (total, reading, store) = (Arc::clone(total), stop.reading.clone(), Arc::clone(&checkpoints));
-    let parts = delivery::Parts { crew: plan.crew, outlets, dead_letter, checkpoints: store, encoded, stop, total };
+    let (total, commits) = (Arc::clone(total), Arc::clone(&checkpoints) as Arc<dyn Commits>);
+    let parts =
+        delivery::Parts { crew: plan.crew, outlets, dead_letter, checkpoints: commits, encoded, abandon, total };
     let engine = Engine::new(parts);
     let coordinator: Coordinator = match plan.source {
         SourcePlan::Files(settings) => {
@@ -238,9 +243,7 @@ async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::
                 Ok(())
             })
         }
-        SourcePlan::Partitions(start) => {
-            start(Seam { lanes: Arc::new(engine), checkpoints, budget: raw, stop: reading })
-        }
+        SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
     Ok((tasks, coordinator))
 }
@@ -248,7 +251,7 @@ async fn build(plan: Plan, stop: delivery::Stop, total: &Arc<Total>) -> anyhow::
 async fn open(
     plan: SinkPlan,
     dead_letter: Option<DeadLetter>,
-    stop: &delivery::Stop,
+    abandon: &CancellationToken,
 ) -> anyhow::Result<(batch::Outlet, Driver)> {
     let sink: Arc<dyn Sink> = match plan.kind {
         SinkKind::Made(sink) => sink,
@@ -259,7 +262,7 @@ async fn open(
             Arc::new(opened.with_context(|| format!("the sink {} cannot be opened", plan.name))?)
         }
     };
-    Ok(batch::start(&plan.name, sink, plan.batch, dead_letter, stop.abandon.clone()))
+    Ok(batch::start(&plan.name, sink, plan.batch, dead_letter, abandon.clone()))
 }
 
 /// What went wrong, by who said so.

@@ -226,6 +226,12 @@ fn base64_content(text: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level
     valid
 }
 
+/// The user records in `bytes`, if they are an aggregate of the Kinesis Producer Library.
+pub(crate) fn user_records(bytes: &[u8]) -> Option<u64> {
+    let mut count = 0;
+    (kpl::is_aggregate(bytes) && kpl::records(bytes, |_| count += 1).is_ok()).then_some(count)
+}
+
 /// Whether `bytes` begin like something that can be taken apart.
 fn is_known_framing(bytes: &[u8]) -> bool {
     inflate::is_gzip(bytes) || kpl::is_aggregate(bytes) || matches!(text::trim(bytes).first(), Some(b'{' | b'['))

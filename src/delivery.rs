@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
-use crate::checkpoint::{CheckpointError, CheckpointStore};
+use crate::checkpoint::{CheckpointError, Commits};
 use crate::record::{Partition, Position, ShardId};
 use crate::sink::SinkError;
 use crate::sink::batch::Outlet;
@@ -43,9 +43,14 @@ impl Delivered {
 /// Runs partitions: each from its source, through the pure line, to where the events go. A source's coordinator decides
 /// which partitions to run and when; this decides nothing but how.
 pub trait Lanes: Send + Sync {
-    /// Runs one partition until its source ends or the process is told to stop, and everything that was read is
-    /// delivered and committed (or the drain deadline has passed).
-    fn run(&self, partition: Partition, source: Box<dyn Source>) -> BoxFuture<'_, Result<LaneEnd, LaneError>>;
+    /// Runs one partition until its source ends or `stop` is cancelled, and everything that was read is delivered and
+    /// committed (or the drain deadline has passed). What is dropped half-way commits nothing more.
+    fn run(
+        &self,
+        partition: Partition,
+        source: Box<dyn Source>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<LaneEnd, LaneError>>;
 }
 
 /// How a partition's run ended.
@@ -56,7 +61,7 @@ pub enum LaneEnd {
         /// The shards that go on where this one ended.
         children: Vec<ShardId>,
     },
-    /// The process was told to stop.
+    /// The lane was told to stop.
     Stopped,
 }
 
@@ -80,15 +85,6 @@ pub enum LaneError {
     },
 }
 
-/// The two ways in which lanes are told to end.
-#[derive(Clone, Debug, Default)]
-pub struct Stop {
-    /// Cancelled: nothing more is read; what was read is delivered and committed.
-    pub reading: CancellationToken,
-    /// Cancelled: the drain deadline has passed; what is not durable now is left to the next start.
-    pub abandon: CancellationToken,
-}
-
 /// What lanes share.
 pub struct Parts {
     /// Takes records apart.
@@ -98,12 +94,12 @@ pub struct Parts {
     /// Where rejects go.
     pub dead_letter: DeadLetter,
     /// Where positions go.
-    pub checkpoints: Arc<dyn CheckpointStore>,
+    pub checkpoints: Arc<dyn Commits>,
     /// The bytes that may be encoded and not yet durable. It must not be the budget that sources reserve from: a lane
     /// holds both, and two lanes that each wait for what the other holds would never end.
     pub encoded: Budget,
-    /// When to end.
-    pub stop: Stop,
+    /// Cancelled: the drain deadline has passed; what is not durable now is left to the next start.
+    pub abandon: CancellationToken,
     /// What all lanes together did.
     pub total: Arc<Total>,
 }
@@ -112,7 +108,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
-    checkpoints: Arc<dyn CheckpointStore>,
+    checkpoints: Arc<dyn Commits>,
 }
 
 impl Engine {
@@ -123,14 +119,19 @@ impl Engine {
 
     /// The same engine with another store: for partitions that have no position to come back to, such as a pipe.
     #[must_use]
-    pub fn with_checkpoints(&self, checkpoints: Arc<dyn CheckpointStore>) -> Self {
+    pub fn with_checkpoints(&self, checkpoints: Arc<dyn Commits>) -> Self {
         Self { parts: Arc::clone(&self.parts), checkpoints }
     }
 }
 
 impl Lanes for Engine {
-    fn run(&self, partition: Partition, source: Box<dyn Source>) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
-        Box::pin(lane::run(&self.parts, self.checkpoints.as_ref(), partition, source))
+    fn run(
+        &self,
+        partition: Partition,
+        source: Box<dyn Source>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
+        Box::pin(async move { lane::run(&self.parts, self.checkpoints.as_ref(), partition, source, &stop).await })
     }
 }
 

@@ -26,6 +26,7 @@ pub mod pipeline;
 
 pub mod checkpoint;
 pub mod delivery;
+pub mod lease;
 pub mod sink;
 
 pub mod config;

@@ -14,6 +14,46 @@ pub struct Record {
     pub data: Bytes,
     /// Where the bytes came from.
     pub origin: Origin,
+    /// What of it is to be read, if it is an aggregate of the Kinesis Producer Library.
+    pub part: Part,
+}
+
+impl Record {
+    /// A record of which everything is to be read.
+    pub fn new(data: Bytes, origin: Origin) -> Self {
+        Self { data, origin, part: Part::default() }
+    }
+}
+
+/// What is to be read of an aggregate of the Kinesis Producer Library: of many user records in one record. The default
+/// is everything. Says nothing about a record that is no aggregate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The user records before this one, counted from 0, were delivered before.
+    pub first: u64,
+    /// The hash keys of the shard: a user record of another one is another shard's, and is left out.
+    pub hash_keys: Option<HashKeys>,
+}
+
+/// The hash keys that a shard takes, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashKeys {
+    /// The lowest.
+    pub first: u128,
+    /// The highest.
+    pub last: u128,
+}
+
+impl HashKeys {
+    /// Takes the decimal ends as the service wrote them.
+    pub fn parse(first: &str, last: &str) -> Option<Self> {
+        Some(Self { first: first.parse().ok()?, last: last.parse().ok()? })
+    }
+
+    /// Whether the shard takes the key.
+    pub fn contains(&self, key: u128) -> bool {
+        (self.first..=self.last).contains(&key)
+    }
 }
 
 /// Where a record came from, exactly enough to find it again.
@@ -127,7 +167,7 @@ impl fmt::Display for Partition {
 }
 
 /// How far a partition has been read, and where to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Position {
     /// From the oldest record that the stream still holds.
     TrimHorizon,
@@ -137,6 +177,9 @@ pub enum Position {
     AtTimestamp(Timestamp),
     /// After the record with this sequence number.
     After(SequenceNumber),
+    /// After a user record of the aggregate with this sequence number, counted from 0. As in a lease table, a record
+    /// that is no aggregate counts as one with a single user record, so that 0 is also the end of such a record.
+    Within(SequenceNumber, u64),
     /// After this many bytes of a file (after decompression where the file is read in parts).
     Offset(u64),
     /// The partition is closed and read to its end.
@@ -150,6 +193,7 @@ impl fmt::Display for Position {
             Self::Latest => f.write_str("latest"),
             Self::AtTimestamp(time) => write!(f, "at:{time}"),
             Self::After(sequence) => write!(f, "after:{sequence}"),
+            Self::Within(sequence, user_record) => write!(f, "after:{sequence}/{user_record}"),
             Self::Offset(bytes) => write!(f, "offset:{bytes}"),
             Self::End => f.write_str("end"),
         }

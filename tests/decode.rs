@@ -18,7 +18,7 @@ fn fixtures() -> PathBuf {
 
 fn check(folder: &Path) {
     let origin = Origin::File { path: "payload".into(), offset: 0 };
-    let record = Record { data: fs::read(folder.join("payload")).unwrap().into(), origin };
+    let record = Record::new(fs::read(folder.join("payload")).unwrap().into(), origin);
     let mut parcel = Parcel::default();
     let time = "2026-11-22T00:00:00Z".parse().unwrap();
     Line::new(Settings { outputs: vec![Format::Panther], ..Settings::default() }).process(&record, time, &mut parcel);

@@ -68,7 +68,7 @@ fn envelope(messages: &[Value], first: usize) -> Record {
 }
 
 fn record(data: impl Into<bytes::Bytes>) -> Record {
-    Record { data: data.into(), origin: Origin::File { path: "test".into(), offset: 0 } }
+    Record::new(data.into(), Origin::File { path: "test".into(), offset: 0 })
 }
 
 fn look(columns: Option<usize>, colours: Colours) -> Look {
@@ -501,7 +501,7 @@ async fn run(then: Then, count: Option<u64>, stop: CancellationToken) -> (Result
     ];
     let source = Box::new(Scripted { reads: reads.into_iter(), then });
     let partition = Partition { stream: "s".into(), shard: ShardId::new("1") };
-    let end = screen.run(partition, source).await;
+    let end = screen.run(partition, source, CancellationToken::new()).await;
     drop(screen);
     output.finish(Duration::from_secs(60)).await.unwrap();
     (end, paper.text())

@@ -34,7 +34,7 @@ impl Corpus {
             corpus.largest_bytes = corpus.largest_bytes.max(generated.inflated_bytes);
             corpus.invocations += generated.request_ids.len();
             let origin = Origin::File { path: "corpus".into(), offset: index as u64 };
-            corpus.records.push(Record { data: Bytes::from(generated.data), origin });
+            corpus.records.push(Record::new(Bytes::from(generated.data), origin));
         }
         corpus
     }

@@ -22,7 +22,7 @@ pub fn decode(bytes: &[u8]) {
     let outputs = vec![Format::Panther, Format::Raw, Format::Text];
     let mut line = Line::new(Settings { limits, outputs, ..Settings::default() });
     let origin = Origin::File { path: "input".into(), offset: 0 };
-    let record = Record { data: Bytes::copy_from_slice(bytes), origin };
+    let record = Record::new(Bytes::copy_from_slice(bytes), origin);
 
     let mut process = || {
         let mut parcel = Parcel::default();

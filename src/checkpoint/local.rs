@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CheckpointError, CheckpointStore, decode, encode, moves};
+use super::{CheckpointError, CheckpointStore, Commits, decode, encode, moves};
 use crate::delivery::Delivered;
 use crate::record::{Partition, Position, ShardId};
 use crate::source::BoxFuture;
@@ -99,6 +99,13 @@ impl Local {
     }
 }
 
+impl Commits for Local {
+    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        let (partition, position) = (delivered.partition().clone(), delivered.position().clone());
+        Box::pin(self.ask(move |reply| Request::Store { partition, position, only_if_new: false, reply }))
+    }
+}
+
 impl CheckpointStore for Local {
     fn load(&self, stream: &str) -> BoxFuture<'_, Result<Vec<(Partition, Position)>, CheckpointError>> {
         let stream = stream.to_owned();
@@ -107,11 +114,6 @@ impl CheckpointStore for Local {
 
     fn begin(&self, partition: Partition, position: Position) -> BoxFuture<'_, Result<(), CheckpointError>> {
         Box::pin(self.ask(move |reply| Request::Store { partition, position, only_if_new: true, reply }))
-    }
-
-    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        let (partition, position) = (delivered.partition().clone(), delivered.position().clone());
-        Box::pin(self.ask(move |reply| Request::Store { partition, position, only_if_new: false, reply }))
     }
 }
 
@@ -314,6 +316,7 @@ fn again(error: &CheckpointError) -> CheckpointError {
         CheckpointError::Retry { store, source } => {
             CheckpointError::Retry { store: store.clone(), source: source.to_string().into() }
         }
+        CheckpointError::Lost { partition } => CheckpointError::Lost { partition: partition.clone() },
         CheckpointError::Fatal { store, advice, source } => CheckpointError::Fatal {
             store: store.clone(),
             advice: advice.clone(),

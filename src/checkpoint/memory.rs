@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::{CheckpointError, CheckpointStore, moves};
+use super::{CheckpointError, CheckpointStore, Commits, moves};
 use crate::delivery::Delivered;
 use crate::record::{Partition, Position};
 use crate::source::BoxFuture;
@@ -20,6 +20,18 @@ impl Memory {
     }
 }
 
+impl Commits for Memory {
+    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        let (partition, new) = (delivered.partition().clone(), delivered.position().clone());
+        self.with(|positions| {
+            if positions.get(&partition).is_none_or(|stored| moves(stored, &new)) {
+                positions.insert(partition, new);
+            }
+        });
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 impl CheckpointStore for Memory {
     fn load(&self, stream: &str) -> BoxFuture<'_, Result<Vec<(Partition, Position)>, CheckpointError>> {
         let of_stream = |(partition, position): (&Partition, &Position)| {
@@ -32,16 +44,6 @@ impl CheckpointStore for Memory {
     fn begin(&self, partition: Partition, start: Position) -> BoxFuture<'_, Result<(), CheckpointError>> {
         self.with(|positions| {
             positions.entry(partition).or_insert(start);
-        });
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        let (partition, new) = (delivered.partition().clone(), delivered.position().clone());
-        self.with(|positions| {
-            if positions.get(&partition).is_none_or(|stored| moves(stored, &new)) {
-                positions.insert(partition, new);
-            }
         });
         Box::pin(std::future::ready(Ok(())))
     }

@@ -1,5 +1,6 @@
 //! From a configuration to the parts that run: what each of them is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -108,8 +109,8 @@ pub fn log(config: &Config) -> telemetry::Settings {
 pub fn stream_plan(settings: coordinator::Settings) -> SourcePlan {
     SourcePlan::Partitions(Box::new(move |seam: Seam| {
         Box::pin(async move {
-            let Seam { lanes, checkpoints, budget, stop } = seam;
-            Ok(coordinator::run(settings, lanes, checkpoints, budget, stop).await?)
+            let Seam { engine, checkpoints, budget, stop } = seam;
+            Ok(coordinator::run(settings, Arc::new(engine), checkpoints, budget, stop).await?)
         })
     }))
 }

@@ -102,8 +102,7 @@ fn walk_with(payload: &[u8], limits: Limits, groups: &[&str]) -> (Notes, Tally) 
         set.add(globset::Glob::new(group).unwrap());
     }
     let (mut notes, mut tally) = (Notes::default(), Tally::default());
-    let record =
-        Record { data: Bytes::copy_from_slice(payload), origin: Origin::File { path: "test".into(), offset: 0 } };
+    let record = Record::new(Bytes::copy_from_slice(payload), Origin::File { path: "test".into(), offset: 0 });
     let context = Context {
         origin: &record.origin,
         parse_time: jiff::Timestamp::UNIX_EPOCH,
@@ -468,7 +467,7 @@ fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
     }
     let (mut loose, mut tally) = (Loose(Vec::new()), Tally::default());
     let origin = Origin::File { path: "test".into(), offset: 0 };
-    let record = Record { data: Bytes::copy_from_slice(payload), origin: origin.clone() };
+    let record = Record::new(Bytes::copy_from_slice(payload), origin.clone());
     let context = Context {
         origin: &origin,
         parse_time: jiff::Timestamp::UNIX_EPOCH,

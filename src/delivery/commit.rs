@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Delivered;
-use crate::checkpoint::{CheckpointError, CheckpointStore};
+use crate::checkpoint::{CheckpointError, Commits};
 use crate::record::{Partition, Position};
 use crate::sink::retry::{Backoff, Causes, Complaint};
 
@@ -22,7 +22,7 @@ const LAST_COMMIT_GRACE: Duration = Duration::from_secs(2);
 
 /// Commits what `newest` holds until its sender is dropped, then once more. Returns whether the newest is committed.
 pub(super) async fn commit_newest(
-    store: &dyn CheckpointStore,
+    store: &dyn Commits,
     partition: &Partition,
     newest: watch::Receiver<Option<Position>>,
     abandon: &CancellationToken,
@@ -42,7 +42,7 @@ pub(super) async fn commit_newest(
 }
 
 async fn follow(
-    store: &dyn CheckpointStore,
+    store: &dyn Commits,
     partition: &Partition,
     mut newest: watch::Receiver<Option<Position>>,
 ) -> Result<(), CheckpointError> {
@@ -78,7 +78,7 @@ async fn follow(
                 }
                 tokio::time::sleep(wait).await;
             }
-            Err(fatal @ CheckpointError::Fatal { .. }) => return Err(fatal),
+            Err(last @ (CheckpointError::Lost { .. } | CheckpointError::Fatal { .. })) => return Err(last),
         }
     }
 }

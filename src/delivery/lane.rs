@@ -11,7 +11,7 @@ use super::commit::commit_newest;
 use super::work::Group;
 use super::{LaneEnd, LaneError, Parts};
 use crate::budget::Reservation;
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::Commits;
 use crate::record::{Partition, Position, Record, ShardId};
 use crate::sink::SinkError;
 use crate::sink::batch::{Gone, Origins, Outlet, Receipt};
@@ -51,16 +51,17 @@ enum ReadEnd {
 /// Runs one partition.
 pub(super) async fn run(
     parts: &Parts,
-    checkpoints: &dyn CheckpointStore,
+    checkpoints: &dyn Commits,
     partition: Partition,
     source: Box<dyn Source>,
+    stop: &CancellationToken,
 ) -> Result<LaneEnd, LaneError> {
     // A loop that fails stops the reading of its own lane; the others end as their queues do.
-    let halt = parts.stop.reading.child_token();
+    let halt = stop.child_token();
     let (taken_in, taken_out) = mpsc::channel(READS_AHEAD);
     let (submitted_in, submitted_out) = mpsc::channel(GROUPS_IN_FLIGHT);
     let (newest_in, newest_out) = watch::channel(None);
-    let abandon = &parts.stop.abandon;
+    let abandon = &parts.abandon;
 
     let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in)));
     let working = Box::pin(until(abandon, halting(&halt, work(parts, taken_out, submitted_in))));

@@ -72,7 +72,8 @@ pub async fn run(
         }
         let lanes = Arc::clone(if has_position(&input) { &lanes } else { &unpositioned });
         let source = FileSource::new(input, position, settings.max_inflated_bytes, budget.clone());
-        running.spawn(async move { lanes.run(partition, Box::new(source)).await });
+        let reading = stop.clone();
+        running.spawn(async move { lanes.run(partition, Box::new(source), reading).await });
     }
     if finished_before > 0 {
         info!(files = finished_before, "files that were delivered to their end before are not read again");
@@ -179,7 +180,7 @@ pub fn records(
     };
     let record = move |Piece { data, offset, .. }| {
         let path: Arc<str> = Arc::clone(&path);
-        Record { data, origin: Origin::File { path, offset } }
+        Record::new(data, Origin::File { path, offset })
     };
     Ok(std::iter::from_fn(move || pieces.next_piece().map(|piece| piece.map(&record)).transpose()))
 }
@@ -226,7 +227,7 @@ impl Reader {
                 }
                 end = Some(piece_end);
                 bytes += data.len();
-                records.push(Record { data, origin: Origin::File { path: Arc::clone(&path), offset } });
+                records.push(Record::new(data, Origin::File { path: Arc::clone(&path), offset }));
                 if live {
                     break;
                 }

@@ -11,6 +11,7 @@ pub mod error;
 mod attempt;
 pub mod pace;
 pub mod poll;
+pub mod progress;
 pub mod shards;
 
 pub mod coordinator;

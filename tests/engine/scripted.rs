@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use bedrock_tap::budget::{Budget, Reservation};
-use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore};
+use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore, Commits};
 use bedrock_tap::delivery::total::Total;
 use bedrock_tap::delivery::work::{Crew, Work};
-use bedrock_tap::delivery::{Delivered, Engine, LaneEnd, LaneError, Lanes as _, Parts, Stop};
+use bedrock_tap::delivery::{Delivered, Engine, LaneEnd, LaneError, Lanes as _, Parts};
 use bedrock_tap::pipeline::{Parcel, Rejected};
 use bedrock_tap::record::{Origin, Partition, Position, Record, SequenceNumber, ShardId};
 use bedrock_tap::reject::{Fault, Reason, Stage};
@@ -105,9 +105,8 @@ impl Source for Script {
                         Some(budget) => budget.reserve(bytes).await,
                         None => Reservation::default(),
                     };
-                    let record = |line: String| Record {
-                        data: line.into(),
-                        origin: Origin::File { path: "script".into(), offset: position },
+                    let record = |line: String| {
+                        Record::new(line.into(), Origin::File { path: "script".into(), offset: position })
                     };
                     let records = lines.into_iter().map(record).collect();
                     Ok(Read::Records { records, position: after(position), lag: None, reservation })
@@ -216,6 +215,20 @@ pub(super) fn store_retries() -> CheckpointError {
     CheckpointError::Retry { store: "ledger".into(), source: "scripted".into() }
 }
 
+impl Commits for Ledger {
+    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(async move {
+            if let Some(failure) = self.failures.lock().unwrap().pop_front() {
+                return Err(failure);
+            }
+            let started = *self.started.lock().unwrap().get_or_insert_with(tokio::time::Instant::now);
+            self.commits.lock().unwrap().push((delivered.position().clone(), started.elapsed()));
+            self.positions.lock().unwrap().insert(delivered.partition().clone(), delivered.position().clone());
+            Ok(())
+        })
+    }
+}
+
 impl CheckpointStore for Ledger {
     fn load(&self, stream: &str) -> BoxFuture<'_, Result<Vec<(Partition, Position)>, CheckpointError>> {
         let positions = self.positions.lock().unwrap();
@@ -228,18 +241,13 @@ impl CheckpointStore for Ledger {
         self.positions.lock().unwrap().entry(partition).or_insert(start);
         Box::pin(async { Ok(()) })
     }
+}
 
-    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        Box::pin(async move {
-            if let Some(failure) = self.failures.lock().unwrap().pop_front() {
-                return Err(failure);
-            }
-            let started = *self.started.lock().unwrap().get_or_insert_with(tokio::time::Instant::now);
-            self.commits.lock().unwrap().push((delivered.position().clone(), started.elapsed()));
-            self.positions.lock().unwrap().insert(delivered.partition().clone(), delivered.position().clone());
-            Ok(())
-        })
-    }
+/// The two ways in which lanes are told to end.
+#[derive(Clone, Default)]
+pub(super) struct Stop {
+    pub(super) reading: CancellationToken,
+    pub(super) abandon: CancellationToken,
 }
 
 /// An engine with scripted ends.
@@ -281,17 +289,17 @@ impl Bench {
             crew: echo_crew(sinks.len()),
             outlets,
             dead_letter,
-            checkpoints: Arc::clone(&ledger) as Arc<dyn CheckpointStore>,
+            checkpoints: Arc::clone(&ledger) as Arc<dyn Commits>,
             encoded: Budget::new(encoded_bytes),
-            stop: stop.clone(),
+            abandon: stop.abandon.clone(),
             total: Arc::clone(&total),
         });
         Self { engine, stop, total, ledger, letters, drivers }
     }
 
     pub(super) fn spawn(&self, source: Box<Script>) -> JoinHandle<Result<LaneEnd, LaneError>> {
-        let engine = self.engine.clone();
-        tokio::spawn(async move { engine.run(partition("1"), source).await })
+        let (engine, reading) = (self.engine.clone(), self.stop.reading.clone());
+        tokio::spawn(async move { engine.run(partition("1"), source, reading).await })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore};
+use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore, Commits};
 use bedrock_tap::delivery::{Delivered, LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Origin, Partition, Position, ShardId};
 use bedrock_tap::source::{BoxFuture, Read, Source};
@@ -40,6 +40,12 @@ impl Memory {
     }
 }
 
+impl Commits for Memory {
+    fn commit(&self, _: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        unreachable!("only a delivery makes the token, and these lanes deliver nothing")
+    }
+}
+
 impl CheckpointStore for Memory {
     fn load(&self, stream: &str) -> BoxFuture<'_, Result<Vec<(Partition, Position)>, CheckpointError>> {
         let stream: Arc<str> = stream.into();
@@ -64,10 +70,6 @@ impl CheckpointStore for Memory {
             self.positions.lock().unwrap().entry(partition.shard).or_insert(start);
             Ok(())
         })
-    }
-
-    fn commit(&self, _: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        unreachable!("only a delivery makes the token, and these lanes deliver nothing")
     }
 }
 
@@ -169,7 +171,12 @@ impl Collect {
         self.store.positions.lock().unwrap().insert(shard.clone(), position);
     }
 
-    async fn collect(&self, partition: Partition, mut source: Box<dyn Source>) -> Result<LaneEnd, LaneError> {
+    async fn collect(
+        &self,
+        partition: Partition,
+        mut source: Box<dyn Source>,
+        stop: CancellationToken,
+    ) -> Result<LaneEnd, LaneError> {
         let shard = partition.shard;
         self.push(Event::Started(shard.clone()));
         let mishap = self.mishaps.lock().unwrap().pop_front();
@@ -180,7 +187,7 @@ impl Collect {
         }
         loop {
             let read = tokio::select! {
-                () = self.stop.cancelled() => return Ok(LaneEnd::Stopped),
+                () = stop.cancelled() => return Ok(LaneEnd::Stopped),
                 read = source.next() => read?,
             };
             match read {
@@ -206,8 +213,13 @@ impl Collect {
 }
 
 impl Lanes for Collect {
-    fn run(&self, partition: Partition, source: Box<dyn Source>) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
-        Box::pin(self.collect(partition, source))
+    fn run(
+        &self,
+        partition: Partition,
+        source: Box<dyn Source>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
+        Box::pin(self.collect(partition, source, stop))
     }
 }
 

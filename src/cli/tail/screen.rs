@@ -86,7 +86,13 @@ impl Screen {
 }
 
 impl Lanes for Screen {
-    fn run(&self, _partition: Partition, source: Box<dyn Source>) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
+    fn run(
+        &self,
+        _partition: Partition,
+        source: Box<dyn Source>,
+        _stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
+        // The token of the screen is the one that all its partitions obey.
         Box::pin(self.follow(source))
     }
 }

@@ -252,6 +252,10 @@ impl Kinesis {
             Position::After(sequence) => call
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(sequence.as_str()),
+            // The rest of this record is still to be read.
+            Position::Within(sequence, _) => call
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
             Position::Offset(_) | Position::End => {
                 return Err(failed(Policy::BadPosition, "the position is not one in a shard that is open to reading"));
             }

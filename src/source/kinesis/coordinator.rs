@@ -17,6 +17,7 @@ use super::client::{self, ClientError, Kinesis};
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits};
 use super::poll::{CLOCK_MARGIN, PollSource};
+use super::progress::Progress;
 use super::shards::{self, Graph, Start};
 use crate::budget::Budget;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
@@ -314,9 +315,11 @@ impl Coordinator {
     fn start(&mut self, shard: ShardId, position: Position) {
         info!(%shard, %position, "reading shard");
         let (budget, limits) = (self.budget.clone(), self.settings.limits);
-        let source = PollSource::new(self.kinesis.clone(), shard.clone(), position, budget, limits);
-        let (lanes, partition) = (Arc::clone(&self.lanes), self.partition(&shard));
-        let task = self.tasks.spawn(async move { lanes.run(partition, Box::new(source)).await });
+        let hash_keys = self.graph.hash_keys(&shard);
+        let progress = Progress::new(Arc::clone(self.kinesis.stream()), shard.clone(), position, hash_keys);
+        let source = PollSource::new(self.kinesis.clone(), progress, budget, limits);
+        let (lanes, partition, stop) = (Arc::clone(&self.lanes), self.partition(&shard), self.stop.clone());
+        let task = self.tasks.spawn(async move { lanes.run(partition, Box::new(source), stop).await });
         self.shard_of.insert(task.id(), shard.clone());
         self.running.insert(shard);
     }

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,9 +15,10 @@ use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes};
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, Pace};
+use super::progress::Progress;
 use super::shards::Whereabouts;
 use crate::budget::{Budget, Reservation};
-use crate::record::{Origin, Position, Record, SequenceNumber, ShardId};
+use crate::record::{Position, Record, ShardId};
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
 /// What a call may hold at most: an answer of 10 MiB (source: as above), as base64 in JSON on the wire (13.4 MiB) and
@@ -43,17 +43,13 @@ const LAG_NEWS_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct PollSource {
     kinesis: Kinesis,
-    shard: ShardId,
+    progress: Progress,
     budget: Budget,
     pace: Pace,
     brief: Backoff,
     slow: Backoff,
     /// No call before this: a failure's wait.
     retry_at: Instant,
-    /// Where reading starts while no record was read.
-    start: Position,
-    /// The last record that was read.
-    last: Option<SequenceNumber>,
     iterator: Option<ShardIterator>,
     refused_iterators: u32,
     /// When the shard was last found to have nothing more.
@@ -73,23 +69,17 @@ impl Source for PollSource {
 }
 
 impl PollSource {
-    /// A source of one shard from a position.
-    pub fn new(kinesis: Kinesis, shard: ShardId, position: Position, budget: Budget, limits: Limits) -> Self {
-        let (start, last) = match position {
-            Position::After(sequence) => (Position::TrimHorizon, Some(sequence)),
-            start => (start, None),
-        };
-        let ended = (start == Position::End).then(Vec::new);
+    /// A source of one shard, on from where its progress stands.
+    pub fn new(kinesis: Kinesis, progress: Progress, budget: Budget, limits: Limits) -> Self {
+        let ended = (*progress.position() == Position::End).then(Vec::new);
         Self {
             kinesis,
-            shard,
+            progress,
             budget,
             pace: Pace::new(limits),
             brief: Backoff::brief(),
             slow: Backoff::slow(),
             retry_at: Instant::now(),
-            start,
-            last,
             iterator: None,
             refused_iterators: 0,
             caught_up: None,
@@ -130,11 +120,11 @@ impl PollSource {
         if position == Position::Latest {
             // "From now on" is asked for once. If this try fails, the next one goes back to its time.
             let now = Timestamp::now();
-            self.start = Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now));
+            self.progress.set_position(Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now)));
         }
         Attempt {
             kinesis: self.kinesis.clone(),
-            shard: self.shard.clone(),
+            shard: self.progress.shard().clone(),
             budget: self.budget.clone(),
             call_bytes: self.call_bytes(),
             iterator,
@@ -144,7 +134,7 @@ impl PollSource {
     }
 
     fn position(&self) -> Position {
-        self.last.clone().map_or_else(|| self.start.clone(), Position::After)
+        self.progress.position().clone()
     }
 
     /// What the next call may hold at most: the largest answer there is, or what can have come in the time since the
@@ -182,7 +172,7 @@ impl PollSource {
         match answer.next_shard_iterator {
             Some(token) => self.iterator = Some(ShardIterator { token, got: Instant::now() }),
             None => {
-                info!(shard = %self.shard, "shard read to its end");
+                info!(shard = %self.progress.shard(), "shard read to its end");
                 self.iterator = None;
                 self.ended = Some(children.into_iter().map(|child| ShardId::new(child.shard_id)).collect());
             }
@@ -206,27 +196,9 @@ impl PollSource {
         }
     }
 
-    /// Reads the service's records; leaves out what was handed on before.
     fn read_records(&mut self, records: Vec<aws_sdk_kinesis::types::Record>) -> Result<Vec<Record>, SourceError> {
-        let mut read = Vec::with_capacity(records.len());
-        for record in records {
-            let Some(sequence) = SequenceNumber::new(&record.sequence_number) else {
-                let advice = "a sequence number is not a number of up to 129 digits: check endpoint_url";
-                return Err(self.fatal(advice.to_owned(), None));
-            };
-            if self.last.as_ref().is_some_and(|last| sequence <= *last) {
-                debug!(shard = %self.shard, %sequence, "the service repeated a record; left out");
-                continue;
-            }
-            self.last = Some(sequence.clone());
-            let arrival = record.approximate_arrival_timestamp.and_then(|time| {
-                Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).unwrap_or_default()).ok()
-            });
-            let origin =
-                Origin::Kinesis { stream: self.kinesis.stream().clone(), shard: self.shard.clone(), sequence, arrival };
-            read.push(Record { data: Bytes::from(record.data.into_inner()), origin });
-        }
-        Ok(read)
+        let advice = "a sequence number is not a number of up to 129 digits: check endpoint_url";
+        self.progress.read(records).map_err(|_| self.fatal(advice.to_owned(), None))
     }
 
     /// What is done about a failed call: a wait, a new iterator, or the end of this source.
@@ -252,7 +224,7 @@ impl PollSource {
             Policy::BadPosition if failure.operation == "GetRecords" => self.drop_iterator(failure)?,
             Policy::BadPosition => match self.position() {
                 Position::AtTimestamp(time) if is_clock_drift(time) => self.wait_for_a_person(&failure),
-                Position::After(_) => return Err(self.refused(failure)),
+                Position::After(_) | Position::Within(..) => return Err(self.refused(failure)),
                 _ => return Err(self.fatal(failure.advice(), Some(failure))),
             },
         }
@@ -261,7 +233,7 @@ impl PollSource {
 
     fn wait_briefly(&mut self, failure: &CallError) {
         self.retry_at = Instant::now() + self.brief.wait();
-        let (shard, tries) = (&self.shard, self.brief.tries());
+        let (shard, tries) = (self.progress.shard(), self.brief.tries());
         // A failure now and then is everyday; one that lasts is news, and stays news at a bounded rate.
         if tries >= 4 {
             warn!(%shard, tries, error = %failure, advice = failure.advice(), "the shard is still not readable");
@@ -272,7 +244,7 @@ impl PollSource {
 
     fn wait_for_a_person(&mut self, failure: &CallError) {
         self.retry_at = Instant::now() + self.slow.wait();
-        warn!(shard = %self.shard, error = %failure, advice = failure.advice(),
+        warn!(shard = %self.progress.shard(), error = %failure, advice = failure.advice(),
             "the shard waits for a person; its position is kept");
     }
 
@@ -287,12 +259,12 @@ impl PollSource {
                 self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure))
             );
         }
-        info!(shard = %self.shard, error = %failure, "iterator not usable any more, renewing");
+        info!(shard = %self.progress.shard(), error = %failure, "iterator not usable any more, renewing");
         Ok(())
     }
 
     fn what(&self) -> String {
-        format!("shard {} of {}", self.shard, self.kinesis.resource())
+        format!("shard {} of {}", self.progress.shard(), self.kinesis.resource())
     }
 
     fn fatal(&self, advice: String, source: Option<CallError>) -> SourceError {
@@ -301,10 +273,10 @@ impl PollSource {
 
     /// The position is refused: trimmed out of the stream, or of another stream of the same name.
     fn refused(&self, failure: CallError) -> SourceError {
-        let after = self.last.as_ref().map_or("", SequenceNumber::as_str);
         let advice = format!(
-            "the stored position, after {after}, is not in the stream (trimmed, or the stream was made anew); \
-             on_trimmed = \"oldest\" goes on from the oldest record there is"
+            "the stored position, {}, is not in the stream (trimmed, or the stream was made anew); \
+             on_trimmed = \"oldest\" goes on from the oldest record there is",
+            self.progress.position()
         );
         SourceError::Position { what: self.what(), advice, source: Some(failure.into()) }
     }

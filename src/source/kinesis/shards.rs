@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
-use crate::record::{Position, ShardId};
+use crate::record::{HashKeys, Position, ShardId};
 
 /// Pages of a listing: a million shards, fifty times the highest quota. A service that pages on for ever is a fault.
 const MAX_PAGES: usize = 1000;
@@ -20,6 +20,8 @@ pub struct Shard {
     pub parents: Vec<ShardId>,
     /// Whether nothing is written to it any more.
     pub closed: bool,
+    /// The hash keys of its records, if the service told them.
+    pub hash_keys: Option<HashKeys>,
 }
 
 /// Where an application starts that has no position of the stream.
@@ -58,6 +60,11 @@ impl Graph {
     /// Whether a listed shard goes on from this one.
     pub fn has_child_of(&self, id: &ShardId) -> bool {
         self.parents.contains(id)
+    }
+
+    /// The hash keys of a shard's records.
+    pub fn hash_keys(&self, id: &ShardId) -> Option<HashKeys> {
+        self.shards.get(id)?.hash_keys
     }
 
     /// The shards, by id.
@@ -159,7 +166,8 @@ fn read_shard(shard: aws_sdk_kinesis::types::Shard) -> Shard {
     let closed = shard.sequence_number_range.is_some_and(|range| range.ending_sequence_number.is_some());
     let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];
     let parents = parents.into_iter().flatten().filter(|id| !id.is_empty()).map(ShardId::new).collect();
-    Shard { id: ShardId::new(shard.shard_id), parents, closed }
+    let hash_keys = shard.hash_key_range.and_then(|r| HashKeys::parse(&r.starting_hash_key, &r.ending_hash_key));
+    Shard { id: ShardId::new(shard.shard_id), parents, closed, hash_keys }
 }
 
 #[cfg(test)]
@@ -174,7 +182,7 @@ mod tests {
     /// A history of splits and merges: `None` splits a shard, `Some` merges it with another; both are picked among
     /// the open ones. Gives all shards that ever were.
     fn history(roots: usize, steps: &[(usize, Option<usize>)]) -> Vec<Shard> {
-        let new = |number, parents| Shard { id: id(number), parents, closed: false };
+        let new = |number, parents| Shard { id: id(number), parents, closed: false, hash_keys: None };
         let mut shards: Vec<_> = (0..roots).map(|number| new(number, Vec::new())).collect();
         for (pick, other) in steps {
             let open: Vec<_> = (0..shards.len()).filter(|at| !shards[*at].closed).collect();
