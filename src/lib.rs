@@ -8,6 +8,7 @@
 //!   I/O              └──────── pure, synchronous, cannot fail ───┘   I/O               I/O
 //! ```
 
+pub mod aws;
 pub mod budget;
 pub mod record;
 pub mod source;

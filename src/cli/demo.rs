@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::{Access, CredentialsFrom};
 use crate::daemon::{self, CheckpointPlan, Plan, SinkKind, SinkPlan, Stop, plan};
 use crate::delivery::work::Crew;
 use crate::format::Format;
@@ -105,14 +106,14 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Reads the stream by the real source, pipeline and sink until the feed's stop.
 async fn read(feed: Feed) -> anyhow::Result<()> {
-    let client = client::Settings {
-        stream: feed.stream,
+    let access = Access {
         // The embedded endpoint takes any Region.
         region: Some("us-east-1".to_owned()),
         endpoint_url: Some(feed.endpoint_url),
-        credentials: client::CredentialsFrom::MadeUp,
-        ..client::Settings::default()
+        credentials: CredentialsFrom::MadeUp,
+        ..Access::default()
     };
+    let client = client::Settings { stream: feed.stream, access };
     let lines = |format| Crew::of_lines(Settings { outputs: vec![format], ..Settings::default() });
     let crew = match feed.output {
         // One worker, since a day's heading is printed once.

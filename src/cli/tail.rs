@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::UsageError;
+use crate::aws::Access;
 use crate::source::kinesis::client;
 use crate::telemetry;
 
@@ -133,13 +134,13 @@ impl FilterArgs {
 impl Args {
     fn from(&mut self) -> Result<From, UsageError> {
         if let Some(stream) = self.stream.take() {
-            return Ok(From::stream(client::Settings {
-                stream,
+            let access = Access {
                 region: self.region.take(),
                 profile: self.profile.take(),
                 endpoint_url: self.endpoint_url.take(),
-                ..client::Settings::default()
-            }));
+                ..Access::default()
+            };
+            return Ok(From::stream(client::Settings { stream, access }));
         }
         if let Some(config) = &self.config {
             return From::config(config);

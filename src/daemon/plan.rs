@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{CheckpointPlan, Plan, Seam, SinkKind, SinkPlan, SourcePlan};
+use crate::aws::{Access, AssumeRole, CredentialsFrom};
 use crate::checkpoint::local;
 use crate::config::{self, Compression, Config, DeadLetter, FileSource, KinesisSource, LogFormat, Sink, Source};
 use crate::delivery::work::Crew;
 use crate::pipeline::Settings;
 use crate::sink::{batch, file};
 use crate::source::file as files;
-use crate::source::kinesis::client::{self, CredentialsFrom};
+use crate::source::kinesis::client;
 use crate::source::kinesis::coordinator::{self, OnTrimmed};
 use crate::source::kinesis::pace::Limits;
 use crate::source::kinesis::shards::Start;
@@ -64,17 +65,21 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
 
 /// How the configured stream is reached.
 pub fn client(source: &KinesisSource) -> client::Settings {
-    client::Settings {
-        stream: source.stream.clone(),
+    let access = Access {
         region: source.region.clone(),
         profile: source.profile.clone(),
         endpoint_url: source.endpoint_url.clone(),
-        assume_role: source.assume_role.as_ref().map(|role| client::AssumeRole {
-            role_arn: role.role_arn.clone(),
-            external_id: role.external_id.clone(),
-            session_name: Some(role.session_name.clone()),
-        }),
+        assume_role: source.assume_role.as_ref().map(assume_role),
         credentials: CredentialsFrom::Chain,
+    };
+    client::Settings { stream: source.stream.clone(), access }
+}
+
+fn assume_role(role: &config::AssumeRole) -> AssumeRole {
+    AssumeRole {
+        role_arn: role.role_arn.clone(),
+        external_id: role.external_id.clone(),
+        session_name: Some(role.session_name.clone()),
     }
 }
 

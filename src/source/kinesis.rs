@@ -12,6 +12,7 @@ mod attempt;
 pub mod pace;
 pub mod poll;
 pub mod progress;
+pub mod reader;
 pub mod shards;
 
 pub mod coordinator;

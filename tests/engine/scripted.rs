@@ -18,6 +18,7 @@ use bedrock_tap::source::{BoxFuture, Read, Source, SourceError};
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// A line that hands each line of a record to every output. `!…` is a reject, `-` is skipped, `panic` panics.
 pub(super) struct Echo;

@@ -28,7 +28,7 @@ fn settings() -> Settings {
 
 fn run_with(script: &Script, settings: Settings, store: &Arc<Memory>, mishaps: &[Mishap]) -> Run {
     let stop = CancellationToken::new();
-    let lanes = Collect::new(store, &stop);
+    let lanes = Collect::new(store);
     lanes.mishaps.lock().unwrap().extend(mishaps.iter().cloned());
     let budget = Budget::new(256 * 1024 * 1024);
     let run = coordinate(script.kinesis(), settings, lanes.clone(), store.clone(), budget, stop.clone());

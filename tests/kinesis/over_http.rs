@@ -28,7 +28,7 @@ struct Run {
 
 fn start(settings: Settings, store: &Arc<Memory>) -> Run {
     let stop = CancellationToken::new();
-    let lanes = Collect::new(store, &stop);
+    let lanes = Collect::new(store);
     let limits = Limits { calls_per_second: 5.0, max_idle: Duration::from_millis(200) };
     let budget = Budget::new(64 * 1024 * 1024);
     let task = run(Settings { limits, ..settings }, lanes.clone(), store.clone(), budget, stop.clone());

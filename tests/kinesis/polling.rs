@@ -6,6 +6,7 @@ use bedrock_tap::budget::Budget;
 use bedrock_tap::record::{Origin, Position, SequenceNumber};
 use bedrock_tap::source::kinesis::pace::Limits;
 use bedrock_tap::source::kinesis::poll::PollSource;
+use bedrock_tap::source::kinesis::progress::Progress;
 use bedrock_tap::source::{Read, Source, SourceError};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
@@ -15,7 +16,10 @@ use crate::support::kinesis_script::{Fault, Script, shard_id};
 const MIB: usize = 1024 * 1024;
 
 fn source(script: &Script, position: Position, budget: &Budget) -> PollSource {
-    PollSource::new(script.kinesis(), shard_id(0), position, budget.clone(), Limits::default())
+    {
+        let progress = Progress::new("logs".into(), shard_id(0), position, None);
+        PollSource::new(script.kinesis(), progress, budget.clone(), Limits::default())
+    }
 }
 
 fn from_oldest(script: &Script) -> PollSource {

@@ -93,7 +93,6 @@ pub(crate) enum Mishap {
 #[derive(Debug)]
 pub(crate) struct Collect {
     pub(crate) store: Arc<Memory>,
-    pub(crate) stop: CancellationToken,
     pub(crate) events: Mutex<Vec<Event>>,
     pub(crate) lags: Mutex<Vec<(ShardId, Duration)>>,
     pub(crate) mishaps: Mutex<VecDeque<Mishap>>,
@@ -101,10 +100,9 @@ pub(crate) struct Collect {
 }
 
 impl Collect {
-    pub(crate) fn new(store: &Arc<Memory>, stop: &CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(store: &Arc<Memory>) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::clone(store),
-            stop: stop.clone(),
             events: Mutex::default(),
             lags: Mutex::default(),
             mishaps: Mutex::default(),

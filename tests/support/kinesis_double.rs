@@ -8,7 +8,8 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard};
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use bedrock_tap::source::kinesis::client::{CredentialsFrom, Settings};
+use bedrock_tap::aws::{Access, CredentialsFrom};
+use bedrock_tap::source::kinesis::client::Settings;
 use ferrokinesis::store::StoreOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -64,13 +65,13 @@ impl Double {
 
     /// How a reader reaches the stream, through the faults.
     pub(crate) fn settings(&self, address: SocketAddr) -> Settings {
-        Settings {
-            stream: STREAM.to_owned(),
+        let access = Access {
             region: Some("us-east-1".to_owned()),
             endpoint_url: Some(format!("http://{address}")),
             credentials: CredentialsFrom::MadeUp,
-            ..Settings::default()
-        }
+            ..Access::default()
+        };
+        Settings { stream: STREAM.to_owned(), access }
     }
 
     /// Writes records, spread over the shards by their text.

@@ -1,32 +1,20 @@
-//! The client: one stream's three calls, with credentials, time-outs and transport chosen once. It retries nothing by
-//! itself, so that each call is one that the shard's pace knows of.
+//! The client: the calls of one stream. It retries nothing by itself, so that each call is one that the shard's pace knows of.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
-use aws_config::sts::AssumeRoleProvider;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::ShardIteratorType;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::sync::Semaphore;
 
 use super::error::{CallError, Policy};
+use crate::aws::{Access, AccessError};
 use crate::record::{Position, ShardId};
 
-/// A connection that is not made in this time is tried again: within a region it takes milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first byte of an answer comes within a second or two even when the service is slow.
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
-/// A whole answer: 10 MiB, 14 MB on the wire, at 2 Mbit/s.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Iterators asked for at a time over all shards: a start with thousands of shards opens no thousands of connections.
 const CONCURRENT_ITERATOR_CALLS: usize = 64;
 /// Shards on one page of ListShards: the service's own maximum. Source: the Kinesis API reference.
@@ -37,48 +25,16 @@ const SHARDS_PER_PAGE: i32 = 1000;
 pub struct Settings {
     /// The stream's name or ARN.
     pub stream: String,
-    /// The region, where neither the ARN nor the environment gives it.
-    pub region: Option<String>,
-    /// The profile of the shared configuration files.
-    pub profile: Option<String>,
-    /// The endpoint, where it is not AWS' own for the region; `http://` works as well.
-    pub endpoint_url: Option<String>,
-    /// The role to take on with the credentials found.
-    pub assume_role: Option<AssumeRole>,
-    /// Whose credentials to use.
-    pub credentials: CredentialsFrom,
-}
-
-/// A role to take on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssumeRole {
-    /// The role's ARN.
-    pub role_arn: String,
-    /// The external id that the role's trust policy asks for.
-    pub external_id: Option<String>,
-    /// The session's name, as CloudTrail shows it.
-    pub session_name: Option<String>,
-}
-
-/// Where credentials come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum CredentialsFrom {
-    /// The SDK's chain: environment, profile (SSO, process, role), web identity, container, instance.
-    #[default]
-    Chain,
-    /// Made up, for an endpoint that checks none: one that is embedded in this process.
-    MadeUp,
+    /// How to reach the service; the region may come from the ARN.
+    pub access: Access,
 }
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No region is known.
-    #[error(
-        "no AWS region is known: set region in the configuration, pass --region, set AWS_REGION, or give the stream as \
-         an ARN"
-    )]
-    NoRegion,
+    /// The service cannot be reached.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The stream is neither a name nor an ARN.
     #[error(
         "{0:?} is no stream: give a name (1 to 128 of a-z A-Z 0-9 _ . -) or an ARN \
@@ -92,18 +48,6 @@ pub enum ClientError {
         arn: String,
         /// The configured region.
         configured: String,
-    },
-    /// The endpoint is not a URL.
-    #[error("endpoint_url {0:?} is no http:// or https:// URL")]
-    BadEndpoint(String),
-    /// No credentials were found, or their source refused.
-    #[error(
-        "no AWS credentials ({reason}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, sign in with \
-         `aws sso login`, or give the task or instance a role"
-    )]
-    NoCredentials {
-        /// What the sources said, outermost first.
-        reason: String,
     },
 }
 
@@ -170,20 +114,16 @@ impl Kinesis {
     /// What is missing or wrong, and where to set it.
     pub async fn connect(settings: &Settings) -> Result<Self, ClientError> {
         let target = StreamTarget::parse(&settings.stream)?;
-        if let (Some(arn), Some(configured)) = (&target.region, &settings.region)
+        let mut access = settings.access.clone();
+        if let (Some(arn), Some(configured)) = (&target.region, &access.region)
             && arn != configured
         {
             return Err(ClientError::RegionMismatch { arn: arn.clone(), configured: configured.clone() });
         }
-        if let Some(url) = &settings.endpoint_url
-            && !["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
-        {
-            return Err(ClientError::BadEndpoint(url.clone()));
-        }
-        let region = target.region.clone().or_else(|| settings.region.clone());
-        let config = Box::pin(load(settings, region)).await?;
+        access.region = target.region.clone().or(access.region);
+        let config = access.load().await?;
         let mut builder = aws_sdk_kinesis::config::Builder::from(&config).retry_config(RetryConfig::disabled());
-        if let Some(url) = &settings.endpoint_url {
+        if let Some(url) = &access.endpoint_url {
             // Only this client's: an assumed role is asked for at its own service.
             builder = builder.endpoint_url(url);
         }
@@ -281,58 +221,6 @@ impl Kinesis {
     }
 }
 
-/// The transport: rustls with ring, which needs no C compiler on top, and the system's certificates.
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-}
-
-async fn load(settings: &Settings, region: Option<String>) -> Result<SdkConfig, ClientError> {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .operation_timeout(CALL_TIMEOUT)
-        .build();
-    // The transport is given to the loader, so that SSO, STS, containers and instances are asked through it as well.
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts);
-    if let Some(region) = region {
-        loader = loader.region(Region::new(region));
-    }
-    if let Some(profile) = &settings.profile {
-        loader = loader.profile_name(profile);
-    }
-    if settings.credentials == CredentialsFrom::MadeUp {
-        loader = loader.credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded"));
-    }
-    let config = loader.load().await;
-    if config.region().is_none() {
-        return Err(ClientError::NoRegion);
-    }
-    let config = match &settings.assume_role {
-        Some(role) => assume(role, config).await,
-        None => config,
-    };
-    let missing = |reason: String| ClientError::NoCredentials { reason };
-    let provider = config.credentials_provider().ok_or_else(|| missing("none are configured".to_owned()))?;
-    match provider.provide_credentials().await {
-        Ok(_) => Ok(config),
-        Err(err) => {
-            let reason = super::error::chain(&err).map_or_else(|| err.to_string(), |causes| format!("{err}: {causes}"));
-            Err(missing(reason))
-        }
-    }
-}
-
-async fn assume(role: &AssumeRole, config: SdkConfig) -> SdkConfig {
-    let name = role.session_name.as_deref().unwrap_or("bedrock-tap");
-    let mut builder = AssumeRoleProvider::builder(&role.role_arn).session_name(name);
-    if let Some(id) = &role.external_id {
-        builder = builder.external_id(id);
-    }
-    let provider = Box::pin(builder.configure(&config).build()).await;
-    config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,9 +259,10 @@ mod tests {
         };
         let settings = |stream: &str| Settings { stream: stream.to_owned(), ..Settings::default() };
         check(settings("a b"), "is no stream").await;
-        let region = Some("us-east-1".to_owned());
-        check(Settings { region, ..settings("arn:aws:kinesis:eu-west-1:123456789012:stream/s") }, "leave the second")
+        let access = Access { region: Some("us-east-1".to_owned()), ..Access::default() };
+        check(Settings { access, ..settings("arn:aws:kinesis:eu-west-1:123456789012:stream/s") }, "leave the second")
             .await;
-        check(Settings { endpoint_url: Some("localhost:4566".to_owned()), ..settings("s") }, "no http://").await;
+        let access = Access { endpoint_url: Some("localhost:4566".to_owned()), ..Access::default() };
+        check(Settings { access, ..settings("s") }, "no http://").await;
     }
 }

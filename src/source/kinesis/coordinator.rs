@@ -16,8 +16,8 @@ use tracing::{info, warn};
 use super::client::{self, ClientError, Kinesis};
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits};
-use super::poll::{CLOCK_MARGIN, PollSource};
-use super::progress::Progress;
+use super::poll::CLOCK_MARGIN;
+use super::reader::Reader;
 use super::shards::{self, Graph, Start};
 use crate::budget::Budget;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
@@ -133,12 +133,13 @@ pub async fn coordinate(
     budget: Budget,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let reader = Reader::polling(kinesis.clone(), settings.limits, budget);
     let mut coordinator = Coordinator {
         kinesis,
         settings,
         lanes,
         checkpoints,
-        budget,
+        reader,
         stop: stop.clone(),
         positions: BTreeMap::new(),
         from_now: BTreeSet::new(),
@@ -172,7 +173,7 @@ struct Coordinator {
     settings: Settings,
     lanes: Arc<dyn Lanes>,
     checkpoints: Arc<dyn CheckpointStore>,
-    budget: Budget,
+    reader: Reader,
     stop: CancellationToken,
     /// Where each shard that was ever seen starts, or started.
     positions: BTreeMap<ShardId, Position>,
@@ -314,12 +315,10 @@ impl Coordinator {
 
     fn start(&mut self, shard: ShardId, position: Position) {
         info!(%shard, %position, "reading shard");
-        let (budget, limits) = (self.budget.clone(), self.settings.limits);
         let hash_keys = self.graph.hash_keys(&shard);
-        let progress = Progress::new(Arc::clone(self.kinesis.stream()), shard.clone(), position, hash_keys);
-        let source = PollSource::new(self.kinesis.clone(), progress, budget, limits);
+        let source = self.reader.open(shard.clone(), position, hash_keys);
         let (lanes, partition, stop) = (Arc::clone(&self.lanes), self.partition(&shard), self.stop.clone());
-        let task = self.tasks.spawn(async move { lanes.run(partition, Box::new(source), stop).await });
+        let task = self.tasks.spawn(async move { lanes.run(partition, source, stop).await });
         self.shard_of.insert(task.id(), shard.clone());
         self.running.insert(shard);
     }

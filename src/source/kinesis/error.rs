@@ -7,6 +7,8 @@ use std::fmt;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 
+use crate::aws::chain;
+
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -184,23 +186,6 @@ fn policy_of_status(status: u16) -> Policy {
         401 | 403 => Policy::Denied,
         _ => Policy::Retry,
     }
-}
-
-/// The causes of an error, outermost first; `None` if it has none.
-pub(super) fn chain(error: &dyn Error) -> Option<String> {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    // Real chains are a handful of causes deep; the bound is for one that refers to itself.
-    while let Some(cause) = next
-        && causes.len() < 16
-    {
-        let text = cause.to_string();
-        if causes.last() != Some(&text) {
-            causes.push(text);
-        }
-        next = cause.source();
-    }
-    (!causes.is_empty()).then(|| causes.join(": "))
 }
 
 #[cfg(test)]

@@ -273,10 +273,13 @@ impl PollSource {
 
     /// The position is refused: trimmed out of the stream, or of another stream of the same name.
     fn refused(&self, failure: CallError) -> SourceError {
+        let stored = match self.progress.position() {
+            Position::After(sequence) | Position::Within(sequence, _) => sequence.as_str(),
+            _ => "",
+        };
         let advice = format!(
-            "the stored position, {}, is not in the stream (trimmed, or the stream was made anew); \
-             on_trimmed = \"oldest\" goes on from the oldest record there is",
-            self.progress.position()
+            "the stored position, after {stored}, is not in the stream (trimmed, or the stream was made anew); \
+             on_trimmed = \"oldest\" goes on from the oldest record there is"
         );
         SourceError::Position { what: self.what(), advice, source: Some(failure.into()) }
     }
