@@ -5,9 +5,10 @@
 //! - [`protocol`]: the conditional writes that leases live by, as pure functions. A table applies them, the model
 //!   checker in the tests walks through them.
 //! - [`table`]: where leases are stored; `dynamodb` is the real one.
-//! - `view`: what a worker has seen of the table, and which leases have expired by its own clock.
-//! - `balance`: which leases a worker takes or asks for; pure.
-//! - `tenure`: a lease while it is held: renewals, commits, the end. `held` leads a lane's commits there.
+//! - [`view`]: what a worker has seen of the table, and which leases have expired by its own clock.
+//! - [`ready`]: the leases of a stream beside its shards: what to create, what may be read, what is over; pure.
+//! - [`balance`]: which leases a worker takes or asks for; pure.
+//! - [`tenure`]: a lease while it is held: renewals, commits, the end. [`held`] leads a lane's commits there.
 //!
 //! Source of the format and the conditions: the lease table of amazon-kinesis-client 3.5.1.
 
@@ -17,8 +18,13 @@ use std::sync::Arc;
 
 use crate::record::{HashKeys, Position, ShardId};
 
+pub mod balance;
+pub mod held;
 pub mod protocol;
+pub mod ready;
 pub mod table;
+pub mod tenure;
+pub mod view;
 
 /// A row of the lease table: what is known of one shard by all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]

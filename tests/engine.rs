@@ -5,4 +5,3 @@ mod crash;
 mod daemon;
 mod files;
 mod lanes;
-mod scripted;

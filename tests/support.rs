@@ -1,8 +1,10 @@
 //! What the tests stand on: doubles of the services, and scripted fakes of the crate's traits.
 
 pub(crate) mod collect;
+pub(crate) mod engine_script;
 #[cfg(feature = "demo")]
 pub(crate) mod fault;
 #[cfg(feature = "demo")]
 pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
+pub(crate) mod lease_table;

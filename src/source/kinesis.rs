@@ -16,3 +16,4 @@ pub mod reader;
 pub mod shards;
 
 pub mod coordinator;
+pub mod fleet;

@@ -10,7 +10,7 @@ use bedrock_tap::sink::batch::{self, Origins, Outlet, Receipt, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::scripted::{Answer, Keeper, settle};
+use crate::support::engine_script::{Answer, Keeper, settle};
 
 fn lines(items: &[&str]) -> Lines {
     let mut lines = Lines::default();

@@ -12,7 +12,7 @@ use bedrock_tap::sink::stdout::Stdout;
 use bedrock_tap::source;
 use bedrock_tap::source::file::inputs::expand;
 
-use super::scripted::{Answer, Keeper, echo_crew};
+use crate::support::engine_script::{Answer, Keeper, echo_crew};
 
 pub(super) fn file_sink(name: &str, path: &Path, gzip: bool) -> SinkPlan {
     let settings = file::Settings { path: path.to_path_buf(), rotate_bytes: None, rotate_age: None, gzip };

@@ -9,7 +9,7 @@ use bedrock_tap::record::{Position, ShardId};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
-use super::scripted::{Answer, Bench, EACH_ALONE, Keeper, Script, Step, after, settle, store_retries};
+use crate::support::engine_script::{Answer, Bench, EACH_ALONE, Keeper, Script, Step, after, settle, store_retries};
 
 const ROOM: usize = 64 << 20;
 

@@ -22,15 +22,16 @@ use super::shards::{self, Graph, Start};
 use crate::budget::Budget;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::lease::table::TableError;
 use crate::record::{Partition, Position, ShardId};
 use crate::source::SourceError;
 
 /// After a shard's end its children are looked for this often, a second and more apart, before the next regular
 /// listing is waited for: the service lists them at once, or a moment later.
-const MAX_CHILD_LOOKS: u32 = 5;
+pub(super) const MAX_CHILD_LOOKS: u32 = 5;
 
 /// Between a shard whose position was refused and its next start.
-const TRIMMED_WAIT: Duration = Duration::from_secs(1);
+pub(super) const TRIMMED_WAIT: Duration = Duration::from_secs(1);
 
 /// What is read, from where, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +84,9 @@ pub enum Error {
     /// Positions cannot be read or stored.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The leases cannot be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// A shard cannot be read or delivered any further.
     #[error("{partition} stopped")]
     Lane {

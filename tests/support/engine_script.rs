@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A line that hands each line of a record to every output. `!…` is a reject, `-` is skipped, `panic` panics.
-pub(super) struct Echo;
+pub(crate) struct Echo;
 
 impl Work for Echo {
     fn process(&mut self, record: &Record, _: Timestamp, parcel: &mut Parcel) {
@@ -50,12 +50,12 @@ impl Work for Echo {
     }
 }
 
-pub(super) fn echo_crew(outputs: usize) -> Crew {
+pub(crate) fn echo_crew(outputs: usize) -> Crew {
     Crew::new(2, outputs, || Box::new(Echo))
 }
 
 /// What a scripted source does at one call.
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Hands on these records, each a line, and a position.
     Read(Vec<String>, u64),
     /// Waits until the test says so.
@@ -67,28 +67,28 @@ pub(super) enum Step {
 }
 
 /// A source that follows a script, and waits for ever at its end.
-pub(super) struct Script {
+pub(crate) struct Script {
     steps: VecDeque<Step>,
     budget: Option<Budget>,
 }
 
 impl Script {
-    pub(super) fn new(steps: impl IntoIterator<Item = Step>) -> Box<Self> {
+    pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Box<Self> {
         Box::new(Self { steps: steps.into_iter().collect(), budget: None })
     }
 
     /// Reads of one line each, `line-0` and so on, with positions from 1 on; then the end.
-    pub(super) fn lines(count: u64) -> Box<Self> {
+    pub(crate) fn lines(count: u64) -> Box<Self> {
         let reads = (0..count).map(|number| Step::Read(vec![format!("line-{number}")], number + 1));
         Self::new(reads.chain([Step::End]))
     }
 }
 
-pub(super) fn after(sequence: u64) -> Position {
+pub(crate) fn after(sequence: u64) -> Position {
     Position::After(SequenceNumber::new(&sequence.to_string()).unwrap())
 }
 
-pub(super) fn partition(shard: &str) -> Partition {
+pub(crate) fn partition(shard: &str) -> Partition {
     Partition { stream: "calls".into(), shard: ShardId::new(shard) }
 }
 
@@ -123,7 +123,7 @@ impl Source for Script {
 }
 
 /// What a scripted sink answers to a delivery.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Retry,
     /// Takes the batch, and says that it did not.
     TakeAndRetry,
@@ -133,27 +133,27 @@ pub(super) enum Answer {
 
 /// A sink that keeps what it takes. Batches that hold a held line wait until it is let go.
 #[derive(Default)]
-pub(super) struct Keeper {
-    pub(super) taken: Mutex<Vec<String>>,
-    pub(super) batches: Mutex<Vec<usize>>,
-    pub(super) answers: Mutex<VecDeque<Answer>>,
+pub(crate) struct Keeper {
+    pub(crate) taken: Mutex<Vec<String>>,
+    pub(crate) batches: Mutex<Vec<usize>>,
+    pub(crate) answers: Mutex<VecDeque<Answer>>,
     held: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Keeper {
-    pub(super) fn answering(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+    pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), ..Self::default() })
     }
 
-    pub(super) fn hold(&self, line: &str) {
+    pub(crate) fn hold(&self, line: &str) {
         self.held.lock().unwrap().insert(line.to_owned(), Arc::new(Semaphore::new(0)));
     }
 
-    pub(super) fn let_go(&self, line: &str) {
+    pub(crate) fn let_go(&self, line: &str) {
         self.held.lock().unwrap().get(line).unwrap().close();
     }
 
-    pub(super) fn taken(&self) -> Vec<String> {
+    pub(crate) fn taken(&self) -> Vec<String> {
         self.taken.lock().unwrap().clone()
     }
 }
@@ -199,20 +199,20 @@ impl Sink for Keeper {
 
 /// A store that keeps every commit, with its time, and fails as scripted.
 #[derive(Default)]
-pub(super) struct Ledger {
-    pub(super) commits: Mutex<Vec<(Position, tokio::time::Duration)>>,
-    pub(super) failures: Mutex<VecDeque<CheckpointError>>,
+pub(crate) struct Ledger {
+    pub(crate) commits: Mutex<Vec<(Position, tokio::time::Duration)>>,
+    pub(crate) failures: Mutex<VecDeque<CheckpointError>>,
     started: Mutex<Option<tokio::time::Instant>>,
     positions: Mutex<BTreeMap<Partition, Position>>,
 }
 
 impl Ledger {
-    pub(super) fn newest(&self) -> Option<Position> {
+    pub(crate) fn newest(&self) -> Option<Position> {
         self.commits.lock().unwrap().last().map(|(position, _)| position.clone())
     }
 }
 
-pub(super) fn store_retries() -> CheckpointError {
+pub(crate) fn store_retries() -> CheckpointError {
     CheckpointError::Retry { store: "ledger".into(), source: "scripted".into() }
 }
 
@@ -246,23 +246,23 @@ impl CheckpointStore for Ledger {
 
 /// The two ways in which lanes are told to end.
 #[derive(Clone, Default)]
-pub(super) struct Stop {
-    pub(super) reading: CancellationToken,
-    pub(super) abandon: CancellationToken,
+pub(crate) struct Stop {
+    pub(crate) reading: CancellationToken,
+    pub(crate) abandon: CancellationToken,
 }
 
 /// An engine with scripted ends.
-pub(super) struct Bench {
-    pub(super) engine: Engine,
-    pub(super) stop: Stop,
-    pub(super) total: Arc<Total>,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) letters: Arc<Keeper>,
-    pub(super) drivers: Vec<JoinHandle<Result<(), SinkError>>>,
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) stop: Stop,
+    pub(crate) total: Arc<Total>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) letters: Arc<Keeper>,
+    pub(crate) drivers: Vec<JoinHandle<Result<(), SinkError>>>,
 }
 
 /// Every submission a batch of its own, and all of them at once: receipts come back in any order.
-pub(super) const EACH_ALONE: batch::Settings = batch::Settings {
+pub(crate) const EACH_ALONE: batch::Settings = batch::Settings {
     max_batch_bytes: 1,
     max_batch_items: usize::MAX,
     linger: std::time::Duration::ZERO,
@@ -270,7 +270,7 @@ pub(super) const EACH_ALONE: batch::Settings = batch::Settings {
 };
 
 impl Bench {
-    pub(super) fn new(sinks: &[Arc<Keeper>], batching: batch::Settings, encoded_bytes: usize) -> Self {
+    pub(crate) fn new(sinks: &[Arc<Keeper>], batching: batch::Settings, encoded_bytes: usize) -> Self {
         let (stop, ledger, letters) = (Stop::default(), Arc::<Ledger>::default(), Arc::<Keeper>::default());
         let total = Arc::<Total>::default();
         let mut drivers = Vec::new();
@@ -298,13 +298,13 @@ impl Bench {
         Self { engine, stop, total, ledger, letters, drivers }
     }
 
-    pub(super) fn spawn(&self, source: Box<Script>) -> JoinHandle<Result<LaneEnd, LaneError>> {
+    pub(crate) fn spawn(&self, source: Box<Script>) -> JoinHandle<Result<LaneEnd, LaneError>> {
         let (engine, reading) = (self.engine.clone(), self.stop.reading.clone());
         tokio::spawn(async move { engine.run(partition("1"), source, reading).await })
     }
 }
 
 /// Lets everything run that can; with paused time this also lets that much time pass.
-pub(super) async fn settle(seconds: u64) {
+pub(crate) async fn settle(seconds: u64) {
     tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
 }

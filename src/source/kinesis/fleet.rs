@@ -1,0 +1,510 @@
+//! The fleet: one of several workers that share the shards of one or more streams through leases. It looks at the lease
+//! table, takes what falls to it, reads what it holds, and notices what others leave behind.
+//!
+//! The loop itself never waits for anything outside: whatever asks the table or a stream is a task that brings an
+//! [`Event`], so that a slow answer holds up nothing else. What a worker does with what it sees is decided elsewhere, by
+//! pure functions: [`crate::lease::ready`], [`crate::lease::balance`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::client::Kinesis;
+use super::coordinator::{Error, OnTrimmed};
+use super::error::{CallError, Policy};
+use super::pace::{Backoff, fraction};
+use super::poll::CLOCK_MARGIN;
+use super::reader::Reader;
+use super::shards::{self, Graph, Start};
+use crate::checkpoint::CheckpointError;
+use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::lease::balance::{self, Mine, Moves};
+use crate::lease::held::Held;
+use crate::lease::ready::Leases;
+use crate::lease::table::{Table, TableError};
+use crate::lease::tenure::{Claim, End, Keeper, Taken};
+use crate::lease::view::{Timing, View};
+use crate::lease::{Lease, LeaseKey, StreamKey, WorkerId};
+use crate::record::Partition;
+use crate::source::SourceError;
+
+mod lane;
+mod placing;
+
+/// Leases that a worker takes at a time before it looks again: others that start at the same moment show up meanwhile.
+/// Twice as many each time that nobody was in the way.
+const TAKES: usize = 32;
+
+/// Events that come at one moment are answered together after this time.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This worker.
+    pub worker: WorkerId,
+    /// The times that leases live by.
+    pub timing: Timing,
+    /// Where to start without a lease of the stream.
+    pub start: Start,
+    /// What to do about a position that is not in the stream any more.
+    pub on_trimmed: OnTrimmed,
+    /// How often all workers together list the shards of a stream where nothing calls for it: the look for holes.
+    pub audit_interval: Duration,
+}
+
+/// One stream that the fleet reads.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The stream.
+    pub kinesis: Kinesis,
+    /// How its shards are read.
+    pub reader: Reader,
+    /// Its part of the leases' keys, in a table of several streams.
+    pub key: Option<StreamKey>,
+}
+
+/// Reads what falls to this worker until told to stop; returns when each lease is given up.
+///
+/// `stop` is the token that the lanes obey too: a failure cancels it, so that what was read is delivered before this
+/// returns. `held` is where the lanes commit.
+///
+/// # Errors
+/// See [`Error`]: the first failure.
+pub async fn run(
+    settings: Settings,
+    streams: Vec<Stream>,
+    table: Arc<dyn Table>,
+    lanes: Arc<dyn Lanes>,
+    held: Arc<Held>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let mut fleet = Fleet::new(settings, streams, table, lanes, held, stop.clone());
+    let mut failed = fleet.work().await.err();
+    if failed.is_some() {
+        stop.cancel();
+    }
+    fleet.tasks.abort_all();
+    while let Some(step) = fleet.tenures.join_next().await {
+        if let Err(error) = fleet.step(step) {
+            stop.cancel();
+            if failed.is_some() {
+                warn!(%error, "another shard failed");
+            }
+            failed.get_or_insert(error);
+        }
+    }
+    info!(worker = %fleet.settings.worker, "all leases are given up");
+    failed.map_or(Ok(()), Err)
+}
+
+/// What a task brings.
+enum Event {
+    Scanned(Result<Vec<Lease>, TableError>),
+    Watched(Vec<(LeaseKey, Option<Lease>)>),
+    Listed { stream: usize, asked: Timestamp, listed: Result<Graph, CallError> },
+    Created { stream: usize, created: placing::Created },
+    Deleted(Vec<LeaseKey>),
+}
+
+/// A step of a tenure.
+enum Step {
+    Obtained(LeaseKey, Result<Taken, End>),
+    Ended(LeaseKey, Option<Result<Result<LaneEnd, LaneError>, JoinError>>, End),
+}
+
+/// How far a worker is with a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Taking,
+    Asking,
+    Holding,
+}
+
+/// What is known of one stream.
+struct Known {
+    stream: Stream,
+    /// The last listing.
+    graph: Option<Graph>,
+    /// When to list next.
+    list_at: Instant,
+    is_listing: bool,
+    is_creating: bool,
+    /// How often children of ended shards were looked for and not found.
+    unlisted_children: u32,
+    brief: Backoff,
+    slow: Backoff,
+}
+
+struct Fleet {
+    settings: Settings,
+    table: Arc<dyn Table>,
+    lanes: Arc<dyn Lanes>,
+    held: Arc<Held>,
+    keeper: Keeper,
+    stop: CancellationToken,
+    view: View,
+    streams: Vec<Known>,
+    /// The leases that this worker goes for or holds.
+    mine: HashMap<LeaseKey, Phase>,
+    tenures: JoinSet<Step>,
+    tasks: JoinSet<Event>,
+    scan_at: Instant,
+    is_scanning: bool,
+    has_scanned: bool,
+    /// No look at all leases before this, whatever happens.
+    no_scan_before: Instant,
+    scan_trouble: Backoff,
+    watch_at: Instant,
+    is_watching: bool,
+    /// Owners that are known to be dead.
+    dead: BTreeSet<WorkerId>,
+    /// When to decide anew, if anything has changed.
+    balance_at: Option<Instant>,
+    /// No leases are taken before this, but those that were just created by this worker's own shards' ends.
+    take_at: Instant,
+    takes: usize,
+}
+
+impl Fleet {
+    fn new(
+        settings: Settings,
+        streams: Vec<Stream>,
+        table: Arc<dyn Table>,
+        lanes: Arc<dyn Lanes>,
+        held: Arc<Held>,
+        stop: CancellationToken,
+    ) -> Self {
+        let now = Instant::now();
+        let known = |stream| Known {
+            stream,
+            graph: None,
+            list_at: now,
+            is_listing: false,
+            is_creating: false,
+            unlisted_children: 0,
+            brief: Backoff::brief(),
+            slow: Backoff::slow(),
+        };
+        Self {
+            keeper: Keeper::new(Arc::clone(&table), settings.worker.clone(), settings.timing),
+            view: View::new(settings.worker.clone(), settings.timing),
+            settings,
+            table,
+            lanes,
+            held,
+            stop,
+            streams: streams.into_iter().map(known).collect(),
+            mine: HashMap::new(),
+            tenures: JoinSet::new(),
+            tasks: JoinSet::new(),
+            scan_at: now,
+            is_scanning: false,
+            has_scanned: false,
+            no_scan_before: now,
+            scan_trouble: Backoff::brief(),
+            watch_at: now,
+            is_watching: false,
+            dead: BTreeSet::new(),
+            balance_at: None,
+            take_at: now,
+            takes: TAKES,
+        }
+    }
+
+    /// Looks, takes and reads until told to stop.
+    async fn work(&mut self) -> Result<(), Error> {
+        let stop = self.stop.clone();
+        info!(worker = %self.settings.worker, table = self.table.name(), "sharing leases");
+        loop {
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(step) = self.tenures.join_next(), if !self.tenures.is_empty() => self.step(step)?,
+                Some(event) = self.tasks.join_next(), if !self.tasks.is_empty() => match event {
+                    Ok(event) => self.heed(event)?,
+                    Err(panicked) if panicked.is_panic() => std::panic::resume_unwind(panicked.into_panic()),
+                    Err(_) => {}
+                },
+                () = sleep_until(due) => self.act(),
+            }
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        let listings = self.streams.iter().filter(|known| !known.is_listing && self.has_scanned);
+        let scan = (!self.is_scanning).then(|| self.scan_at.max(self.no_scan_before));
+        let watch = (!self.is_watching).then_some(self.watch_at);
+        let due = listings.map(|known| known.list_at).chain(scan).chain(watch).chain(self.balance_at).min();
+        due.unwrap_or_else(|| Instant::now() + self.settings.timing.failover)
+    }
+
+    /// Starts what is due.
+    fn act(&mut self) {
+        let now = Instant::now();
+        if !self.is_scanning && self.scan_at.max(self.no_scan_before) <= now {
+            self.is_scanning = true;
+            let table = Arc::clone(&self.table);
+            self.tasks.spawn(async move { Event::Scanned(table.scan().await) });
+        }
+        if !self.is_watching && self.watch_at <= now {
+            self.watch(now);
+        }
+        for stream in 0..self.streams.len() {
+            let known = &mut self.streams[stream];
+            // Which leases are missing is known once they were looked at.
+            if self.has_scanned && !known.is_listing && known.list_at <= now {
+                known.is_listing = true;
+                let kinesis = known.stream.kinesis.clone();
+                self.tasks.spawn(async move {
+                    let asked = Timestamp::now();
+                    Event::Listed { stream, asked, listed: shards::list(&kinesis).await }
+                });
+            }
+        }
+        if self.balance_at.is_some_and(|at| at <= now) {
+            self.balance_at = None;
+            self.balance(now);
+        }
+    }
+
+    fn watch(&mut self, now: Instant) {
+        self.watch_at = now + self.settings.timing.watch();
+        let keys = self.view.watched();
+        if keys.is_empty() {
+            return;
+        }
+        self.is_watching = true;
+        let table = Arc::clone(&self.table);
+        self.tasks.spawn(async move {
+            let mut seen = Vec::with_capacity(keys.len());
+            for key in keys {
+                match table.get(key.clone()).await {
+                    Ok(lease) => seen.push((key, lease)),
+                    Err(error) => debug!(lease = %key, %error, "a look at a lease failed"),
+                }
+            }
+            Event::Watched(seen)
+        });
+    }
+
+    fn heed(&mut self, event: Event) -> Result<(), Error> {
+        let now = Instant::now();
+        match event {
+            Event::Scanned(scanned) => self.scanned(scanned, now)?,
+            Event::Watched(seen) => self.watched(seen, now),
+            Event::Listed { stream, asked, listed } => self.listed(stream, asked, listed, now)?,
+            Event::Created { stream, created } => self.created(stream, created, now)?,
+            Event::Deleted(keys) => keys.iter().for_each(|key| self.view.forget(key)),
+        }
+        Ok(())
+    }
+
+    fn scanned(&mut self, scanned: Result<Vec<Lease>, TableError>, now: Instant) -> Result<(), Error> {
+        self.is_scanning = false;
+        self.no_scan_before = now + self.settings.timing.watch();
+        match scanned {
+            Ok(leases) => {
+                self.scan_trouble = Backoff::brief();
+                // A little more than the failover time, and not the same for all: so that what stood still from one look
+                // to the next has expired.
+                self.scan_at = now + self.settings.timing.failover.mul_f64(1.01 + 0.05 * fraction());
+                let is_ours = |lease: &Lease| self.streams.iter().any(|known| known.stream.key == lease.key.stream);
+                let (ours, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(is_ours);
+                if let (false, Some(other)) = (self.has_scanned, others.first()) {
+                    warn!(table = self.table.name(), leases = others.len(), such_as = %other.key,
+                        "the table holds leases of streams that this configuration does not name; they are left alone");
+                }
+                self.view.saw_all(ours, now);
+                self.has_scanned = true;
+                self.dead = self.view.dead(now);
+                self.balance_soon(now);
+            }
+            Err(unusable @ TableError::Unusable { .. }) => return Err(unusable.into()),
+            Err(error) => {
+                warn!(%error, "the leases cannot be looked at, trying again");
+                self.scan_at = now + self.scan_trouble.wait();
+            }
+        }
+        Ok(())
+    }
+
+    fn watched(&mut self, seen: Vec<(LeaseKey, Option<Lease>)>, now: Instant) {
+        self.is_watching = false;
+        let (mut has_changed, mut keys) = (false, Vec::with_capacity(seen.len()));
+        for (key, lease) in seen {
+            let before = self.view.get(&key);
+            let hold = |lease: &Lease| (lease.owner.clone(), lease.draining.clone(), lease.is_ended());
+            has_changed |= before.map(hold) != lease.as_ref().map(hold);
+            match lease {
+                Some(lease) => self.view.glimpsed(lease, now),
+                None => self.view.forget(&key),
+            }
+            keys.push(key);
+        }
+        let dead = self.view.dead(now);
+        let is_news = dead.difference(&self.dead).next().is_some();
+        if is_news {
+            info!(workers = ?dead.iter().map(WorkerId::as_str).collect::<Vec<_>>(), "workers are gone");
+        }
+        if has_changed || is_news || self.view.has_new_suspects(&keys) {
+            self.scan_at = now;
+        }
+        self.dead = dead;
+    }
+
+    /// Decides what to go for.
+    fn balance(&mut self, now: Instant) {
+        let by_stream = self.leases_by_stream();
+        let is_ready = |lease: &Lease| {
+            let known = self.streams.iter().find(|known| known.stream.key == lease.key.stream);
+            let graph = known.and_then(|known| known.graph.as_ref());
+            let leases = by_stream.get(&lease.key.stream);
+            graph.zip(leases).is_some_and(|(graph, leases)| leases.is_ready(lease, graph))
+        };
+        let promised = |lease: &&Lease| {
+            let is_mine = lease.owner.as_ref() == Some(self.view.me()) && lease.draining.is_some();
+            is_mine && !lease.is_ended() && !self.mine.contains_key(&lease.key)
+        };
+        let promised: Vec<_> = self.view.leases().filter(promised).cloned().collect();
+        let mine = Mine {
+            has: &|key| self.mine.contains_key(key),
+            is_asking: self.mine.values().any(|phase| *phase == Phase::Asking),
+            limit: if self.take_at <= now { self.takes } else { 0 },
+        };
+        let Moves { take, ask, is_limited } = balance::moves(&self.view, &is_ready, mine, now);
+        if is_limited {
+            // Others that start now as well take their part meanwhile, and are seen by then.
+            self.take_at = self.take_at.max(now + self.settings.timing.watch());
+            self.scan_at = self.scan_at.min(self.take_at);
+            self.takes = self.takes.saturating_mul(2);
+        }
+        for lease in promised {
+            self.obtain(lease, Claim::Await);
+        }
+        for lease in take {
+            self.obtain(lease, Claim::Take);
+        }
+        if let Some((lease, holder)) = ask.and_then(|lease| lease.owner.clone().map(|holder| (lease, holder))) {
+            self.obtain(lease, Claim::Ask(holder));
+        }
+    }
+
+    fn leases_by_stream(&self) -> BTreeMap<Option<StreamKey>, Leases<'_>> {
+        let of = |key: &Option<StreamKey>| self.view.leases().filter(|lease| lease.key.stream == *key).collect();
+        self.streams.iter().map(|known| (known.stream.key.clone(), of(&known.stream.key))).collect()
+    }
+
+    fn obtain(&mut self, lease: Lease, claim: Claim) {
+        let phase = if claim == Claim::Take { Phase::Taking } else { Phase::Asking };
+        let key = lease.key.clone();
+        self.mine.insert(key.clone(), phase);
+        let (keeper, stop) = (self.keeper.clone(), self.stop.clone());
+        self.tenures.spawn(async move {
+            let obtained = keeper.obtain(lease, claim, &stop).await;
+            Step::Obtained(key, obtained)
+        });
+    }
+
+    /// Takes the next step of a tenure.
+    fn step(&mut self, step: Result<Step, JoinError>) -> Result<(), Error> {
+        let now = Instant::now();
+        match step {
+            Ok(Step::Obtained(key, Ok(taken))) => {
+                self.view.saw(taken.lease.clone(), now);
+                self.mine.insert(key, Phase::Holding);
+                self.hold(taken);
+                // One lease after the other is asked for.
+                self.balance_soon(now);
+                Ok(())
+            }
+            Ok(Step::Obtained(key, Err(end))) => {
+                self.takes = TAKES;
+                self.settle(&key, None, end, now)
+            }
+            Ok(Step::Ended(key, result, end)) => self.settle(&key, result, end, now),
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn hold(&mut self, taken: Taken) {
+        let key = taken.lease.key.clone();
+        let (keeper, stop) = (self.keeper.clone(), self.stop.clone());
+        let known = self.streams.iter().find(|known| known.stream.key == key.stream);
+        let Some(known) = known.filter(|_| !stop.is_cancelled()) else {
+            self.tenures.spawn(async move { Step::Ended(key, None, keeper.give_up(taken).await) });
+            return;
+        };
+        let (partition, halt) = (partition_of(&known.stream, &key), stop.child_token());
+        info!(shard = %partition, position = %taken.lease.position, "reading shard");
+        let commits = self.held.begin(partition.clone());
+        let shard = lane::Shard {
+            stream: known.stream.clone(),
+            partition,
+            position: taken.lease.position.clone(),
+            hash_keys: taken.lease.hash_keys.or_else(|| known.graph.as_ref()?.hash_keys(&key.shard)),
+            on_trimmed: self.settings.on_trimmed,
+            halt: halt.clone(),
+        };
+        let (lanes, held) = (Arc::clone(&self.lanes), Arc::clone(&self.held));
+        self.tenures.spawn(async move {
+            let partition = shard.partition.clone();
+            let lane = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move { shard.read(&*lanes).await }));
+            let (result, end) = keeper.hold(taken, commits, &halt, &stop, lane).await;
+            held.end(&partition);
+            Step::Ended(key, result, end)
+        });
+    }
+
+    /// Takes the end of a tenure.
+    fn settle(
+        &mut self,
+        key: &LeaseKey,
+        result: Option<Result<Result<LaneEnd, LaneError>, JoinError>>,
+        end: End,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.mine.remove(key);
+        self.balance_soon(now);
+        match end {
+            End::Ended(lease) => {
+                info!(lease = %key, "shard delivered to its end");
+                self.view.saw(lease, now);
+                for known in self.streams.iter_mut().filter(|known| known.stream.key == key.stream) {
+                    (known.list_at, known.unlisted_children) = (now, 0);
+                }
+            }
+            End::GivenUp(lease) => self.view.saw(lease, now),
+            End::NotTaken(Some(lease)) => self.view.saw(lease, now),
+            End::NotTaken(None) | End::Lost => self.scan_at = now,
+            End::Failed(error) => return Err(error.into()),
+        }
+        let partition = || match self.streams.iter().find(|known| known.stream.key == key.stream) {
+            Some(known) => partition_of(&known.stream, key),
+            None => Partition { stream: "unknown".into(), shard: key.shard.clone() },
+        };
+        match result {
+            None | Some(Ok(Ok(_) | Err(LaneError::Checkpoint(CheckpointError::Lost { .. })))) => Ok(()),
+            Some(Ok(Err(source))) => Err(Error::Lane { partition: partition(), source }),
+            Some(Err(_)) => Err(Error::Panicked { partition: partition() }),
+        }
+    }
+
+    fn balance_soon(&mut self, now: Instant) {
+        self.balance_at.get_or_insert(now + SETTLE);
+    }
+}
+
+/// What a lease's shard is called in commits: a stream of several is told by its whole key.
+fn partition_of(stream: &Stream, key: &LeaseKey) -> Partition {
+    let name = key.stream.as_ref().map_or_else(|| stream.kinesis.stream(), StreamKey::as_str);
+    Partition { stream: Arc::clone(name), shard: key.shard.clone() }
+}

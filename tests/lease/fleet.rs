@@ -1,0 +1,424 @@
+//! Workers that share a stream: who reads what, and that nothing is left out, whoever dies or comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bedrock_tap::budget::Budget;
+use bedrock_tap::lease::held::Held;
+use bedrock_tap::lease::view::Timing;
+use bedrock_tap::lease::{Lease, LeaseKey, WorkerId};
+use bedrock_tap::record::{Position, SequenceNumber};
+use bedrock_tap::source::kinesis::coordinator::{Error, OnTrimmed};
+use bedrock_tap::source::kinesis::fleet::{self, Settings, Stream};
+use bedrock_tap::source::kinesis::pace::Limits;
+use bedrock_tap::source::kinesis::reader::Reader;
+use bedrock_tap::source::kinesis::shards::Start;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::engine_script::{Bench, EACH_ALONE, Keeper};
+use crate::support::kinesis_script::{Script, shard_id};
+use crate::support::lease_table::{Call, Link, MemoryTable, Trouble};
+
+const TIMING: Timing = Timing { failover: Duration::from_secs(30), handoff: Duration::from_secs(30) };
+
+/// A stream and the table of those who read it.
+struct Town {
+    script: Script,
+    table: Arc<MemoryTable>,
+    settings: Settings,
+}
+
+/// One worker; what it delivers goes to its sink.
+struct Worker {
+    sink: Arc<Keeper>,
+    link: Arc<Link>,
+    bench: Bench,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Town {
+    fn new(shards: usize) -> Self {
+        let settings = Settings {
+            worker: WorkerId::new(""),
+            timing: TIMING,
+            start: Start::TrimHorizon,
+            on_trimmed: OnTrimmed::Fail,
+            audit_interval: Duration::from_secs(60),
+        };
+        Self { script: Script::new(shards), table: Arc::default(), settings }
+    }
+
+    fn worker(&self, name: &str) -> Worker {
+        let (sink, link) = (Arc::<Keeper>::default(), self.table.link());
+        let bench = Bench::new(&[Arc::clone(&sink)], EACH_ALONE, 64 << 20);
+        let held = Arc::<Held>::default();
+        let lanes = Arc::new(bench.engine.with_checkpoints(held.clone()));
+        let kinesis = self.script.kinesis();
+        let reader = Reader::polling(kinesis.clone(), Limits::default(), Budget::new(256 << 20));
+        let stream = Stream { kinesis, reader, key: None };
+        let settings = Settings { worker: WorkerId::new(name), ..self.settings.clone() };
+        let stop = bench.stop.reading.clone();
+        let run = fleet::run(settings, vec![stream], link.clone(), lanes, held, stop);
+        Worker { sink, link, bench, task: tokio::spawn(run) }
+    }
+
+    fn owners(&self) -> BTreeMap<String, usize> {
+        let mut owners = BTreeMap::new();
+        for row in self.table.rows().iter().filter(|row| !row.is_ended()) {
+            let owner = row.owner.as_ref().map_or("nobody", WorkerId::as_str);
+            *owners.entry(owner.to_owned()).or_default() += 1;
+        }
+        owners
+    }
+
+    async fn until(&self, what: &str, mut wanted: impl FnMut() -> bool) -> Duration {
+        let began = Instant::now();
+        let waited = timeout(Duration::from_secs(600), async {
+            while !wanted() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "never: {what}; owners: {:?}", self.owners());
+        began.elapsed()
+    }
+
+    fn row(&self, shard: usize) -> Lease {
+        self.table.row(&key(shard)).unwrap()
+    }
+}
+
+impl Worker {
+    fn texts(&self) -> Vec<String> {
+        self.sink.taken()
+    }
+
+    async fn stop(self) -> Vec<String> {
+        self.bench.stop.reading.cancel();
+        timeout(Duration::from_secs(60), self.task).await.expect("ends").unwrap().unwrap();
+        self.sink.taken()
+    }
+
+    /// As SIGKILL does: nothing more is written.
+    async fn kill(self) -> Vec<String> {
+        self.task.abort();
+        let _ = self.task.await;
+        self.sink.taken()
+    }
+}
+
+fn key(shard: usize) -> LeaseKey {
+    LeaseKey { stream: None, shard: shard_id(shard) }
+}
+
+fn within(sequence: u64) -> Position {
+    Position::Within(SequenceNumber::new(&sequence.to_string()).unwrap(), 0)
+}
+
+/// Records in all shards, `shard-number`.
+fn fill(script: &Script, shards: impl IntoIterator<Item = usize>, numbers: std::ops::Range<usize>) -> Vec<String> {
+    let mut texts = Vec::new();
+    for shard in shards {
+        for number in numbers.clone() {
+            let text = format!("{shard}-{number}");
+            script.put(shard, text.clone());
+            texts.push(text);
+        }
+    }
+    texts
+}
+
+fn missing(expected: &[String], found: impl IntoIterator<Item = String>) -> Vec<String> {
+    let found: BTreeSet<_> = found.into_iter().collect();
+    expected.iter().filter(|text| !found.contains(*text)).cloned().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_worker_takes_and_reads_everything_and_leaves_it_free() {
+    let town = Town::new(5);
+    let expected = fill(&town.script, 0..5, 0..3);
+    let one = town.worker("one");
+    town.until("all is delivered", || one.texts().len() == expected.len()).await;
+    assert_eq!(town.owners(), BTreeMap::from([("one".to_owned(), 5)]));
+    assert_eq!(missing(&expected, one.stop().await), Vec::<String>::new());
+    assert_eq!(town.owners(), BTreeMap::from([("nobody".to_owned(), 5)]));
+    assert!(town.table.rows().iter().all(Lease::has_progress), "{:?}", town.table.rows());
+    // Who comes after goes on behind it.
+    let more = fill(&town.script, 0..5, 3..4);
+    let two = town.worker("two");
+    town.until("the rest is delivered", || two.texts().len() == 5).await;
+    sleep(Duration::from_secs(20)).await;
+    let mut found = two.stop().await;
+    found.sort();
+    assert_eq!(found, more);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_is_handed_its_part_and_nothing_comes_twice() {
+    let town = Town::new(6);
+    let mut expected = fill(&town.script, 0..6, 0..3);
+    let one = town.worker("one");
+    town.until("all is delivered", || one.texts().len() == expected.len()).await;
+    let two = town.worker("two");
+    let took = town.until("both have their part", || town.owners().get("two") == Some(&3)).await;
+    town.until("nothing is being handed over", || town.table.rows().iter().all(|row| row.draining.is_none())).await;
+    // One lease at a time; the holder is told with its next renewal, half a renewal's time later on average.
+    assert!(took < Duration::from_secs(31), "{took:?}");
+    for number in 3..20 {
+        expected.extend(fill(&town.script, 0..6, number..number + 1));
+        sleep(Duration::from_millis(700)).await;
+    }
+    town.until("the rest is delivered", || one.texts().len() + two.texts().len() >= expected.len()).await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(town.owners(), BTreeMap::from([("one".to_owned(), 3), ("two".to_owned(), 3)]));
+    let mut found: Vec<_> = one.stop().await.into_iter().chain(two.stop().await).collect();
+    assert_eq!(found.len(), expected.len());
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stopped_worker_leaves_is_read_within_two_seconds() {
+    let town = Town::new(4);
+    let (one, two) = (town.worker("one"), town.worker("two"));
+    let both = BTreeMap::from([("one".to_owned(), 2), ("two".to_owned(), 2)]);
+    town.until("both have their part", || town.owners() == both).await;
+    for _ in 0..3 {
+        // At any moment of the renewals and looks.
+        sleep(Duration::from_millis(7_300)).await;
+    }
+    let stopped = Instant::now();
+    one.stop().await;
+    let expected = fill(&town.script, 0..4, 0..1);
+    town.until("all is delivered", || two.texts().len() == expected.len()).await;
+    assert!(stopped.elapsed() < Duration::from_secs(2), "{:?}", stopped.elapsed());
+    two.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_worker_held_is_read_within_the_failover_time_and_two_seconds() {
+    for shards in [2, 9] {
+        for moment in [500, 4_100, 9_900, 17_700, 26_000] {
+            let town = Town::new(shards);
+            let workers = ["one", "two", "three"].map(|name| town.worker(name));
+            let target = shards.div_ceil(3);
+            town.until("all have their part", || {
+                let owners = town.owners();
+                owners.values().all(|count| *count <= target)
+                    && owners.values().sum::<usize>() == shards
+                    && !owners.contains_key("nobody")
+            })
+            .await;
+            sleep(Duration::from_millis(40_000 + moment)).await;
+            let [one, two, three] = workers;
+            let died = Instant::now();
+            let mut found = one.kill().await;
+            let expected = fill(&town.script, 0..shards, 0..1);
+            let done = || two.texts().len() + three.texts().len() == expected.len();
+            town.until("all is delivered", done).await;
+            assert!(
+                died.elapsed() < TIMING.failover + Duration::from_secs(2),
+                "{shards} {moment}: {:?}",
+                died.elapsed()
+            );
+            found.extend(two.stop().await);
+            found.extend(three.stop().await);
+            assert_eq!(missing(&expected, found), Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_cut_off_from_the_table_reads_on_until_its_leases_expire_and_commits_nothing_more() {
+    let town = Town::new(2);
+    let mut expected = fill(&town.script, 0..2, 0..1);
+    let one = town.worker("one");
+    town.until("all is delivered", || one.texts().len() == 2).await;
+    sleep(Duration::from_secs(15)).await;
+    let before = town.row(0).position.clone();
+    one.link.cut(true);
+    let cut = Instant::now();
+    expected.extend(fill(&town.script, 0..2, 1..2));
+    town.until("a table that does not answer holds up no delivery", || one.texts().len() == 4).await;
+    assert!(cut.elapsed() < Duration::from_secs(3));
+    let two = town.worker("two");
+    town.until("the other takes over", || town.owners() == BTreeMap::from([("two".to_owned(), 2)])).await;
+    town.until("it delivers what was not committed", || two.texts().len() == 2).await;
+    sleep(Duration::from_secs(60)).await;
+    expected.extend(fill(&town.script, 0..2, 2..3));
+    town.until("it reads on", || two.texts().len() == 4).await;
+    assert_eq!(one.texts().len(), 4, "the lost lease is still read");
+    assert_ne!(town.row(0).position, before);
+    // Back again, it gets its part.
+    one.link.cut(false);
+    let both = BTreeMap::from([("one".to_owned(), 1), ("two".to_owned(), 1)]);
+    town.until("both have their part", || town.owners() == both).await;
+    let found: Vec<_> = one.stop().await.into_iter().chain(two.stop().await).collect();
+    assert_eq!(missing(&expected, found), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_lost_or_late_cost_no_lease() {
+    let town = Town::new(3);
+    let mut expected = fill(&town.script, 0..3, 0..1);
+    let one = town.worker("one");
+    one.link.trouble(Call::Scan, [Trouble::Refused]);
+    one.link.trouble(Call::Create, [Trouble::Lost, Trouble::Refused]);
+    one.link.trouble(Call::Update, [Trouble::Lost, Trouble::Refused, Trouble::Lost]);
+    town.until("all is delivered", || one.texts().len() == 3).await;
+    let switches: u64 = town.table.rows().iter().map(|row| row.owner_switches).sum();
+    for number in 1..30 {
+        let troubles = [Trouble::Lost, Trouble::Refused, Trouble::Late(Duration::from_secs(2)), Trouble::Lost];
+        one.link.trouble(Call::Update, [troubles[number % 4]]);
+        expected.extend(fill(&town.script, 0..3, number..number + 1));
+        sleep(Duration::from_secs(5)).await;
+    }
+    assert!(switches <= 3, "{switches}");
+    assert_eq!(town.owners(), BTreeMap::from([("one".to_owned(), 3)]));
+    let found = one.stop().await;
+    assert_eq!(found.len(), expected.len(), "something came twice");
+    assert_eq!(missing(&expected, found), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_stuck_delays_no_renewal_and_no_other_worker_for_long() {
+    let town = Town::new(2);
+    let (one, mut expected) = (town.worker("one"), fill(&town.script, 0..2, 0..1));
+    town.until("all is delivered", || one.texts().len() == 2).await;
+    one.sink.hold("0-1");
+    expected.extend(fill(&town.script, 0..2, 1..2));
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(town.owners(), BTreeMap::from([("one".to_owned(), 2)]), "a renewal was missed");
+    // A worker that is asked for a lease and cannot drain loses it after the time for that.
+    let two = town.worker("two");
+    town.until("the other has its part", || town.owners().get("two") == Some(&1)).await;
+    let took = town.until("and reads", || two.texts().iter().any(|text| text.ends_with("-1"))).await;
+    assert!(took < TIMING.handoff + TIMING.renewal() + Duration::from_secs(2), "{took:?}");
+    one.sink.let_go("0-1");
+    let found: Vec<_> = one.stop().await.into_iter().chain(two.stop().await).collect();
+    assert_eq!(missing(&expected, found), Vec::<String>::new());
+}
+
+/// Where each record's shard goes on from, for the order of shards.
+#[tokio::test(start_paused = true)]
+async fn splits_and_merges_under_several_workers_lose_nothing_and_keep_parents_first() {
+    let town = Town::new(3);
+    let mut expected = Vec::new();
+    let workers: Vec<_> = ["one", "two", "three"].map(|name| town.worker(name)).into();
+    let (mut open, mut parents) = (vec![0, 1, 2], BTreeMap::new());
+    for round in 0..16_usize {
+        expected.extend(fill(&town.script, open.clone(), round..round + 2));
+        let gone: Vec<usize> =
+            if round % 3 == 2 { open.drain(..2).collect() } else { vec![open.remove(round % open.len())] };
+        let made = town.script.reshard(&gone, if gone.len() == 2 { 1 } else { 2 });
+        parents.extend(made.iter().map(|made| (*made, gone.clone())));
+        open.extend(made);
+        sleep(Duration::from_millis(round as u64 * 1613 % 5000)).await;
+    }
+    expected.extend(fill(&town.script, open.clone(), 90..91));
+    let expected: Vec<_> = expected.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let delivered = || workers.iter().map(|worker| worker.texts().len()).sum::<usize>();
+    town.until("all is delivered", || delivered() >= expected.len()).await;
+    let ended: BTreeSet<_> = parents.values().flatten().copied().collect();
+    town.until("parents are ended", || ended.iter().all(|shard| town.row(*shard).is_ended())).await;
+    // The table keeps the order in which positions moved.
+    let mut is_ended = BTreeSet::new();
+    for update in town.table.updates() {
+        use bedrock_tap::lease::protocol::Change;
+        let (Change::Renew { position } | Change::HandOver { position } | Change::Release { position }) =
+            &update.change
+        else {
+            continue;
+        };
+        let Some(position) = position else { continue };
+        for (shard, of) in &parents {
+            if update.key == key(*shard) {
+                assert!(of.iter().all(|parent| is_ended.contains(&key(*parent))), "{} before its parents", update.key);
+            }
+        }
+        if *position == Position::End {
+            is_ended.insert(update.key.clone());
+        }
+    }
+    let mut found = Vec::new();
+    for worker in workers {
+        found.extend(worker.stop().await);
+    }
+    assert_eq!(missing(&expected, found), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_steady_state_the_table_is_written_once_a_renewal_and_read_once_a_failover_time() {
+    let town = Town::new(12);
+    let workers = ["one", "two", "three", "four"].map(|name| town.worker(name));
+    let shared = || town.owners().values().all(|count| *count == 3) && town.owners().len() == 4;
+    town.until("all have their part", shared).await;
+    sleep(Duration::from_secs(120)).await;
+    let from = Instant::now();
+    for number in 0..300 {
+        // There is always something to commit.
+        fill(&town.script, 0..12, number..number + 1);
+        sleep(Duration::from_secs(2)).await;
+    }
+    let calls = town.table.calls_since(from);
+    let seconds = from.elapsed().as_secs();
+    let count = |call| calls.get(&call).copied().unwrap_or_default() as u64;
+    assert!(count(Call::Update) <= 12 * seconds / 10 + 12, "{calls:?}");
+    assert!(count(Call::Scan) <= 4 * seconds / 30, "{calls:?}");
+    // Each watches the next worker and the one after it.
+    assert!(count(Call::Get) <= 4 * 2 * seconds, "{calls:?}");
+    assert_eq!((count(Call::Create), count(Call::Delete)), (0, 0));
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_of_another_application_is_gone_on_with() {
+    let town = Town::new(1);
+    fill(&town.script, [0], 0..3);
+    let made = town.script.reshard(&[0], 2);
+    let mut expected = fill(&town.script, made.clone(), 0..2);
+    // As an application leaves it that was killed: the parent was not drained, its owner never comes back.
+    let mut parent = Lease::new(key(0), within(101), [], None);
+    (parent.owner, parent.counter) = (Some(WorkerId::new("kcl")), 77);
+    town.table.put(parent);
+    let child = |shard| Lease::new(key(shard), Position::TrimHorizon, [shard_id(0)], None);
+    town.table.put(child(1));
+    let one = town.worker("one");
+    sleep(Duration::from_secs(29)).await;
+    assert!(one.texts().is_empty(), "{:?}", one.texts());
+    expected.extend(["0-1", "0-2"].map(str::to_owned));
+    town.until("all is delivered", || one.texts().len() == expected.len()).await;
+    assert_eq!(&one.texts()[..2], ["0-1", "0-2"]);
+    // The lease that was missing was made.
+    assert!(town.row(2).has_progress());
+    // Its parent goes once it has left the stream.
+    town.script.expire(0);
+    town.until("the parent's lease is deleted", || town.table.row(&key(0)).is_none()).await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(one.stop().await.len(), expected.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_a_leader_assigns_is_awaited() {
+    let town = Town::new(3);
+    let one = town.worker("one");
+    let expected = fill(&town.script, 0..3, 0..1);
+    town.until("all is delivered", || one.texts().len() == 3).await;
+    let two = town.worker("two");
+    town.until("the other has its part", || town.owners().get("two") == Some(&1)).await;
+    town.until("nothing is being handed over", || town.table.rows().iter().all(|row| row.draining.is_none())).await;
+    let mut assigned = town.table.rows().into_iter().find(|row| row.owner == Some(WorkerId::new("one"))).unwrap();
+    (assigned.owner, assigned.draining) = (Some(WorkerId::new("two")), assigned.owner);
+    let key = assigned.key.clone();
+    town.table.put(assigned);
+    let is_handed = || town.table.row(&key).is_some_and(|row| row.draining.is_none() && row.owner_switches < 2);
+    town.until("it is handed over", is_handed).await;
+    let more = fill(&town.script, 0..3, 1..2);
+    town.until("all is delivered", || one.texts().len() + two.texts().len() == 6).await;
+    let found: Vec<_> = one.stop().await.into_iter().chain(two.stop().await).collect();
+    assert_eq!(missing(&[expected, more].concat(), found), Vec::<String>::new());
+}
