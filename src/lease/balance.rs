@@ -45,7 +45,7 @@ pub fn moves(view: &View, is_ready: &dyn Fn(&Lease) -> bool, mine: Mine<'_>, now
         let owner = match &lease.owner {
             _ if (mine.has)(&lease.key) => Some(me),
             // What says that it is this worker's, and is not: of a life before this one, or lost and still unclaimed.
-            Some(owner) if owner == me => None,
+            Some(owner) if owner == me && lease.draining.is_none() => None,
             Some(owner) if !view.is_expired(lease, &dead, now) => Some(owner),
             _ => None,
         };

@@ -161,6 +161,14 @@ pub fn is_promised(me: &WorkerId, answer: &Answer) -> bool {
     row.owner.as_ref() == Some(me) && row.draining.as_ref().is_some_and(|draining| draining != me)
 }
 
+/// A position as a row holds it, which knows user records only: a whole record is one with a single user record.
+pub fn as_stored(position: Position) -> Position {
+    match position {
+        Position::After(sequence) => Position::Within(sequence, 0),
+        other => other,
+    }
+}
+
 /// Whether a commit moves a lease: never backwards.
 pub fn commits(lease: &Lease, position: &Position) -> bool {
     moves(&lease.position, position)

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::held::Commit;
-use super::protocol::{Change, Update, Verdict, commits, is_promised, judge};
+use super::protocol::{Answer, Change, Update, Verdict, as_stored, commits, is_promised, judge};
 use super::table::{Table, TableError};
 use super::view::Timing;
 use super::{Lease, WorkerId};
@@ -110,7 +110,7 @@ impl Keeper {
             Ok(Err(_)) | Err(_) => return Err(End::NotTaken(None)),
         };
         let is_mine = is_promised(&self.me, &answer);
-        let (super::protocol::Answer::Applied(row) | super::protocol::Answer::Refused(Some(row))) = answer else {
+        let (Answer::Applied(row) | Answer::Refused(Some(row))) = answer else {
             return Err(End::NotTaken(None));
         };
         if is_mine { Ok(row) } else { Err(End::NotTaken(Some(row))) }
@@ -280,7 +280,8 @@ struct Holding<'a> {
 }
 
 impl Holding<'_> {
-    fn accept(&mut self, commit: Commit) {
+    fn accept(&mut self, mut commit: Commit) {
+        commit.position = as_stored(commit.position);
         if commits(&self.lease, &commit.position) {
             self.pending = Some(commit);
         } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bedrock_tap::lease::protocol::{Answer, Update, apply};
 use bedrock_tap::lease::table::{Table, TableError};
 use bedrock_tap::lease::{Lease, LeaseKey};
+use bedrock_tap::record::Position;
 use bedrock_tap::source::BoxFuture;
 use tokio::time::{Instant, sleep};
 
@@ -153,6 +154,7 @@ impl Table for Link {
             let Some(row) = rows.get_mut(&update.key) else { return Answer::Refused(None) };
             match apply(row, &update) {
                 Some(new) => {
+                    assert!(!matches!(new.position, Position::After(_)), "{new:?} is not as rows are");
                     *row = new.clone();
                     Answer::Applied(new)
                 }
