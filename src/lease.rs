@@ -4,6 +4,7 @@
 //!
 //! - [`protocol`]: the conditional writes that leases live by, as pure functions. A table applies them, the model
 //!   checker in the tests walks through them.
+//! - [`ready`]: which leases are to be created, may be read, are over; pure.
 //! - [`table`]: where leases are stored; `dynamodb` is the real one.
 //! - `view`: what a worker has seen of the table, and which leases have expired by its own clock.
 //! - `balance`: which leases a worker takes or asks for; pure.
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::record::{HashKeys, Position, ShardId};
 
 pub mod protocol;
+pub mod ready;
 pub mod table;
 
 /// A row of the lease table: what is known of one shard by all workers.
