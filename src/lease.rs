@@ -4,6 +4,7 @@
 //!
 //! - [`protocol`]: the conditional writes that leases live by, as pure functions. A table applies them, the model
 //!   checker in the tests walks through them.
+//! - [`ready`]: which leases are to be created, may be read, are over; pure.
 //! - [`table`]: where leases are stored; `dynamodb` is the real one.
 //! - [`view`]: what a worker has seen of the table, and which leases have expired by its own clock.
 //! - [`ready`]: the leases of a stream beside its shards: what to create, what may be read, what is over; pure.
