@@ -17,6 +17,7 @@ use conform::Findings;
 use document::{Document, KeyPath, Problem};
 use shape::Shape;
 
+mod access;
 mod conform;
 mod coordination;
 mod decode;
@@ -25,23 +26,28 @@ mod document;
 mod environment;
 mod error;
 mod extract;
+mod kinesis;
 mod log;
 mod panther;
 mod shape;
 mod sinks;
 mod source;
+mod start;
 pub mod units;
 mod validate;
 
-pub use coordination::{Coordination, LocalCoordination};
+pub use access::AssumeRole;
+pub use coordination::{Coordination, DynamodbCoordination, LocalCoordination};
 pub use decode::Decode;
 pub use environment::Environment;
 pub use error::{ConfigError, Look};
 pub use extract::Extract;
+pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
-pub use source::{AssumeRole, FileSource, KinesisSource, OnTrimmed, Source, Start};
+pub use source::{FileSource, Source};
+pub use start::Start;
 pub use units::ByteSize;
 
 /// The configuration of bedrock-tap.
@@ -77,7 +83,8 @@ pub struct Config {
     /// `_` between them. A batch counts as delivered when every sink has it.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z](?:[_-]?[a-z0-9])*$", "maxLength": 64 }))]
     pub sinks: BTreeMap<String, Sink>,
-    /// Where rejects go. Default: the file `dead-letter.jsonl` in the directory of the positions.
+    /// Where rejects go. Default: the file `dead-letter.jsonl` in the directory of the positions; with
+    /// `[coordination.dynamodb]`, which has no directory, it must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DeadLetter>,
     /// The service's own log on standard error.
@@ -179,16 +186,18 @@ impl Config {
             Source::Kinesis(source) => source.check(&KeyPath::of(&["source", "kinesis"]), problems),
             Source::File(source) => source.check(&KeyPath::of(&["source", "file"]), problems),
         }
-        self.coordination.check(problems);
+        self.coordination.check(&self.source, problems);
         self.extract.check(problems);
         self.panther.check(problems);
         destinations::check(self, problems);
     }
 
-    /// Where rejects go: as configured, else a file beside the positions.
+    /// Where rejects go: as configured, else a file beside the positions. Where there are none beside it, a valid
+    /// configuration has one configured.
     pub fn dead_letter(&self) -> DeadLetter {
         self.dead_letter.clone().unwrap_or_else(|| {
-            DeadLetter::File(FileDeadLetter::new(self.coordination.directory().join("dead-letter.jsonl")))
+            let directory = self.coordination.directory().unwrap_or(Path::new(coordination::DEFAULT_DIRECTORY));
+            DeadLetter::File(FileDeadLetter::new(directory.join("dead-letter.jsonl")))
         })
     }
 

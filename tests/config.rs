@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use bedrock_tap::config::{
-    ByteSize, Compression, Config, DeadLetter, Environment, FileDeadLetter, FileSink, KinesisSource, Look, Sink,
-    Source, Start, StdoutSink,
+    ByteSize, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
+    FileSink, KinesisSource, Look, Mode, Sink, Source, Start, StdoutSink,
 };
 use bedrock_tap::format::Format;
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn the_least_that_is_valid_has_every_default() {
     assert_eq!(config.memory_budget, ByteSize::mib(256));
     assert_eq!(config.drain_timeout, Duration::from_secs(25));
     assert_eq!(config.source, Source::Kinesis(Box::new(KinesisSource::new("bedrock"))));
-    assert_eq!(config.coordination.directory(), Path::new("/var/lib/bedrock-tap"));
+    assert_eq!(config.coordination.directory(), Some(Path::new("/var/lib/bedrock-tap")));
     let limits = config.decode.limits();
     assert_eq!((limits.inflated_bytes, limits.events, limits.depth), (64 << 20, 100_000, 128));
     assert!(config.extract.log_group_set().unwrap().is_match("/aws/bedrock/invocations"));
@@ -77,7 +77,9 @@ fn every_value_is_read() {
     )
     .unwrap();
     let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
-    assert_eq!((source.stream_name(), source.region()), ("a.b-c_d", Some("us-gov-west-1")));
+    let [stream] = source.streams()[..] else { panic!("{source:?}") };
+    assert!(!source.is_multi());
+    assert_eq!((KinesisSource::name_of(stream), source.region_of(stream)), ("a.b-c_d", Some("us-gov-west-1")));
     assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
     assert_eq!(source.max_idle, Duration::from_millis(200));
     assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
@@ -102,8 +104,9 @@ t.toml:3:3: `source.kinesis.max-idel`: no key of `source.kinesis`
 3 | max-idel = …
   | ^^^^^^^^
   = hint: did you mean `max_idle`?
-  = allowed: assume_role, calls_per_second, endpoint_url, max_idle, on_trimmed,
-             profile, region, shard_sync_interval, start, stream",
+  = allowed: account_roles, assume_role, calls_per_second, consumer,
+             endpoint_url, max_idle, mode, on_trimmed, profile, region,
+             register_consumer, shard_sync_interval, start, stream, streams",
     );
     check(
         &format!("region = 'hunter2'\n{MINIMAL}"),
@@ -111,7 +114,8 @@ t.toml:3:3: `source.kinesis.max-idel`: no key of `source.kinesis`
 t.toml:1:1: `region`: no key of this name
 1 | region = …
   | ^^^^^^
-  = hint: it belongs elsewhere: `source.kinesis.region`
+  = hint: it belongs elsewhere: `coordination.dynamodb.region`,
+          `source.kinesis.region`
   = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
              memory_budget, panther, sinks, source",
     );
@@ -121,8 +125,9 @@ t.toml:1:1: `region`: no key of this name
 t.toml:1:34: `source.kinesis."pass word"`: no key of `source.kinesis`
 1 | … 'pass word' = …
   |   ^^^^^^^^^^^
-  = allowed: assume_role, calls_per_second, endpoint_url, max_idle, on_trimmed,
-             profile, region, shard_sync_interval, start, stream"#,
+  = allowed: account_roles, assume_role, calls_per_second, consumer,
+             endpoint_url, max_idle, mode, on_trimmed, profile, region,
+             register_consumer, shard_sync_interval, start, stream, streams"#,
     );
     check(
         &format!("{MINIMAL}[logs] # hunter2\nlevel = 'info'\n[dead_letter.stdout]\nformat = 'text'")
@@ -161,18 +166,18 @@ t.toml: `sinks`: missing
     );
     check(
         "[source.kinesis]\n[sinks]",
-        r"
+        r#"
 t.toml has 2 faults
 
-t.toml:1:9: `source.kinesis.stream`: missing
+t.toml:1:9: `source.kinesis`: has neither `stream` nor `streams`
 1 | [source.kinesis]
   |         ^^^^^^^
-  = hint: The stream's name or ARN
+  = allowed: exactly one of stream = "NAME", streams = ["NAME", …]
 
 t.toml:2:2: `sinks`: is empty
 2 | [sinks]
   |  ^^^^^
-  = allowed: at least one table below it",
+  = allowed: at least one table below it"#,
     );
     check(
         "source.file.paths = []\nsinks.a = {}",
@@ -314,6 +319,149 @@ t.toml:8:16: `source.kinesis.assume_role.session_name`: is no session name
   |                ^^^
   = allowed: 2 to 64 letters, digits and any of `_+=,.@-`
 "#,
+    );
+}
+
+#[test]
+fn several_streams_have_the_roles_of_their_accounts() {
+    let config = parse(
+        r#"
+        [source.kinesis]
+        streams = [
+            "own", "arn:aws:kinesis:eu-west-1:111111111111:stream/a", "arn:aws:kinesis:us-east-1:222222222222:stream/a",
+        ]
+        mode = "fan-out"
+        consumer = "reader.1"
+        register_consumer = true
+        assume_role.role_arn = "arn:aws:iam::333333333333:role/all"
+        account_roles.222222222222 = { role_arn = "arn:aws:iam::222222222222:role/two", session_name = "two" }
+        [sinks.console.stdout]
+        "#,
+        &[("BEDROCK_TAP__SOURCE__KINESIS__ACCOUNT_ROLES__222222222222__EXTERNAL_ID", "two")],
+    )
+    .unwrap();
+    let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
+    assert!(source.is_multi());
+    assert_eq!((source.mode, source.consumer.as_str(), source.register_consumer), (Mode::FanOut, "reader.1", true));
+    let all = source.streams().into_iter().map(|stream| {
+        let role = source.role_of(stream).unwrap();
+        let external_id = role.external_id.as_deref();
+        (KinesisSource::name_of(stream), source.region_of(stream), role.role_arn.as_str(), external_id)
+    });
+    let expected = [
+        ("own", None, "arn:aws:iam::333333333333:role/all", None),
+        ("a", Some("eu-west-1"), "arn:aws:iam::333333333333:role/all", None),
+        ("a", Some("us-east-1"), "arn:aws:iam::222222222222:role/two", Some("two")),
+    ];
+    assert!(all.eq(expected));
+    for (text, mode) in [("polling", Mode::Polling), ("fan-out", Mode::FanOut), ("auto", Mode::Auto)] {
+        let config = parse(MINIMAL, &[("BEDROCK_TAP__SOURCE__KINESIS__MODE", text)]).unwrap();
+        assert!(matches!(&config.source, Source::Kinesis(source) if source.mode == mode), "{text}");
+    }
+    let one = parse("source.kinesis.streams = ['a']\nsinks.console.stdout = {}", &[]).unwrap();
+    assert!(matches!(&one.source, Source::Kinesis(source) if source.is_multi()), "a list of one is a list");
+}
+
+#[test]
+fn streams_modes_and_roles_are_checked() {
+    check(
+        &format!("source.kinesis = {{ stream = 'a', streams = ['b'], mode = 'fan_out' }}\nsinks.a.stdout = {{}}"),
+        "EXPECT1",
+    );
+    check("[source.kinesis]\nstreams = []\nconsumer = 'a b'\n[sinks.a.stdout]", "EXPECT2");
+    check(
+        "[source.kinesis]\nregion = 'eu-west-2'\nstreams = [\n'a', 'b c', 'a',\n\
+         'arn:aws:kinesis:eu-west-1:123456789012:stream/a',\n'arn:aws:kinesis:eu-west-1:123456789012:stream/c',\n\
+         'arn:aws:kinesis:eu-west-1:123456789012:streams/c']\n[sinks.a.stdout]",
+        "EXPECT3",
+    );
+    check(
+        "[source.kinesis]\nstreams = ['a', 'arn:aws:kinesis:eu-west-1:123456789012:stream/b']\n\
+         [source.kinesis.account_roles.1234]\nrole_arn = 'arn:aws:iam::123456789012:role/r'\n\
+         [source.kinesis.account_roles.123456789012]\nrole_arn = 'r'\n\
+         [source.kinesis.account_roles.123456789021]\nrole_arn = 'arn:aws:iam::123456789021:role/r'\n\
+         [source.kinesis.account_roles.123456789013]\n[sinks.a.stdout]",
+        "EXPECT4",
+    );
+    let many: Vec<String> = (0..101).map(|n| format!("'s{n}'")).collect();
+    let error =
+        parse(&format!("source.kinesis.streams = [{}]\nsinks.a.stdout = {{}}", many.join(",")), &[]).unwrap_err();
+    assert!(error.contains("`source.kinesis.streams`: has 101 streams"), "{error}");
+    assert!(error.ends_with("allowed: 1 to 100"), "{error}");
+}
+
+/// A fleet, as far as it has to be written.
+const FLEET: &str = "source.kinesis.stream = 'bedrock'\ncoordination.dynamodb.table = 'taps'\n\
+    sinks.console.stdout = {}\ndead_letter.file.path = 'rejects'\n";
+
+#[test]
+fn a_table_of_leases_has_every_default() {
+    let config = parse(FLEET, &[]).unwrap();
+    let Coordination::Dynamodb(table) = &config.coordination else { panic!("{:?}", config.coordination) };
+    assert_eq!(**table, DynamodbCoordination::new("taps"));
+    assert!(!table.create_table);
+    assert_eq!((table.failover_time, table.handoff_timeout), (Duration::from_secs(30), Duration::from_secs(30)));
+    assert_eq!(config.coordination.directory(), None);
+    assert_eq!(config.dead_letter(), DeadLetter::File(FileDeadLetter::new("rejects")));
+}
+
+#[test]
+fn the_table_is_beside_the_streams_unless_it_says_otherwise() {
+    let check = |source: &str, table: &str, region: Option<&str>, profile: Option<&str>| {
+        let text = FLEET.replace("source.kinesis.stream = 'bedrock'", &format!("source.kinesis = {{ {source} }}"));
+        let text = text.replace(
+            "coordination.dynamodb.table = 'taps'",
+            &format!("coordination.dynamodb = {{ table = 'taps', {table} }}"),
+        );
+        let config = parse(&text, &[]).unwrap();
+        let (Source::Kinesis(source), Coordination::Dynamodb(table)) = (&config.source, &config.coordination) else {
+            panic!("{config:?}");
+        };
+        assert_eq!((table.region_beside(source), table.profile_beside(source)), (region, profile));
+        // What is the stream's alone stays with it.
+        assert_eq!((table.endpoint_url.as_deref(), table.assume_role.as_ref()), (None, None));
+    };
+    let arn = "'arn:aws:kinesis:eu-west-1:123456789012:stream/x'";
+    let other = "'arn:aws:kinesis:us-east-1:123456789012:stream/x'";
+    check("stream = 'a', endpoint_url = 'http://h'", "", None, None);
+    check("stream = 'a', region = 'eu-west-3', profile = 'p'", "", Some("eu-west-3"), Some("p"));
+    check(
+        "stream = 'a', region = 'eu-west-3', profile = 'p'",
+        "region = 'eu-west-2', profile = 'q'",
+        Some("eu-west-2"),
+        Some("q"),
+    );
+    check(
+        &format!("stream = {arn}, assume_role.role_arn = 'arn:aws:iam::123456789012:role/r'"),
+        "",
+        Some("eu-west-1"),
+        None,
+    );
+    check(&format!("streams = ['a', {arn}], region = 'eu-west-1'").replace("'a'", "'y'"), "", Some("eu-west-1"), None);
+    check(&format!("streams = [{arn}, {other}]"), "region = 'eu-west-2'", Some("eu-west-2"), None);
+}
+
+#[test]
+fn leases_are_checked() {
+    check(
+        "source.kinesis.stream = 'a'\nsinks.a.file.path = '/var/lib/bedrock-tap/positions.redb'\n\
+         [coordination.dynamodb]\ntable = 'a/b'\ncreate_table = 'yes'\nfailover_time = '500ms'\n\
+         handoff_timeout = '11m'\nregion = 'Dublin'\nprofile = ' '\nendpoint_url = 'h'\nassume_role.role_arn = 'r'\n",
+        "EXPECT5",
+    );
+    check(
+        "[source.file]\npaths = ['-']\n[coordination.dynamodb]\n[sinks.a.stdout]\n[dead_letter.file]\npath = 7",
+        "EXPECT6",
+    );
+    check(
+        "[source.file]\npaths = ['-']\n[coordination.dynamodb]\ntable = 'taps'\n[sinks.a.stdout]\n\
+         [dead_letter.file]\npath = 'rejects'",
+        "EXPECT6b",
+    );
+    check(&format!("{FLEET}[coordination.local]\n"), "EXPECT7");
+    check(
+        &FLEET.replace("stream = 'bedrock'", "streams = ['arn:aws:kinesis:eu-west-1:123456789012:stream/x', 'y']"),
+        "EXPECT8",
     );
 }
 
@@ -541,7 +689,7 @@ fn the_environment_overrides_the_file() {
     )
     .unwrap();
     let Source::Kinesis(source) = &config.source else { panic!("{:?}", config.source) };
-    assert_eq!(source.stream, "123");
+    assert_eq!(source.stream.as_deref(), Some("123"));
     assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
     assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
     assert_eq!(config.sinks["my-sink"], Sink::File(FileSink::new("quoted path")));
@@ -659,7 +807,10 @@ fn documented(schema: &Value, node: &Value, path: &str, found: &mut BTreeMap<Str
         documented(schema, value, &below(key), found);
     }
     if node["additionalProperties"].is_object() {
-        documented(schema, &node["additionalProperties"], &below("NAME"), found);
+        // The tables of a map are documented by the map.
+        let mut any = node["additionalProperties"].clone();
+        any["description"] = node["description"].clone();
+        documented(schema, &any, &below("NAME"), found);
     }
     let holds_tables = node["oneOf"][0]["properties"].is_object() || node["additionalProperties"].is_object();
     if !path.is_empty() && !holds_tables {
@@ -687,8 +838,10 @@ fn entries(text: &str) -> Vec<Entry> {
         let comment = std::mem::take(&mut comment).join(" ");
         if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             let mut steps: Vec<&str> = header.split('.').collect();
-            if steps[0] == "sinks" {
-                steps[1] = "NAME";
+            match steps[..] {
+                ["sinks", ..] => steps[1] = "NAME",
+                ["source", "kinesis", "account_roles", _] => steps[3] = "NAME",
+                _ => {}
             }
             table = steps.join(".");
             found.push(Entry { path: table.clone(), comment, value: None, alternative });
@@ -729,8 +882,14 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
     let plain = parse(EXAMPLE, &[]).unwrap();
     let minimal = MINIMAL.replace("'bedrock'", "'bedrock-invocations'");
     assert_eq!(plain, parse(&minimal, &[]).unwrap(), "the example sets more than it shows");
-    // A file may have one source and one dead letter, and one part of it may write to standard output.
-    for source in ["source.kinesis", "source.file"] {
+    // A file has one source, of one stream or of several, one coordination and one dead letter, and one part of it may
+    // write to standard output.
+    let local = "coordination.local";
+    for (source, stream, coordination) in [
+        ("source.kinesis", "stream", local),
+        ("source.kinesis", "streams", "coordination.dynamodb"),
+        ("source.file", "", local),
+    ] {
         for dead_letter in ["dead_letter.file", "dead_letter.stdout"] {
             let mut kept = true;
             let mut text = String::new();
@@ -739,13 +898,18 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                 if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                     let section = header.split('.').next().unwrap();
                     kept = match section {
-                        "source" => header.starts_with(source),
+                        "source" => {
+                            header.starts_with(source) && (stream != "stream" || !header.contains("account_roles"))
+                        }
+                        "coordination" => header.starts_with(coordination),
                         "dead_letter" => header == dead_letter,
                         "sinks" => dead_letter != "dead_letter.stdout" || !header.ends_with("stdout"),
                         _ => true,
                     };
                 }
-                if kept {
+                let other_stream =
+                    ["stream", "streams"].iter().any(|key| *key != stream && line.starts_with(&format!("{key} = ")));
+                if kept && !other_stream {
                     text.push_str(line);
                     text.push('\n');
                 }
@@ -753,6 +917,8 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
             let config = parse(&text, &[]).unwrap_or_else(|error| panic!("{source}, {dead_letter}: {error}\n{text}"));
             assert!(config.dead_letter.is_some());
             assert_eq!(matches!(config.source, Source::File(_)), source == "source.file");
+            assert_eq!(matches!(config.coordination, Coordination::Local(_)), coordination == local);
+            assert_eq!(matches!(&config.source, Source::Kinesis(source) if source.is_multi()), stream == "streams");
         }
     }
 }
@@ -768,7 +934,7 @@ fn the_small_examples_are_valid() {
             count += 1;
         }
     }
-    assert!(count >= 4, "{count} files found");
+    assert!(count >= 6, "{count} files found");
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -788,7 +954,7 @@ fn check_says_what_would_run_or_exits_64() {
         assert_eq!((found(&output.stdout).as_str(), found(&output.stderr).as_str()), (stdout, stderr));
         assert_eq!(output.status.code(), Some(code));
     };
-    let summary = "source       Kinesis stream bedrock; new shards from trim_horizon\n\
+    let summary = "source       Kinesis stream bedrock, by polling; new shards from trim_horizon\n\
                    sink         console: standard output, panther\n\
                    dead letter  file /var/lib/bedrock-tap/dead-letter.jsonl, JSON lines, a new one after 256 MiB or \
                    1d (the default)\n\

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use super::UsageError;
 use crate::config::{
-    Compression, Config, DeadLetter, Environment, FileDeadLetter, FileSink, Look, Sink, Source, units::format_duration,
+    self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
+    FileSink, KinesisSource, Look, Mode, Sink, Source, units::format_duration,
 };
 use crate::format::Format;
 
@@ -57,7 +58,7 @@ fn terminal() -> Look {
 
 /// One line a part of what would run.
 fn summary(config: &Config, environment: &Environment) -> String {
-    let mut lines = vec![("source", source(&config.source))];
+    let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
     for (name, sink) in &config.sinks {
         lines.push(("sink", format!("{name}: {}", destination(sink))));
     }
@@ -69,23 +70,67 @@ fn summary(config: &Config, environment: &Environment) -> String {
         }
     };
     lines.push(("dead letter", format!("{dead_letter}{default}")));
-    lines.push(("positions", format!("in the directory {}", config.coordination.directory().display())));
+    let positions = match &config.coordination {
+        Coordination::Local(local) => format!("in the directory {}", local.directory.display()),
+        Coordination::Dynamodb(dynamodb) => table(dynamodb, &config.source),
+    };
+    lines.push(("positions", positions));
+    lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
     lines.extend(environment.names().map(|name| ("override", name.to_owned())));
     let line = |(part, text): (&str, String)| format!("{part:<12} {}\n", plain(&text));
     lines.into_iter().map(line).collect()
 }
 
-fn source(source: &Source) -> String {
-    match source {
-        Source::File(source) => format!("files {}", source.paths.join(", ")),
-        Source::Kinesis(source) => {
-            let region = source.region().map(|region| format!(" in {region}")).unwrap_or_default();
-            let role = source.assume_role.as_ref().map(|role| format!(", as {}", role.role_arn)).unwrap_or_default();
-            let endpoint = source.endpoint_url.as_ref().map(|url| format!(", at {url}")).unwrap_or_default();
-            let stream = source.stream_name();
-            format!("Kinesis stream {stream}{region}{role}{endpoint}; new shards from {}", source.start)
-        }
-    }
+/// One line a stream, or one for the files.
+fn sources(source: &Source) -> Vec<String> {
+    let source = match source {
+        Source::File(source) => return vec![format!("files {}", source.paths.join(", "))],
+        Source::Kinesis(source) => source,
+    };
+    let register = if source.register_consumer { ", registered if it is missing" } else { "" };
+    let consumer = format!("as the consumer {}{register}", source.consumer);
+    let mode = match source.mode {
+        Mode::Polling => "by polling".to_owned(),
+        Mode::FanOut => format!("by fan-out {consumer}"),
+        Mode::Auto => format!("by fan-out {consumer}, else by polling"),
+    };
+    let stream = |stream: &str| {
+        let account = KinesisSource::account_of(stream).map(|account| format!(" of {account}")).unwrap_or_default();
+        let region = region(source.region_of(stream));
+        let access = access(source.role_of(stream), source.endpoint_url.as_deref());
+        let (name, start) = (KinesisSource::name_of(stream), source.start);
+        format!("Kinesis stream {name}{account}{region}{access}, {mode}; new shards from {start}")
+    };
+    source.streams().into_iter().map(stream).collect()
+}
+
+/// What is set and does nothing.
+fn hint(source: &Source) -> Option<&'static str> {
+    let Source::Kinesis(source) = source else { return None };
+    let set = source.register_consumer || source.consumer != config::DEFAULT_CONSUMER;
+    (set && source.mode == Mode::Polling)
+        .then_some("`consumer` and `register_consumer` are of no use with mode = \"polling\"")
+}
+
+fn table(dynamodb: &DynamodbCoordination, source: &Source) -> String {
+    let region = match source {
+        Source::Kinesis(source) => region(dynamodb.region_beside(source)),
+        Source::File(_) => String::new(),
+    };
+    let access = access(dynamodb.assume_role.as_ref(), dynamodb.endpoint_url.as_deref());
+    let create = if dynamodb.create_table { ", made if it is missing" } else { "" };
+    let (table, failover) = (&dynamodb.table, format_duration(dynamodb.failover_time));
+    format!("in the DynamoDB table {table}{region}{access}{create}; leases are lost after {failover}")
+}
+
+fn region(region: Option<&str>) -> String {
+    region.map(|region| format!(" in {region}")).unwrap_or_default()
+}
+
+fn access(role: Option<&AssumeRole>, endpoint: Option<&str>) -> String {
+    let role = role.map(|role| format!(", as {}", role.role_arn)).unwrap_or_default();
+    let endpoint = endpoint.map(|url| format!(", at {url}")).unwrap_or_default();
+    role + &endpoint
 }
 
 fn destination(sink: &Sink) -> String {
@@ -130,7 +175,7 @@ mod tests {
             "source.kinesis.stream = 'arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock'\n\
              sinks.events.file.path = \"out/\\u001b[31mevents\"\nsinks.console.stdout.format = 'text'",
             &[("BEDROCK_TAP__SOURCE__KINESIS__START", "latest"), ("BEDROCK_TAP_LOG", "debug")],
-            "source       Kinesis stream bedrock in eu-central-1; new shards from latest\n\
+            "source       Kinesis stream bedrock of 123456789012 in eu-central-1, by polling; new shards from latest\n\
              sink         console: standard output, text\n\
              sink         events: file out/\\u{1b}[31mevents, panther, a new one after 256 MiB or 1h\n\
              dead letter  file /var/lib/bedrock-tap/dead-letter.jsonl, JSON lines, a new one after 256 MiB or 1d \
@@ -146,6 +191,35 @@ mod tests {
              sink         events: file events, raw, gzip, a new one after 256 MiB or 1h\n\
              dead letter  standard output\n\
              positions    in the directory state\n",
+        );
+        check(
+            "source.kinesis = { streams = ['a', 'arn:aws:kinesis:eu-west-1:123456789012:stream/b'], mode = 'auto', \
+             register_consumer = true, endpoint_url = 'http://h', \
+             account_roles.123456789012.role_arn = 'arn:aws:iam::123456789012:role/r' }\n\
+             coordination.dynamodb = { table = 'taps', region = 'eu-west-1', create_table = true, \
+             assume_role.role_arn = 'arn:aws:iam::210987654321:role/t' }\n\
+             sinks.console.stdout = {}\ndead_letter.file.path = 'rejects'",
+            &[],
+            "source       Kinesis stream a, at http://h, by fan-out as the consumer bedrock-tap, registered if it is \
+             missing, else by polling; new shards from trim_horizon\n\
+             source       Kinesis stream b of 123456789012 in eu-west-1, as arn:aws:iam::123456789012:role/r, at \
+             http://h, by fan-out as the consumer bedrock-tap, registered if it is missing, else by polling; new \
+             shards from trim_horizon\n\
+             sink         console: standard output, panther\n\
+             dead letter  file rejects, JSON lines, a new one after 256 MiB or 1d\n\
+             positions    in the DynamoDB table taps in eu-west-1, as arn:aws:iam::210987654321:role/t, made if it is \
+             missing; leases are lost after 30s\n",
+        );
+        check(
+            "source.kinesis = { stream = 'a', region = 'eu-west-1', consumer = 'mine' }\n\
+             coordination.dynamodb = { table = 'taps', failover_time = '10s' }\n\
+             sinks.events.file.path = 'events'\n[dead_letter.stdout]",
+            &[],
+            "source       Kinesis stream a in eu-west-1, by polling; new shards from trim_horizon\n\
+             sink         events: file events, panther, a new one after 256 MiB or 1h\n\
+             dead letter  standard output\n\
+             positions    in the DynamoDB table taps in eu-west-1; leases are lost after 10s\n\
+             hint         `consumer` and `register_consumer` are of no use with mode = \"polling\"\n",
         );
     }
 }

@@ -77,9 +77,9 @@ fn check_place(
             return;
         }
         let directory = config.coordination.directory();
-        if normal(path) == normal(directory) {
+        if directory.is_some_and(|directory| normal(path) == normal(directory)) {
             problems.push(problem("is the directory of the positions".into()).allowed("a file, which may be in it"));
-        } else if normal(path) == normal(&directory.join(POSITIONS_FILE)) {
+        } else if directory.is_some_and(|directory| normal(path) == normal(&directory.join(POSITIONS_FILE))) {
             problems.push(problem("is the file of the positions".into()).allowed("another file"));
         }
         if let Source::File(source) = &config.source
@@ -101,10 +101,23 @@ fn check_place(
 }
 
 fn check_default_dead_letter(config: &Config, taken: &BTreeMap<Place, String>, problems: &mut Vec<Problem>) {
+    let at = KeyPath::of(&["dead_letter"]);
+    // A file that cannot be read was taken out, and has its own fault.
+    if problems.iter().any(|problem| problem.path.is_below(&at)) {
+        return;
+    }
+    if config.coordination.directory().is_none() {
+        let message = "missing: [coordination.dynamodb] has no directory that a default file could be in";
+        let hint = "a file on a disk that outlives the worker, and no other worker's: the disk of most containers goes \
+            with them";
+        let allowed = "exactly one of [dead_letter.file], [dead_letter.stdout]";
+        problems.push(Problem::key(at, message).hint(hint).allowed(allowed));
+        return;
+    }
     let DeadLetter::File(file) = config.dead_letter() else { return };
     if let Some(other) = taken.get(&Place::File(normal(&file.path))) {
         let message = format!("rejects go to {} by default, and `{other}` writes to it", file.path.display());
-        problems.push(Problem::key(KeyPath::of(&["dead_letter"]), message).hint("set [dead_letter.file] path"));
+        problems.push(Problem::key(at, message).hint("set [dead_letter.file] path"));
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn arn<'t>(text: &'t str, service: &str) -> Result<Arn<'t>, String> {
     if found != service {
         return Err(format!("the ARN is not one of {service}"));
     }
-    if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+    if !is_account(account) {
         return Err("the ARN's account is not 12 digits".into());
     }
     Ok(Arn { region, resource })
@@ -26,6 +26,11 @@ pub(super) fn arn<'t>(text: &'t str, service: &str) -> Result<Arn<'t>, String> {
 pub(super) struct Arn<'t> {
     pub(super) region: &'t str,
     pub(super) resource: &'t str,
+}
+
+/// Whether the text is the id of an AWS account.
+pub(super) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether the text has a Region's form, such as `eu-central-1` or `us-gov-west-1`. New Regions appear at any time, so it

@@ -34,13 +34,20 @@ impl Plan {
         Ok(Self {
             source: match &config.source {
                 Source::File(source) => SourcePlan::Files(files_of(source, config)?),
-                Source::Kinesis(source) => stream_plan(stream(source)),
+                Source::Kinesis(source) => match source.streams().as_slice() {
+                    [name] => stream_plan(stream(source, name)),
+                    streams => anyhow::bail!("{} streams cannot be read yet", streams.len()),
+                },
             },
             crew: Crew::of_lines(line(config)?),
             sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink)).collect(),
             dead_letter: dead_letter_plan(&config.dead_letter()),
             checkpoints: CheckpointPlan::Local(local::Settings {
-                directory: config.coordination.directory().to_path_buf(),
+                directory: config
+                    .coordination
+                    .directory()
+                    .context("`coordination.dynamodb` cannot be used yet")?
+                    .to_path_buf(),
             }),
             memory_bytes: config.memory_budget.as_usize(),
             drain: config.drain_timeout,
@@ -63,16 +70,16 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
-/// How the configured stream is reached.
-pub fn client(source: &KinesisSource) -> client::Settings {
+/// How one of the configured streams is reached.
+pub fn client(source: &KinesisSource, stream: &str) -> client::Settings {
     let access = Access {
         region: source.region.clone(),
         profile: source.profile.clone(),
         endpoint_url: source.endpoint_url.clone(),
-        assume_role: source.assume_role.as_ref().map(assume_role),
+        assume_role: source.role_of(stream).map(assume_role),
         credentials: CredentialsFrom::Chain,
     };
-    client::Settings { stream: source.stream.clone(), access }
+    client::Settings { stream: stream.to_owned(), access }
 }
 
 fn assume_role(role: &config::AssumeRole) -> AssumeRole {
@@ -84,7 +91,7 @@ fn assume_role(role: &config::AssumeRole) -> AssumeRole {
 }
 
 /// What the Kinesis source is told.
-pub fn stream(source: &KinesisSource) -> coordinator::Settings {
+pub fn stream(source: &KinesisSource, stream: &str) -> coordinator::Settings {
     coordinator::Settings {
         start: match source.start {
             config::Start::TrimHorizon => Start::TrimHorizon,
@@ -97,7 +104,7 @@ pub fn stream(source: &KinesisSource) -> coordinator::Settings {
         },
         limits: Limits { calls_per_second: f64::from(source.calls_per_second), max_idle: source.max_idle },
         list_interval: source.shard_sync_interval,
-        ..coordinator::Settings::new(client(source))
+        ..coordinator::Settings::new(client(source, stream))
     }
 }
 

@@ -65,7 +65,14 @@ impl From {
         let line = plan::line(&config).map_err(|error| UsageError(format!("{error:#}")))?;
         let input = match config.source {
             config::Source::File(files) => Input::Files(files.paths),
-            config::Source::Kinesis(kinesis) => Input::Stream(plan::client(&kinesis)),
+            config::Source::Kinesis(kinesis) => match kinesis.streams().as_slice() {
+                [stream] => Input::Stream(plan::client(&kinesis, stream)),
+                streams => {
+                    let message = "has several streams, and one is watched at a time: give one with `--stream`";
+                    let file = path.display();
+                    return Err(UsageError(format!("{file} {message} ({})", streams.join(", "))));
+                }
+            },
         };
         Ok(Self { line, input })
     }
