@@ -4,12 +4,12 @@
 //!
 //! - [`protocol`]: the conditional writes that leases live by, as pure functions. A table applies them, the model
 //!   checker in the tests walks through them.
-//! - [`ready`]: which leases are to be created, may be read, are over; pure.
 //! - [`table`]: where leases are stored; `dynamodb` is the real one.
 //! - [`view`]: what a worker has seen of the table, and which leases have expired by its own clock.
 //! - [`ready`]: the leases of a stream beside its shards: what to create, what may be read, what is over; pure.
 //! - [`balance`]: which leases a worker takes or asks for; pure.
 //! - [`tenure`]: a lease while it is held: renewals, commits, the end. [`held`] leads a lane's commits there.
+//! - [`worker`]: who this worker is.
 //!
 //! Source of the format and the conditions: the lease table of amazon-kinesis-client 3.5.1.
 
@@ -26,6 +26,7 @@ pub mod ready;
 pub mod table;
 pub mod tenure;
 pub mod view;
+pub mod worker;
 
 /// A row of the lease table: what is known of one shard by all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
