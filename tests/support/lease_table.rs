@@ -57,6 +57,11 @@ impl MemoryTable {
         Arc::new(Link { table: Arc::clone(self), is_cut: Mutex::new(false), troubles: Mutex::default() })
     }
 
+    /// Shows every row.
+    pub(crate) fn look(&self, mut act: impl FnMut(&Lease)) {
+        self.rows.lock().unwrap().values().for_each(&mut act);
+    }
+
     pub(crate) fn rows(&self) -> Vec<Lease> {
         self.rows.lock().unwrap().values().cloned().collect()
     }
