@@ -400,7 +400,8 @@ t.toml:3:12: `source.kinesis.consumer`: "a b" is no consumer's name
     );
     check(
         "[source.kinesis]\nregion = 'eu-west-2'\nstreams = [\n'a', 'b c', 'a',\n\
-         'arn:aws:kinesis:eu-west-1:123456789012:stream/a',\n'arn:aws:kinesis:eu-west-1:123456789012:stream/c', 'arn:aws:kinesis:eu-west-1:123456789012:stream/d',\n\
+         'arn:aws:kinesis:eu-west-1:123456789012:stream/a',\n'arn:aws:kinesis:eu-west-1:123456789012:stream/c', \
+         'arn:aws:kinesis:eu-west-1:123456789012:stream/d',\n\
          'arn:aws:kinesis:eu-west-1:123456789012:streams/c']\n[sinks.a.stdout]",
         r#"
 t.toml has 5 faults
@@ -428,7 +429,7 @@ t.toml:5:1: `source.kinesis.streams[3]`: may be the same stream as "a"
   | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   = hint: give both as ARNs
 
-t.toml:7:1: `source.kinesis.streams[5]`: the ARN is not one of a stream
+t.toml:7:1: `source.kinesis.streams[6]`: the ARN is not one of a stream
 7 | 'arn:aws:kinesis:eu-west-1:123456789012:streams/c']
   | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   = allowed: a name of 1 to 128 letters, digits, `_`, `.` and `-`, or an ARN
