@@ -365,7 +365,7 @@ fn several_streams_have_the_roles_of_their_accounts() {
 #[test]
 fn streams_modes_and_roles_are_checked() {
     check(
-        &format!("source.kinesis = {{ stream = 'a', streams = ['b'], mode = 'fan_out' }}\nsinks.a.stdout = {{}}"),
+        "source.kinesis = { stream = 'a', streams = ['b'], mode = 'fan_out' }\nsinks.a.stdout = {}",
         r#"
 t.toml has 2 faults
 
