@@ -365,15 +365,76 @@ fn several_streams_have_the_roles_of_their_accounts() {
 #[test]
 fn streams_modes_and_roles_are_checked() {
     check(
-        &format!("source.kinesis = {{ stream = 'a', streams = ['b'], mode = 'fan_out' }}\nsinks.a.stdout = {{}}"),
-        "EXPECT1",
+        "source.kinesis = { stream = 'a', streams = ['b'], mode = 'fan_out' }\nsinks.a.stdout = {}",
+        r#"
+t.toml has 2 faults
+
+t.toml:1:34:
+    `source.kinesis.streams`: `stream` is set too, and only one of them can be
+1 | source.kinesis = { stream = 'a', streams = ['b'], mode = 'fan_out' }
+  |                                  ^^^^^^^
+  = hint: put the one into the list of the others
+
+t.toml:1:58: `source.kinesis.mode`: "fan_out" is not allowed
+1 | source.kinesis = { stream = 'a', streams = ['b'], mode = 'fan_out' }
+  |                                                          ^^^^^^^^^
+  = hint: did you mean "fan-out"?
+  = allowed: "polling", "fan-out", "auto"
+"#,
     );
-    check("[source.kinesis]\nstreams = []\nconsumer = 'a b'\n[sinks.a.stdout]", "EXPECT2");
+    check(
+        "[source.kinesis]\nstreams = []\nconsumer = 'a b'\n[sinks.a.stdout]",
+        r#"
+t.toml has 2 faults
+
+t.toml:2:11: `source.kinesis.streams`: is empty
+2 | streams = []
+  |           ^^
+  = allowed: at least one item
+
+t.toml:3:12: `source.kinesis.consumer`: "a b" is no consumer's name
+3 | consumer = 'a b'
+  |            ^^^^^
+  = allowed: 1 to 128 letters, digits, `_`, `.` and `-`
+"#,
+    );
     check(
         "[source.kinesis]\nregion = 'eu-west-2'\nstreams = [\n'a', 'b c', 'a',\n\
-         'arn:aws:kinesis:eu-west-1:123456789012:stream/a',\n'arn:aws:kinesis:eu-west-1:123456789012:stream/c',\n\
+         'arn:aws:kinesis:eu-west-1:123456789012:stream/a',\n'arn:aws:kinesis:eu-west-1:123456789012:stream/c', \
+         'arn:aws:kinesis:eu-west-1:123456789012:stream/d',\n\
          'arn:aws:kinesis:eu-west-1:123456789012:streams/c']\n[sinks.a.stdout]",
-        "EXPECT3",
+        r#"
+t.toml has 5 faults
+
+t.toml:2:10:
+    `source.kinesis.region`: "eu-west-2" is not the Region of the stream's ARN,
+    eu-west-1
+2 | region = 'eu-west-2'
+  |          ^^^^^^^^^^^
+  = hint: leave it out: the ARN names it
+
+t.toml:4:6:
+    `source.kinesis.streams[1]`: "b c" is neither a stream's name nor its ARN
+4 | 'a', 'b c', 'a',
+  |      ^^^^^
+  = allowed: a name of 1 to 128 letters, digits, `_`, `.` and `-`, or an ARN
+             such as "arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock"
+
+t.toml:4:13: `source.kinesis.streams[2]`: "a" stands here twice
+4 | 'a', 'b c', 'a',
+  |             ^^^
+
+t.toml:5:1: `source.kinesis.streams[3]`: may be the same stream as "a"
+5 | 'arn:aws:kinesis:eu-west-1:123456789012:stream/a',
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = hint: give both as ARNs
+
+t.toml:7:1: `source.kinesis.streams[6]`: the ARN is not one of a stream
+7 | 'arn:aws:kinesis:eu-west-1:123456789012:streams/c']
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = allowed: a name of 1 to 128 letters, digits, `_`, `.` and `-`, or an ARN
+             such as "arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock"
+"#,
     );
     check(
         "[source.kinesis]\nstreams = ['a', 'arn:aws:kinesis:eu-west-1:123456789012:stream/b']\n\
@@ -381,7 +442,34 @@ fn streams_modes_and_roles_are_checked() {
          [source.kinesis.account_roles.123456789012]\nrole_arn = 'r'\n\
          [source.kinesis.account_roles.123456789021]\nrole_arn = 'arn:aws:iam::123456789021:role/r'\n\
          [source.kinesis.account_roles.123456789013]\n[sinks.a.stdout]",
-        "EXPECT4",
+        r#"
+t.toml has 4 faults
+
+t.toml:3:31: `source.kinesis.account_roles.1234`: is no account id
+3 | [source.kinesis.account_roles.1234]
+  |                               ^^^^
+  = allowed: 12 digits
+
+t.toml:6:12:
+    `source.kinesis.account_roles.123456789012.role_arn`: the ARN does not begin
+    with `arn:aws`
+6 | role_arn = 'r'
+  |            ^^^
+  = allowed: an ARN such as "arn:aws:iam::123456789012:role/reader"
+
+t.toml:7:31:
+    `source.kinesis.account_roles.123456789021`: no stream's ARN is of this
+    account
+7 | [source.kinesis.account_roles.123456789021]
+  |                               ^^^^^^^^^^^^
+  = hint: a stream's account is told by its ARN; streams given by name take
+          `assume_role`
+
+t.toml:9:31: `source.kinesis.account_roles.123456789013.role_arn`: missing
+9 | [source.kinesis.account_roles.123456789013]
+  |                               ^^^^^^^^^^^^
+  = hint: The role's ARN
+"#,
     );
     let many: Vec<String> = (0..101).map(|n| format!("'s{n}'")).collect();
     let error =
@@ -447,21 +535,104 @@ fn leases_are_checked() {
         "source.kinesis.stream = 'a'\nsinks.a.file.path = '/var/lib/bedrock-tap/positions.redb'\n\
          [coordination.dynamodb]\ntable = 'a/b'\ncreate_table = 'yes'\nfailover_time = '500ms'\n\
          handoff_timeout = '11m'\nregion = 'Dublin'\nprofile = ' '\nendpoint_url = 'h'\nassume_role.role_arn = 'r'\n",
-        "EXPECT5",
+        r#"
+t.toml has 9 faults
+
+t.toml:
+    `dead_letter`: missing: [coordination.dynamodb] has no directory that a
+    default file could be in
+    = hint: a file on a disk that outlives the worker, and no other worker's:
+            the disk of most containers goes with them
+    = allowed: exactly one of [dead_letter.file], [dead_letter.stdout]
+
+t.toml:4:9: `coordination.dynamodb.table`: "a/b" is no table's name
+4 | table = 'a/b'
+  |         ^^^^^
+  = allowed: 3 to 255 letters, digits, `_`, `.` and `-`
+
+t.toml:5:16:
+    `coordination.dynamodb.create_table`: expected a boolean, found a string
+5 | create_table = 'yes'
+  |                ^^^^^
+
+t.toml:6:17: `coordination.dynamodb.failover_time`: "500ms" is out of range
+6 | failover_time = '500ms'
+  |                 ^^^^^^^
+  = allowed: 1s to 10m
+
+t.toml:7:19: `coordination.dynamodb.handoff_timeout`: "11m" is out of range
+7 | handoff_timeout = '11m'
+  |                   ^^^^^
+  = allowed: 1s to 10m
+
+t.toml:8:10:
+    `coordination.dynamodb.region`: "Dublin" has not the form of a Region
+8 | region = 'Dublin'
+  |          ^^^^^^^^
+  = allowed: such as "eu-central-1"
+
+t.toml:9:11: `coordination.dynamodb.profile`: is empty
+9 | profile = ' '
+  |           ^^^
+  = hint: leave it out for the default
+
+t.toml:10:16:
+    `coordination.dynamodb.endpoint_url`: the URL begins with neither `http://`
+    nor `https://`
+    = allowed: such as "http://localhost:4567"
+
+t.toml:11:24:
+    `coordination.dynamodb.assume_role.role_arn`: the ARN does not begin with
+    `arn:aws`
+11 | assume_role.role_arn = 'r'
+   |                        ^^^
+   = allowed: an ARN such as "arn:aws:iam::123456789012:role/reader"
+"#,
     );
     check(
         "[source.file]\npaths = ['-']\n[coordination.dynamodb]\n[sinks.a.stdout]\n[dead_letter.file]\npath = 7",
-        "EXPECT6",
+        r"
+t.toml has 2 faults
+
+t.toml:3:15: `coordination.dynamodb.table`: missing
+3 | [coordination.dynamodb]
+  |               ^^^^^^^^
+  = hint: The table of the leases, which hold the positions: 3 to 255 letters,
+          digits, `_`, `.` and `-`
+
+t.toml:6:8: `dead_letter.file.path`: expected a string, found an integer
+6 | path = 7
+  |        ^",
     );
     check(
         "[source.file]\npaths = ['-']\n[coordination.dynamodb]\ntable = 'taps'\n[sinks.a.stdout]\n\
          [dead_letter.file]\npath = 'rejects'",
-        "EXPECT6b",
+        r"
+t.toml:3:15:
+    `coordination.dynamodb`: has leases of shards, and `source.file` has no
+    shards
+3 | [coordination.dynamodb]
+  |               ^^^^^^^^
+  = allowed: [coordination.local], which is the default",
     );
-    check(&format!("{FLEET}[coordination.local]\n"), "EXPECT7");
+    check(
+        &format!("{FLEET}[coordination.local]\n"),
+        r"
+t.toml:5:15:
+    `coordination.local`: a second kind of `coordination`, which has
+    `coordination.dynamodb` already
+5 | [coordination.local]
+  |               ^^^^^
+  = allowed: exactly one of [coordination.dynamodb], [coordination.local]",
+    );
     check(
         &FLEET.replace("stream = 'bedrock'", "streams = ['arn:aws:kinesis:eu-west-1:123456789012:stream/x', 'y']"),
-        "EXPECT8",
+        r"
+t.toml:2:14:
+    `coordination.dynamodb`: the table's Region cannot be told from the streams'
+2 | coordination.dynamodb.table = 'taps'
+  |              ^^^^^^^^
+  = hint: set [coordination.dynamodb] region",
     );
 }
 

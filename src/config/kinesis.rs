@@ -250,8 +250,12 @@ impl KinesisSource {
         if !validate::is_name(name, 128, b"_.-") || !validate::is_region(arn.region) {
             problems.push(Problem::value(at_stream, "the ARN is not one of a stream").allowed(STREAM));
         } else if let Some(region) = self.region.as_deref().filter(|region| *region != arn.region) {
-            let message = format!("{} is not the Region of the stream's ARN, {}", shortened(region), arn.region);
-            problems.push(Problem::value(at.key("region"), message).hint("leave it out: the ARN names it"));
+            let at = at.key("region");
+            // One stream is enough to show it.
+            if !problems.iter().any(|problem| problem.path == at) {
+                let message = format!("{} is not the Region of the stream's ARN, {}", shortened(region), arn.region);
+                problems.push(Problem::value(at, message).hint("leave it out: the ARN names it"));
+            }
         }
     }
 
