@@ -4,7 +4,7 @@
 //!
 //! - [`protocol`]: the conditional writes that leases live by, as pure functions. A table applies them, the model
 //!   checker in the tests walks through them.
-//! - [`table`]: where leases are stored; `dynamodb` is the real one.
+//! - [`table`]: where leases are stored; [`dynamodb`] is the real one.
 //! - `view`: what a worker has seen of the table, and which leases have expired by its own clock.
 //! - `balance`: which leases a worker takes or asks for; pure.
 //! - `tenure`: a lease while it is held: renewals, commits, the end. `held` leads a lane's commits there.
@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::record::{HashKeys, Position, ShardId};
 
+pub mod dynamodb;
 pub mod protocol;
 pub mod table;
 
