@@ -2,6 +2,8 @@
 
 pub(crate) mod collect;
 #[cfg(feature = "demo")]
+pub(crate) mod dynamodb_double;
+#[cfg(feature = "demo")]
 pub(crate) mod fault;
 #[cfg(feature = "demo")]
 pub(crate) mod kinesis_double;

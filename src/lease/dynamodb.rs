@@ -84,7 +84,6 @@ impl Dynamo {
         let config = access.load().await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(CALL_TIMEOUT)
             .operation_attempt_timeout(CALL_TIMEOUT)
             .build();
         // A retry is the caller's: it knows how much time its lease has left, and what a lost answer means.
