@@ -4,7 +4,7 @@
 //!
 //! - [`protocol`]: the conditional writes that leases live by, as pure functions. A table applies them, the model
 //!   checker in the tests walks through them.
-//! - [`table`]: where leases are stored; `dynamodb` is the real one.
+//! - [`table`]: where leases are stored; [`dynamodb`] is the real one.
 //! - [`view`]: what a worker has seen of the table, and which leases have expired by its own clock.
 //! - [`ready`]: the leases of a stream beside its shards: what to create, what may be read, what is over; pure.
 //! - [`balance`]: which leases a worker takes or asks for; pure.
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::record::{HashKeys, Position, ShardId};
 
 pub mod balance;
+pub mod dynamodb;
 pub mod held;
 pub mod protocol;
 pub mod ready;

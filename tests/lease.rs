@@ -1,4 +1,8 @@
-//! Leases: the fleet of workers against a table and a stream in memory, on paused time.
+//! Leases: the fleet of workers against a table and a stream in memory, on paused time; the real table against an
+//! emulator.
 
+// The emulator stands behind the fault layer, whose server is a dependency of the feature.
+#[cfg(feature = "demo")]
+mod dynamodb;
 mod fleet;
 mod scale;

@@ -3,6 +3,8 @@
 pub(crate) mod collect;
 pub(crate) mod engine_script;
 #[cfg(feature = "demo")]
+pub(crate) mod dynamodb_double;
+#[cfg(feature = "demo")]
 pub(crate) mod fault;
 #[cfg(feature = "demo")]
 pub(crate) mod kinesis_double;

@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 
-use crate::aws::chain;
+use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,24 +54,9 @@ impl CallError {
     where
         E: ProvideErrorMetadata + RequestId + Error + 'static,
     {
-        let resource = resource.into();
-        let request_id = error.request_id().map(str::to_owned);
-        // The sources of an answer that could not be read are left out: they may quote it.
-        let (policy, code, message) = match error {
-            SdkError::ConstructionFailure(_) => (Policy::BadPosition, "the request cannot be made", chain(error)),
-            SdkError::TimeoutError(_) => (Policy::Retry, "no answer in time", None),
-            SdkError::DispatchFailure(_) => (Policy::Retry, "the request was not answered", chain(error)),
-            SdkError::ResponseError(raw) => {
-                (policy_of_status(raw.raw().status().as_u16()), "the answer is not readable", None)
-            }
-            SdkError::ServiceError(context) => {
-                let (err, status) = (context.err(), context.raw().status().as_u16());
-                let policy = policy_of(err.code(), status);
-                (policy, err.code().unwrap_or("an error without a code"), err.message().map(str::to_owned))
-            }
-            _ => (Policy::Retry, "an unknown failure", None),
-        };
-        Self { policy, operation, resource, code: code.to_owned(), message, request_id }
+        let Failure { meaning, code, message, request_id } = Failure::read(error);
+        let policy = policy_of(&code).unwrap_or_else(|| meaning.into());
+        Self { policy, operation, resource: resource.into(), code, message, request_id }
     }
 
     /// A sentence for the person who runs this.
@@ -90,10 +75,7 @@ impl CallError {
             (Policy::Denied, "AccessDeniedException" | "AccessDenied") => {
                 format!("grant kinesis:{operation} on {resource} to the role that reads it")
             }
-            (Policy::Denied, _) => {
-                "check the credentials (expired, revoked, of another account or partition) and this host's clock"
-                    .to_owned()
-            }
+            (Policy::Denied, _) => CREDENTIALS_ADVICE.to_owned(),
             (Policy::Throttled, _) => {
                 format!("other consumers share the limits of {resource}: lower calls_per_second, or add shards")
             }
@@ -126,75 +108,36 @@ impl fmt::Display for CallError {
 
 impl Error for CallError {}
 
-/// The table: by the code where it is known, else by the HTTP status. Sources: the Kinesis API reference and botocore's
-/// retry data; what neither knows is retried.
-fn policy_of(code: Option<&str>, status: u16) -> Policy {
-    match code.unwrap_or_default() {
-        "ProvisionedThroughputExceededException"
-        | "LimitExceededException"
-        | "KMSThrottlingException"
-        | "ThrottlingException"
-        | "ThrottledException"
-        | "Throttling"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "SlowDown" => Policy::Throttled,
-        "ExpiredIteratorException" => Policy::IteratorExpired,
-        "ExpiredNextTokenException" => Policy::TokenExpired,
-        "ResourceInUseException" => Policy::StreamBusy,
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "KMSAccessDeniedException"
-        | "KMSDisabledException"
-        | "KMSInvalidStateException"
-        | "KMSNotFoundException"
-        | "KMSOptInRequired"
-        | "OptInRequired"
-        | "SubscriptionRequiredException"
-        | "NotAuthorized"
-        | "UnauthorizedException"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "RequestTimeTooSkewed" => Policy::Denied,
-        "ResourceNotFoundException" => Policy::ResourceGone,
-        "InvalidArgumentException" | "ValidationException" | "InvalidParameterValue" => Policy::BadPosition,
-        "InternalFailureException"
-        | "InternalFailure"
-        | "InternalServerError"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException"
-        | "RequestTimeout"
-        | "RequestTimeoutException" => Policy::Retry,
-        _ => policy_of_status(status),
+/// What the codes mean that are this service's own. Source: the Kinesis API reference.
+fn policy_of(code: &str) -> Option<Policy> {
+    match code {
+        "ExpiredIteratorException" => Some(Policy::IteratorExpired),
+        "ExpiredNextTokenException" => Some(Policy::TokenExpired),
+        "ResourceInUseException" => Some(Policy::StreamBusy),
+        "ResourceNotFoundException" => Some(Policy::ResourceGone),
+        _ => None,
     }
 }
 
-fn policy_of_status(status: u16) -> Policy {
-    match status {
-        429 | 509 => Policy::Throttled,
-        401 | 403 => Policy::Denied,
-        _ => Policy::Retry,
+impl From<Meaning> for Policy {
+    fn from(meaning: Meaning) -> Self {
+        match meaning {
+            Meaning::Throttled => Self::Throttled,
+            Meaning::Retry => Self::Retry,
+            Meaning::Denied => Self::Denied,
+            Meaning::Invalid => Self::BadPosition,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::error::meaning_of;
 
     fn check(code: &str, status: u16, expected: Policy, advice: &str) {
         let code = (!code.is_empty()).then_some(code);
-        let policy = policy_of(code, status);
+        let policy = code.and_then(policy_of).unwrap_or_else(|| meaning_of(code, status).into());
         assert_eq!(policy, expected, "{code:?} {status}");
         let error = CallError {
             policy,
