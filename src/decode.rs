@@ -9,7 +9,7 @@ use crate::invocation::Invocation;
 use crate::json::{Cursor, Text};
 use crate::parse::{self, Parsed};
 use crate::pipeline::{Context, Limits, Tally, Visit};
-use crate::record::Record;
+use crate::record::{HashKeys, Part, Record};
 use crate::reject::{Fault, Reason, Skip, Stage};
 
 mod documents;
@@ -140,7 +140,12 @@ impl<'a> Walk<'a> {
 /// Takes a record apart and hands on everything in it.
 pub fn record(record: &Record, walk: &mut Walk<'_>, scratch: &mut Scratch) {
     walk.inflatable_bytes = walk.limits.inflated_bytes.saturating_add(record.data.len() * INFLATED_BYTES_A_BYTE);
-    payload(&record.data, walk, scratch, 0);
+    if kpl::is_aggregate(&record.data) {
+        // Positions and hash keys speak of the user records of the stream's own record, not of aggregates further in.
+        aggregate(&record.data, &record.data, record.part, walk, scratch, 0);
+    } else {
+        payload(&record.data, walk, scratch, 0);
+    }
     if scratch.message.capacity() > KEPT_BUFFER_BYTES {
         scratch.message = Text::default();
     }
@@ -161,7 +166,7 @@ fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scr
         return gzip(bytes, original, walk, scratch, level);
     }
     if kpl::is_aggregate(bytes) {
-        return aggregate(bytes, original, walk, scratch, level);
+        return aggregate(bytes, original, Part::default(), walk, scratch, level);
     }
     let trimmed = text::trim(bytes);
     match trimmed.first() {
@@ -202,8 +207,23 @@ fn members(text: &[u8], seams: &[usize], original: &[u8], walk: &mut Walk<'_>, s
     }
 }
 
-fn aggregate(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
-    let outcome = kpl::records(bytes, |data| payload(data, walk, scratch, level + 1));
+/// Takes apart the user records of an aggregate that are in `part`. Those before its first were delivered, and counted,
+/// before; those of another shard are counted here, one by one, and read there.
+fn aggregate(bytes: &[u8], original: &[u8], part: Part, walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+    let mut index = 0;
+    let outcome = kpl::records(bytes, part.hash_keys, |record| {
+        let is_delivered = index < part.first;
+        index += 1;
+        if is_delivered {
+            return;
+        }
+        if record.is_ours {
+            payload(record.data, walk, scratch, level + 1);
+        } else {
+            walk.tally.payloads += 1;
+            walk.skip(Skip::OtherShard, 1);
+        }
+    });
     if let Err(detail) = outcome {
         leaf_fault(Fault::new(Stage::Decode, Reason::Corrupt, detail), original, walk);
     }
@@ -226,10 +246,13 @@ fn base64_content(text: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level
     valid
 }
 
-/// The user records in `bytes`, if they are an aggregate of the Kinesis Producer Library.
-pub(crate) fn user_records(bytes: &[u8]) -> Option<u64> {
+/// How many user records of the hash keys (of all, without) are in `bytes`, if they are a whole aggregate of the Kinesis
+/// Producer Library: magic number, length, MD5 and message.
+pub(crate) fn user_records(bytes: &[u8], hash_keys: Option<HashKeys>) -> Option<u64> {
     let mut count = 0;
-    (kpl::is_aggregate(bytes) && kpl::records(bytes, |_| count += 1).is_ok()).then_some(count)
+    let is_whole =
+        kpl::is_aggregate(bytes) && kpl::records(bytes, hash_keys, |record| count += u64::from(record.is_ours)).is_ok();
+    is_whole.then_some(count)
 }
 
 /// Whether `bytes` begin like something that can be taken apart.

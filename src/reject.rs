@@ -127,6 +127,8 @@ pub enum Skip {
     Control,
     /// The line that Bedrock writes when logging is switched on.
     Notice,
+    /// A user record of an aggregate that belongs to another shard, and is read there.
+    OtherShard,
     /// A log event of a log group that the configuration does not choose.
     OtherLogGroup,
     /// A log event that is not a Bedrock invocation.
@@ -139,14 +141,22 @@ pub enum Skip {
 
 impl Skip {
     /// Every kind, in the order in which summaries show them.
-    pub const ALL: [Self; 6] =
-        [Self::Control, Self::Notice, Self::OtherLogGroup, Self::NotInvocation, Self::Empty, Self::Filtered];
+    pub const ALL: [Self; 7] = [
+        Self::Control,
+        Self::Notice,
+        Self::OtherShard,
+        Self::OtherLogGroup,
+        Self::NotInvocation,
+        Self::Empty,
+        Self::Filtered,
+    ];
 
     /// The name used in summaries and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Control => "control",
             Self::Notice => "notice",
+            Self::OtherShard => "other_shard",
             Self::OtherLogGroup => "other_log_group",
             Self::NotInvocation => "not_invocation",
             Self::Empty => "empty",

@@ -47,25 +47,52 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn kpl(records: &[Vec<u8>]) -> Vec<u8> {
+    let records: Vec<_> = records.iter().map(|data| (Some(0), None, data.clone())).collect();
+    seal(&aggregate_of(&["key"], &[], &records))
+}
+
+/// The index of a user record's partition key, that of its explicit hash key, its data.
+type UserRecord = (Option<u64>, Option<u64>, Vec<u8>);
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// The message of an aggregate.
+fn aggregate_of(partition_keys: &[&str], explicit: &[&str], records: &[UserRecord]) -> Vec<u8> {
     fn field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
         out.push(tag);
-        let mut length = bytes.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
+        varint(out, bytes.len() as u64);
         out.extend_from_slice(bytes);
     }
     let mut message = Vec::new();
-    field(&mut message, 1 << 3 | 2, b"key");
-    for data in records {
-        let mut record = vec![1 << 3, 0];
+    partition_keys.iter().for_each(|key| field(&mut message, 1 << 3 | 2, key.as_bytes()));
+    explicit.iter().for_each(|key| field(&mut message, 2 << 3 | 2, key.as_bytes()));
+    for (partition_key, explicit, data) in records {
+        let mut record = Vec::new();
+        for (tag, index) in [(1 << 3, partition_key), (2 << 3, explicit)] {
+            if let Some(index) = index {
+                record.push(tag);
+                varint(&mut record, *index);
+            }
+        }
         field(&mut record, 3 << 3 | 2, data);
         field(&mut message, 3 << 3 | 2, &record);
     }
-    let digest = <md5::Md5 as md5::Digest>::digest(&message);
-    [&[0xf3, 0x89, 0x9a, 0xc2], message.as_slice(), digest.as_slice()].concat()
+    message
+}
+
+fn seal(message: &[u8]) -> Vec<u8> {
+    let digest = <md5::Md5 as md5::Digest>::digest(message);
+    [&[0xf3, 0x89, 0x9a, 0xc2], message, digest.as_slice()].concat()
+}
+
+fn hash_of(key: &str) -> u128 {
+    u128::from_be_bytes(<md5::Md5 as md5::Digest>::digest(key).into())
 }
 
 /// Notes what became of each log event, a short word each.
@@ -97,12 +124,17 @@ fn limits() -> Limits {
 }
 
 fn walk_with(payload: &[u8], limits: Limits, groups: &[&str]) -> (Notes, Tally) {
+    walk_part(payload, Part::default(), limits, groups)
+}
+
+fn walk_part(payload: &[u8], part: Part, limits: Limits, groups: &[&str]) -> (Notes, Tally) {
     let mut set = globset::GlobSetBuilder::new();
     for group in groups {
         set.add(globset::Glob::new(group).unwrap());
     }
     let (mut notes, mut tally) = (Notes::default(), Tally::default());
-    let record = Record::new(Bytes::copy_from_slice(payload), Origin::File { path: "test".into(), offset: 0 });
+    let origin = Origin::File { path: "test".into(), offset: 0 };
+    let record = Record { data: Bytes::copy_from_slice(payload), origin, part };
     let context = Context {
         origin: &record.origin,
         parse_time: jiff::Timestamp::UNIX_EPOCH,
@@ -324,6 +356,96 @@ fn damaged_gzip_is_rejected_with_its_bytes() {
     check(damaged, &["!corrupt"]);
 }
 
+#[track_caller]
+fn check_part(payload: &[u8], part: Part, payloads: u64, expected: &[&str]) {
+    let (notes, tally) = walk_part(payload, part, limits(), &[]);
+    assert_eq!(notes.words, expected, "{part:?}");
+    assert_eq!(tally.payloads, payloads, "{part:?}");
+}
+
+#[test]
+fn of_an_aggregate_only_the_part_is_read() {
+    let data = |id: &str| gzip(envelope(&[id]));
+    let keys = ["left", "right"];
+    let (left, right) = (hash_of("left"), hash_of("right"));
+    let only = |key: u128| Some(HashKeys { first: key, last: key });
+    let explicit = ["7", "340282366920938463463374607431768211455", "", "many"];
+    let records = [
+        (Some(0), None, data("a")),
+        (Some(1), None, data("b")),
+        (Some(1), Some(0), data("c")),
+        (Some(0), Some(1), data("d")),
+    ];
+    let bytes = seal(&aggregate_of(&keys, &explicit, &records));
+    let check = |first: u64, hash_keys: Option<HashKeys>, payloads: u64, expected: &[&str]| {
+        check_part(&bytes, Part { first, hash_keys }, payloads, expected);
+    };
+    const OTHER: &str = "-other_shard";
+    check(0, None, 4, &["a", "b", "c", "d"]);
+    check(2, None, 2, &["c", "d"]);
+    check(4, None, 0, &[]);
+    check(u64::MAX, None, 0, &[]);
+    check(0, only(left), 4, &["a", OTHER, OTHER, OTHER]);
+    check(0, only(right), 4, &[OTHER, "b", OTHER, OTHER]);
+    check(1, only(right), 3, &["b", OTHER, OTHER]);
+    // The explicit hash key goes before the partition key; both ends are included.
+    check(0, only(7), 4, &[OTHER, OTHER, "c", OTHER]);
+    check(0, only(u128::MAX), 4, &[OTHER, OTHER, OTHER, "d"]);
+    check(0, Some(HashKeys { first: 0, last: u128::MAX }), 4, &["a", "b", "c", "d"]);
+    // The tables may come behind the records.
+    let message = [aggregate_of(&[], &[], &records), aggregate_of(&keys, &explicit, &[])].concat();
+    check_part(&seal(&message), Part { first: 0, hash_keys: only(7) }, 4, &[OTHER, OTHER, "c", OTHER]);
+    // Whose hash key is not known is kept: indices out of their tables, none at all, entries that are no numbers.
+    let unknown = [
+        (Some(2), None, data("a")),
+        (Some(0), Some(4), data("b")),
+        (None, None, data("c")),
+        (Some(0), Some(2), data("d")),
+        (Some(0), Some(3), data("e")),
+        (Some(u64::MAX), None, data("f")),
+        (Some(0), None, data("g")),
+    ];
+    let bytes = seal(&aggregate_of(&keys, &explicit, &unknown));
+    check_part(&bytes, Part { first: 0, hash_keys: only(7) }, 7, &["a", "b", "c", "d", "e", "f", OTHER]);
+    // A part speaks of the stream's own record: not of one that is no aggregate, and not of aggregates in it.
+    let part = Part { first: 1, hash_keys: only(7) };
+    check_part(&data("a"), part, 1, &["a"]);
+    check_part(&gzip(kpl(&[data("a"), data("b")])), part, 2, &["a", "b"]);
+    let nested =
+        seal(&aggregate_of(&[], &["7"], &[(None, None, vec![]), (None, Some(0), kpl(&[data("a"), data("b")]))]));
+    check_part(&nested, part, 2, &["a", "b"]);
+}
+
+#[test]
+fn a_damaged_aggregate_is_none_and_what_comes_before_the_damage_is_read() {
+    let records = ["a", "b"].map(|id| (Some(0), None, gzip(envelope(&[id]))));
+    let message = aggregate_of(&["left"], &[], &records);
+    let ours = HashKeys { first: hash_of("left"), last: hash_of("left") };
+    let part = Part { first: 1, hash_keys: Some(ours) };
+    let whole = seal(&message);
+    assert_eq!(user_records(&whole, None), Some(2));
+    assert_eq!(user_records(&whole, Some(ours)), Some(2));
+    assert_eq!(user_records(&whole, Some(HashKeys { first: 1, last: 2 })), Some(0));
+    let check = |bytes: &[u8], payloads: u64, expected: &[&str]| {
+        assert_eq!(user_records(bytes, None), None);
+        check_part(bytes, part, payloads, expected);
+    };
+    for at in [4, 10, whole.len() - 1] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        check(&flipped, 1, &["!corrupt"]);
+    }
+    check(&whole[..whole.len() - 1], 1, &["!corrupt"]);
+    check(&whole[..20], 1, &["!unknown_framing"]);
+    // The MD5 is that of the damaged message: a group's end, a length beyond the message.
+    check(&seal(&[message.as_slice(), &[0x0c]].concat()), 2, &["b", "!corrupt"]);
+    check(&seal(&[message.as_slice(), &[1 << 3 | 2, 9]].concat()), 2, &["b", "!corrupt"]);
+    // Damage in the tables leaves the keys behind it unknown: kept.
+    let mut late = vec![1 << 3 | 2, 0x7f];
+    late.extend_from_slice(&message);
+    check(&seal(&late), 1, &["!corrupt"]);
+}
+
 #[test]
 fn limits_hold() {
     let many: Vec<_> = (0..101).map(|i| event("1", &invocation(&i.to_string()))).collect();
@@ -424,6 +546,43 @@ fn rejects_of_one_payload_are_bounded() {
 }
 
 proptest! {
+    #[test]
+    fn wherever_an_aggregate_is_cut_its_shards_read_everything_once(
+        records in proptest::collection::vec((0..5_u64, proptest::option::of(0..5_u64)), 0..12),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 2),
+        border in any::<u128>(),
+    ) {
+        let explicit: Vec<_> = (0..4_u128).map(|quarter| (quarter << 126).to_string()).collect();
+        let explicit: Vec<_> = explicit.iter().map(String::as_str).collect();
+        // One index in five is out of its table.
+        let records: Vec<_> = records.iter().enumerate()
+            .map(|(id, (key, explicit))| (Some(*key), *explicit, gzip(envelope(&[&id.to_string()]))))
+            .collect();
+        let keys = ["a", "b", "c", "d"];
+        let bytes = seal(&aggregate_of(&keys, &explicit, &records));
+        let hash = |(key, explicit_index, _): &UserRecord| match explicit_index {
+            Some(index) => explicit.get(*index as usize).map(|digits| digits.parse::<u128>().unwrap()),
+            None => keys.get(key.unwrap() as usize).map(|key| hash_of(key)),
+        };
+        let shards = [HashKeys { first: 0, last: border }, HashKeys { first: border.saturating_add(1), last: u128::MAX }];
+        for (shard, cut) in shards.into_iter().zip(cuts) {
+            let cut = cut.index(records.len() + 1) as u64;
+            // What is delivered up to the cut is the beginning of a whole reading; the rest is what a resumed one reads.
+            let whole = walk_part(&bytes, Part { first: 0, hash_keys: Some(shard) }, limits(), &[]).0.words;
+            let rest = walk_part(&bytes, Part { first: cut, hash_keys: Some(shard) }, limits(), &[]).0.words;
+            let both: Vec<_> = whole.iter().take(cut as usize).chain(&rest).cloned().collect();
+            let expected: Vec<_> = records.iter().enumerate().map(|(id, record)| {
+                if hash(record).is_none_or(|key| shard.contains(key)) { id.to_string() } else { "-other_shard".to_owned() }
+            }).collect();
+            prop_assert_eq!(&both, &expected);
+            let ours = expected.iter().filter(|word| !word.starts_with('-')).count() as u64;
+            if !records.is_empty() {
+                prop_assert_eq!(user_records(&bytes, Some(shard)), Some(ours));
+                prop_assert_eq!(user_records(&bytes, None), Some(records.len() as u64));
+            }
+        }
+    }
+
     #[test]
     fn garbage_ends_and_the_sum_holds(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
         walk_with(&payload, limits(), &[]);

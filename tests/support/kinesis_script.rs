@@ -51,6 +51,8 @@ struct Shard {
     /// Sequence number, arrival in milliseconds, data.
     records: Vec<(u64, i64, Vec<u8>)>,
     closed: bool,
+    /// The last record that was trimmed; 0 if none was.
+    trimmed: u64,
     /// Gone from the stream.
     expired: bool,
 }
@@ -62,6 +64,7 @@ struct State {
     faults: VecDeque<(&'static str, Fault)>,
     calls: Vec<Call>,
     page: usize,
+    refuses_trimmed: bool,
     epoch: Instant,
 }
 
@@ -83,6 +86,7 @@ impl Script {
             faults: VecDeque::new(),
             calls: Vec::new(),
             page: 1000,
+            refuses_trimmed: false,
             epoch: Instant::now(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -112,6 +116,27 @@ impl Script {
         assert!(!state.shards[shard].closed, "shard {shard} is closed");
         state.shards[shard].records.push(record);
         state.sequence
+    }
+
+    /// A record that arrived so long ago.
+    pub(crate) fn put_aged(&self, shard: usize, data: impl Into<Vec<u8>>, age: Duration) -> u64 {
+        let sequence = self.put(shard, data);
+        if let Some(record) = self.state().shards[shard].records.last_mut() {
+            record.1 -= age.as_millis() as i64;
+        }
+        sequence
+    }
+
+    /// Trims a shard's records up to this one out of the stream.
+    pub(crate) fn trim(&self, shard: usize, last: u64) {
+        let shard = &mut self.state().shards[shard];
+        shard.records.retain(|(sequence, ..)| *sequence > last);
+        shard.trimmed = last;
+    }
+
+    /// From now on iterators at trimmed records are refused.
+    pub(crate) fn refuse_trimmed(&self) {
+        self.state().refuses_trimmed = true;
     }
 
     /// Closes shards and makes `children` that go on where they end.
@@ -229,7 +254,8 @@ impl State {
     fn iterator(&self, input: &Value) -> Answer {
         let number = (0..self.shards.len()).find(|number| input["ShardId"] == shard_id(*number).as_str());
         let number = number.filter(|number| !self.shards[*number].expired).ok_or((400, "ResourceNotFoundException"))?;
-        let records = &self.shards[number].records;
+        let shard = &self.shards[number];
+        let records = &shard.records;
         let after = match input["ShardIteratorType"].as_str().unwrap() {
             "TRIM_HORIZON" => 0,
             "LATEST" => records.last().map_or(0, |(sequence, ..)| *sequence),
@@ -237,12 +263,14 @@ impl State {
                 let from = (input["Timestamp"].as_f64().unwrap() * 1000.0) as i64;
                 records.iter().take_while(|(_, arrival, _)| *arrival < from).last().map_or(0, |record| record.0)
             }
-            "AFTER_SEQUENCE_NUMBER" => {
-                let after = input["StartingSequenceNumber"].as_str().unwrap().parse().unwrap();
-                if !records.iter().any(|(sequence, ..)| *sequence == after) {
+            kind @ ("AFTER_SEQUENCE_NUMBER" | "AT_SEQUENCE_NUMBER") => {
+                let stored: u64 = input["StartingSequenceNumber"].as_str().unwrap().parse().unwrap();
+                // A number that the shard gave out once is accepted for good: reading begins at what is left.
+                let is_known = records.iter().any(|record| record.0 == stored) || stored <= shard.trimmed;
+                if !is_known || (self.refuses_trimmed && stored <= shard.trimmed) {
                     return Err((400, "InvalidArgumentException"));
                 }
-                after
+                stored - u64::from(kind == "AT_SEQUENCE_NUMBER")
             }
             "AT_SEQUENCE_NUMBER" => {
                 let at: u64 = input["StartingSequenceNumber"].as_str().unwrap().parse().unwrap();
@@ -261,7 +289,10 @@ impl State {
         }
         let (mut given, mut bytes, mut last) = (Vec::new(), 0, after);
         let mut rest = shard.records.iter().filter(|(sequence, ..)| *sequence > after).peekable();
-        while let Some((sequence, arrival, data)) = rest.next_if(|(.., data)| bytes + data.len() <= ANSWER_BYTES) {
+        let limit = input["Limit"].as_u64().unwrap_or(10_000) as usize;
+        while let Some((sequence, arrival, data)) =
+            rest.next_if(|(.., data)| given.len() < limit && bytes + data.len() <= ANSWER_BYTES)
+        {
             (bytes, last) = (bytes + data.len(), *sequence);
             given.push(json!({
                 "SequenceNumber": sequence.to_string(),

@@ -7,13 +7,16 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
+use super::progress::{Progress, arrival};
 use super::shards::{self, Whereabouts};
 use crate::budget::{Budget, Reservation};
-use crate::record::{Position, ShardId};
+use crate::record::{Position, SequenceNumber};
 
 /// An iterator is not used after this: it lives five minutes (source: the Kinesis API reference), and a call may take
 /// one of them.
@@ -38,7 +41,8 @@ impl ShardIterator {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) kinesis: Kinesis,
-    pub(super) shard: ShardId,
+    /// The shard and what is known of it when the try begins.
+    pub(super) progress: Progress,
     pub(super) budget: Budget,
     /// What the call may hold at most, as far as one can know.
     pub(super) call_bytes: usize,
@@ -56,10 +60,19 @@ pub(super) struct Outcome {
     pub(super) result: Result<(GetRecordsOutput, Reservation), CallError>,
     /// The iterator that was used, if it may be used again.
     pub(super) iterator: Option<ShardIterator>,
-    /// When the records were asked for, if it came to that: the service counts the call whatever became of it.
+    /// When a call for records had ended, if it came to one: the service counted it before then, whatever became of it.
     pub(super) called: Option<Instant>,
     /// Where the shard is, if it was not found.
     pub(super) whereabouts: Option<Result<Whereabouts, CallError>>,
+    /// The shard's oldest record, if the stored position was not found.
+    pub(super) oldest: Option<Oldest>,
+}
+
+/// The oldest record of a shard.
+#[derive(Debug)]
+pub(super) struct Oldest {
+    pub(super) sequence: SequenceNumber,
+    pub(super) arrival: Option<Timestamp>,
 }
 
 impl Attempt {
@@ -68,11 +81,12 @@ impl Attempt {
         let result = self.read(&mut called).await;
         let whereabouts = match &result {
             Err(failure) if failure.policy == Policy::ResourceGone => {
-                Some(shards::find(&self.kinesis, &self.shard).await)
+                Some(shards::find(&self.kinesis, self.progress.shard()).await)
             }
             _ => None,
         };
-        Outcome { result, iterator: self.iterator, called, whereabouts }
+        let oldest = if self.misses_position(&result) { self.oldest(&mut called).await } else { None };
+        Outcome { result, iterator: self.iterator, called, whereabouts, oldest }
     }
 
     async fn read(&mut self, called: &mut Option<Instant>) -> Result<(GetRecordsOutput, Reservation), CallError> {
@@ -84,10 +98,27 @@ impl Attempt {
         let position = self.fallback.clone();
         self.renew_from(&position).await?;
         let token = self.iterator.as_ref().map_or("", |iterator| iterator.token.as_str());
+        let answer = self.kinesis.records(self.progress.shard(), token).await;
         *called = Some(Instant::now());
-        let answer = self.kinesis.records(&self.shard, token).await?;
+        let answer = answer?;
         let bytes = held_bytes(answer.records.iter().map(|record| record.data.as_ref()));
         Ok((answer, self.fit(reservation, bytes).await))
+    }
+
+    /// Whether the stored position is refused, or was asked for and another record came.
+    fn misses_position(&self, result: &Result<(GetRecordsOutput, Reservation), CallError>) -> bool {
+        match result {
+            Ok((answer, _)) => answer.records.first().is_some_and(|first| self.progress.misses(first)),
+            Err(failure) => failure.policy == Policy::BadPosition && failure.operation == "GetShardIterator",
+        }
+    }
+
+    /// Looks up the oldest record. It makes an error clearer, or unnecessary; without it there is one, too.
+    async fn oldest(&self, called: &mut Option<Instant>) -> Option<Oldest> {
+        let looked_up = self.kinesis.oldest(self.progress.shard()).await;
+        *called = Some(Instant::now());
+        let record = looked_up.inspect_err(|error| debug!(%error, "the oldest record is not known")).ok()??;
+        Some(Oldest { sequence: SequenceNumber::new(&record.sequence_number)?, arrival: arrival(&record) })
     }
 
     async fn renew_from(&mut self, position: &Position) -> Result<(), CallError> {
@@ -96,7 +127,7 @@ impl Attempt {
         }
         self.iterator = None;
         let got = Instant::now();
-        let token = self.kinesis.iterator(&self.shard, position).await?;
+        let token = self.kinesis.iterator(self.progress.shard(), position).await?;
         self.iterator = Some(ShardIterator { token, got });
         Ok(())
     }

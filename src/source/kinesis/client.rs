@@ -8,7 +8,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::ShardIteratorType;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
 use tokio::sync::Semaphore;
 
 use super::error::{CallError, Policy};
@@ -207,12 +207,25 @@ impl Kinesis {
         }
     }
 
+    /// The oldest record of a shard, if the first answer has one.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn oldest(&self, shard: &ShardId) -> Result<Option<Record>, CallError> {
+        let iterator = self.iterator(shard, &Position::TrimHorizon).await?;
+        Ok(self.up_to(Some(1), shard, &iterator).await?.records.into_iter().next())
+    }
+
     /// The records at an iterator.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn records(&self, shard: &ShardId, iterator: &str) -> Result<GetRecordsOutput, CallError> {
-        let mut call = self.client.get_records().shard_iterator(iterator);
+        self.up_to(None, shard, iterator).await
+    }
+
+    async fn up_to(&self, limit: Option<i32>, shard: &ShardId, iterator: &str) -> Result<GetRecordsOutput, CallError> {
+        let mut call = self.client.get_records().shard_iterator(iterator).set_limit(limit);
         if let Some(arn) = &self.target.arn {
             call = call.stream_arn(arn);
         }

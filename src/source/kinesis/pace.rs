@@ -1,6 +1,7 @@
 //! Pace: when a shard may be asked again. A budget of calls and bytes kept on this side, so that the service's throttle
 //! is not met in steady state, and the waits after failures.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ const MAX_STRETCH: f64 = 8.0;
 /// How a shard is polled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// GetRecords calls a second and shard. The default, 4, leaves one of the service's five to a second consumer (a
-    /// person who watches) and to clocks that run apart.
+    /// GetRecords calls a second and shard: never more in any second, so that a fraction above one is rounded down. The
+    /// default, 4, leaves one of the service's five to a second consumer (a person who watches).
     pub calls_per_second: f64,
     /// The longest wait between two calls of a shard that is caught up.
     pub max_idle: Duration,
@@ -34,6 +35,11 @@ impl Default for Limits {
 /// When one shard may be asked again.
 #[derive(Debug)]
 pub struct Pace {
+    /// When the last calls ended, as many as a window takes; the oldest first. Up to five.
+    ended: VecDeque<Instant>,
+    calls_per_window: usize,
+    window: Duration,
+    /// Between the calls of a shard that is read at its end, or was throttled.
     interval: Duration,
     max_idle: Duration,
     /// The wait of a shard that is caught up; it grows while nothing comes.
@@ -48,8 +54,19 @@ impl Pace {
     pub fn new(limits: Limits) -> Self {
         let calls = limits.calls_per_second;
         let calls = if calls.is_finite() { calls.clamp(MIN_CALLS_PER_SECOND, SHARD_CALLS_PER_SECOND) } else { 1.0 };
-        let interval = Duration::from_secs_f64(1.0 / calls);
-        Self { interval, max_idle: limits.max_idle.max(interval), idle: interval, stretch: 1.0, next: Instant::now() }
+        // One call in more than a second, or several in one.
+        let (calls_per_window, window) = if calls < 1.0 { (1.0, 1.0 / calls) } else { (calls.floor(), 1.0) };
+        let interval = Duration::from_secs_f64(window / calls_per_window);
+        Self {
+            ended: VecDeque::new(),
+            calls_per_window: calls_per_window as usize,
+            window: Duration::from_secs_f64(window),
+            interval,
+            max_idle: limits.max_idle.max(interval),
+            idle: interval,
+            stretch: 1.0,
+            next: Instant::now(),
+        }
     }
 
     /// When the next call may be made.
@@ -57,9 +74,22 @@ impl Pace {
         self.next
     }
 
-    /// Notes that a call was made: whatever becomes of it, the service counts it.
-    pub fn called(&mut self, at: Instant) {
-        self.next = at + self.interval.mul_f64(self.stretch);
+    /// Notes that a call was made and ended: whatever became of it, the service counts it. The service does so at some
+    /// time before the end, and counts the next call after its beginning: from the one to the other no delay on the
+    /// way can bring two calls closer together than they were meant to be.
+    pub fn called(&mut self, ended: Instant) {
+        self.ended.push_back(ended);
+        if self.ended.len() > self.calls_per_window {
+            self.ended.pop_front();
+        }
+        self.next = match self.ended.front() {
+            Some(oldest) if self.ended.len() == self.calls_per_window => *oldest + self.window,
+            _ => ended,
+        };
+        // A throttled shard has other readers, and is asked evenly.
+        if self.stretch > 1.0 {
+            self.next = self.next.max(ended + self.interval.mul_f64(self.stretch));
+        }
     }
 
     /// Notes an answer of so many bytes; `behind` says that there is more to read.
@@ -68,10 +98,8 @@ impl Pace {
         // One throttle's slowdown is forgotten after some 25 good answers: seconds, not minutes.
         self.stretch = (self.stretch * 0.97).max(1.0);
         let mut wait = Duration::from_secs_f64(bytes as f64 / SHARD_BYTES_PER_SECOND);
-        if behind {
-            self.idle = self.interval;
-        } else {
-            self.idle = (self.idle * 2).min(self.max_idle);
+        self.idle = if behind || bytes > 0 { self.interval } else { (self.idle * 2).min(self.max_idle) };
+        if !behind {
             // Up to a tenth less, so that the shards of a stream do not ask in step.
             wait = wait.max(self.idle.mul_f64(1.0 - 0.1 * fraction()));
         }
@@ -129,6 +157,8 @@ pub(super) fn fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MIB: usize = 1024 * 1024;
@@ -148,18 +178,78 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_shard_that_is_behind_is_asked_at_the_full_rate_and_no_faster() {
-        let times = calls(Limits { calls_per_second: 5.0, ..Limits::default() }, &[(1024, true); 26]).await;
-        assert!(times[25] >= Duration::from_secs(5), "{:?}", times[25]);
-        assert!(times[25] < Duration::from_millis(5_100), "{:?}", times[25]);
+    async fn a_shard_that_is_behind_is_asked_at_once_until_its_second_is_full() {
+        let check = async |calls_per_second: f64, expected: &[u64]| {
+            let times = calls(Limits { calls_per_second, ..Limits::default() }, &[(0, true); 9]).await;
+            let seconds: Vec<_> = times.iter().map(|time| time.as_secs_f64().round() as u64).collect();
+            assert_eq!(seconds, expected, "{calls_per_second}: {times:?}");
+            assert!(times.iter().all(|time| time.subsec_millis() < 20), "{calls_per_second}: {times:?}");
+        };
+        check(4.0, &[0, 0, 0, 0, 1, 1, 1, 1, 2]).await;
+        check(5.0, &[0, 0, 0, 0, 0, 1, 1, 1, 1]).await;
+        check(2.5, &[0, 0, 1, 1, 2, 2, 3, 3, 4]).await;
+        check(1.0, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).await;
+        check(0.25, &[0, 4, 8, 12, 16, 20, 24, 28, 32]).await;
+        check(0.0, &[0, 20, 40, 60, 80, 100, 120, 140, 160]).await;
+        // More than the service allows is never made.
+        check(1000.0, &[0, 0, 0, 0, 0, 1, 1, 1, 1]).await;
+        check(f64::INFINITY, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).await;
+        check(f64::NAN, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).await;
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn more_calls_than_the_service_allows_are_never_made() {
-        for calls_per_second in [1000.0, f64::INFINITY, f64::NAN] {
-            let times = calls(Limits { calls_per_second, ..Limits::default() }, &[(0, true); 6]).await;
-            assert!(times[5] >= Duration::from_secs(1), "{calls_per_second}: {:?}", times[5]);
+    /// A call: when it began and ended, when the service counted it, and the bytes that it gave.
+    #[derive(Debug)]
+    struct Made {
+        began: Instant,
+        counted: Instant,
+        bytes: usize,
+    }
+
+    proptest! {
+        #[test]
+        fn no_second_sees_more_calls_and_no_time_more_bytes_than_allowed(
+            calls_per_second in prop_oneof![Just(1.0), Just(4.0), Just(5.0), 0.05..5.0_f64],
+            answers in proptest::collection::vec((0..10 * MIB, 0..4_u8, 0..400_u64, 0..400_u64), 1..60),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let made = runtime.block_on(make(calls_per_second, &answers));
+            let window = Duration::from_secs_f64(1.0_f64.max(1.0 / calls_per_second));
+            let most = calls_per_second.floor().max(1.0) as usize;
+            for (at, first) in made.iter().enumerate() {
+                for time in [|call: &Made| call.began, |call: &Made| call.counted] {
+                    let within = made[at..].iter().take_while(|call| time(call) < time(first) + window).count();
+                    prop_assert!(within <= most, "{within} calls from {at} on: {made:?}");
+                }
+                // Whatever was given before a call was paid for by the time between.
+                let mut given = 0;
+                for call in &made[at..] {
+                    let paid = (call.began - first.began).as_secs_f64() * SHARD_BYTES_PER_SECOND;
+                    prop_assert!(given as f64 <= paid + 1024.0 * made.len() as f64, "{given} bytes from {at} on");
+                    given += call.bytes;
+                }
+            }
         }
+    }
+
+    /// Makes calls whose answers are: bytes (small ones mostly), what becomes of it, the ways there and back in ms.
+    async fn make(calls_per_second: f64, answers: &[(usize, u8, u64, u64)]) -> Vec<Made> {
+        let mut pace = Pace::new(Limits { calls_per_second, ..Limits::default() });
+        let mut made = Vec::new();
+        for &(bytes, kind, there, back) in answers {
+            tokio::time::sleep_until(pace.next()).await;
+            let began = Instant::now();
+            tokio::time::sleep(Duration::from_millis(there)).await;
+            let counted = Instant::now();
+            tokio::time::sleep(Duration::from_millis(back)).await;
+            pace.called(Instant::now());
+            let bytes = if kind == 0 { bytes } else { bytes % 1000 };
+            match kind {
+                3 if back % 5 == 0 => pace.throttled(),
+                _ => pace.answered(bytes, kind < 3),
+            }
+            made.push(Made { began, counted, bytes: if kind == 3 && back % 5 == 0 { 0 } else { bytes } });
+        }
+        made
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,13 +277,15 @@ mod tests {
             pace.called(Instant::now());
             pace.next() - Instant::now()
         };
-        assert_eq!(gap(&mut pace), Duration::from_millis(250));
+        assert_eq!(gap(&mut pace), Duration::ZERO);
         pace.throttled();
         assert_eq!(gap(&mut pace), Duration::from_millis(500));
         (0..10).for_each(|_| pace.throttled());
         assert_eq!(gap(&mut pace), Duration::from_secs(2));
         (0..100).for_each(|_| pace.answered(0, true));
-        assert_eq!(gap(&mut pace), Duration::from_millis(250));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!([gap(&mut pace), gap(&mut pace), gap(&mut pace)], [Duration::from_secs(0); 3]);
+        assert_eq!(gap(&mut pace), Duration::from_secs(1));
     }
 
     #[test]

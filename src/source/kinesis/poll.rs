@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
-use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes};
+use super::attempt::{Attempt, Oldest, Outcome, ShardIterator, held_bytes};
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, Pace};
-use super::progress::Progress;
+use super::progress::{Progress, ReadError, arrived};
 use super::shards::Whereabouts;
 use crate::budget::{Budget, Reservation};
 use crate::record::{Position, Record, ShardId};
@@ -38,6 +38,9 @@ const LARGEST_CLOCK_DRIFT: SignedDuration = SignedDuration::from_mins(5);
 const MAX_REFUSED_ITERATORS: u32 = 5;
 /// How often a shard that brings nothing, but is not at its newest record, tells its lag.
 const LAG_NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The way out where unread records are lost.
+const OLDEST_INSTEAD: &str = "on_trimmed = \"oldest\" goes on from the oldest record there is";
 
 /// Reads one shard by polling.
 #[derive(Debug)]
@@ -116,20 +119,21 @@ impl PollSource {
 
     fn next_attempt(&mut self) -> Attempt {
         let iterator = self.iterator.take().filter(ShardIterator::is_fresh);
-        let position = self.position();
+        let position = self.progress.ask();
         if position == Position::Latest {
             // "From now on" is asked for once. If this try fails, the next one goes back to its time.
             let now = Timestamp::now();
             self.progress.set_position(Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now)));
         }
+        let fallback = self.progress.ask();
         Attempt {
             kinesis: self.kinesis.clone(),
-            shard: self.progress.shard().clone(),
+            progress: self.progress.clone(),
             budget: self.budget.clone(),
             call_bytes: self.call_bytes(),
             iterator,
             position,
-            fallback: self.position(),
+            fallback,
         }
     }
 
@@ -151,8 +155,13 @@ impl PollSource {
             self.pace.called(at);
         }
         match outcome.result {
-            Ok((answer, reservation)) => self.take_answer(answer, reservation),
-            Err(failure) => self.settle(failure, outcome.whereabouts).map(|()| None),
+            Ok((answer, reservation)) => {
+                if let Some(oldest) = &outcome.oldest {
+                    self.progress.is_there(&oldest.sequence);
+                }
+                self.take_answer(answer, reservation)
+            }
+            Err(failure) => self.settle(failure, outcome.whereabouts, outcome.oldest).map(|()| None),
         }
     }
 
@@ -164,7 +173,8 @@ impl PollSource {
         (self.brief, self.slow, self.refused_iterators) = (Backoff::brief(), Backoff::slow(), 0);
         let lag = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
         let came: usize = answer.records.iter().map(|record| record.data.as_ref().len()).sum();
-        let behind = !answer.records.is_empty() || lag.is_some_and(|lag| lag > Duration::ZERO);
+        // Without a word about the lag, records that came are the sign of more.
+        let behind = lag.map_or(!answer.records.is_empty(), |lag| lag > Duration::ZERO);
         self.pace.answered(came, behind);
         self.caught_up = (!behind).then(Instant::now);
         let children = answer.child_shards.unwrap_or_default();
@@ -197,8 +207,17 @@ impl PollSource {
     }
 
     fn read_records(&mut self, records: Vec<aws_sdk_kinesis::types::Record>) -> Result<Vec<Record>, SourceError> {
-        let advice = "a sequence number is not a number of up to 129 digits: check endpoint_url";
-        self.progress.read(records).map_err(|_| self.fatal(advice.to_owned(), None))
+        self.progress.read(records).map_err(|error| match &error {
+            ReadError::BadSequenceNumber => self.fatal(format!("{error}: check endpoint_url"), None),
+            ReadError::Trimmed { stored, oldest, arrival } => {
+                let advice = format!(
+                    "the stored position, after {stored}, was trimmed out of the stream, and unread records with it: \
+                     the oldest record is {oldest}, {}; {OLDEST_INSTEAD}",
+                    arrived(*arrival)
+                );
+                SourceError::Position { what: self.what(), advice, source: Some(error.into()) }
+            }
+        })
     }
 
     /// What is done about a failed call: a wait, a new iterator, or the end of this source.
@@ -206,6 +225,7 @@ impl PollSource {
         &mut self,
         failure: CallError,
         whereabouts: Option<Result<Whereabouts, CallError>>,
+        oldest: Option<Oldest>,
     ) -> Result<(), SourceError> {
         match failure.policy {
             Policy::Throttled => {
@@ -224,7 +244,7 @@ impl PollSource {
             Policy::BadPosition if failure.operation == "GetRecords" => self.drop_iterator(failure)?,
             Policy::BadPosition => match self.position() {
                 Position::AtTimestamp(time) if is_clock_drift(time) => self.wait_for_a_person(&failure),
-                Position::After(_) | Position::Within(..) => return Err(self.refused(failure)),
+                Position::After(_) | Position::Within(..) => return Err(self.refused(failure, oldest)),
                 _ => return Err(self.fatal(failure.advice(), Some(failure))),
             },
         }
@@ -272,14 +292,18 @@ impl PollSource {
     }
 
     /// The position is refused: trimmed out of the stream, or of another stream of the same name.
-    fn refused(&self, failure: CallError) -> SourceError {
+    fn refused(&self, failure: CallError, oldest: Option<Oldest>) -> SourceError {
         let stored = match self.progress.position() {
             Position::After(sequence) | Position::Within(sequence, _) => sequence.as_str(),
             _ => "",
         };
+        let oldest = oldest.map_or_else(
+            || "no oldest record was found".to_owned(),
+            |Oldest { sequence, arrival }| format!("the oldest record is {sequence}, {}", arrived(arrival)),
+        );
         let advice = format!(
-            "the stored position, after {stored}, is not in the stream (trimmed, or the stream was made anew); \
-             on_trimmed = \"oldest\" goes on from the oldest record there is"
+            "the stored position, after {stored}, is not in the stream (trimmed, or the stream was made anew): {oldest}; \
+             {OLDEST_INSTEAD}"
         );
         SourceError::Position { what: self.what(), advice, source: Some(failure.into()) }
     }
