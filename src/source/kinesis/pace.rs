@@ -122,7 +122,7 @@ impl Backoff {
 }
 
 /// A number from 0 to 1, for jitter: the standard library seeds each hasher anew.
-fn fraction() -> f64 {
+pub(super) fn fraction() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }
