@@ -30,6 +30,12 @@ impl Budget {
         Reservation { permit }
     }
 
+    /// Takes `bytes` if they are free now and nobody waits for them; asks for no more than the whole budget either.
+    pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
+        let permit = Arc::clone(&self.units).try_acquire_many_owned(self.units_of(bytes)).ok()?;
+        Some(Reservation { permit: Some(permit) })
+    }
+
     /// The bytes that are taken now.
     pub fn in_flight_bytes(&self) -> usize {
         (self.total_units as usize).saturating_sub(self.units.available_permits()) * UNIT_BYTES
@@ -79,7 +85,8 @@ mod tests {
         assert!(waits.is_err(), "more than is free was given");
         first.shrink_to(1024);
         assert_eq!(first.bytes(), 1024);
-        let second = budget.reserve(4 * 1024).await;
+        assert!(budget.try_reserve(10 * 1024).is_none(), "more than is free was given");
+        let second = budget.try_reserve(4 * 1024).unwrap();
         assert_eq!(budget.in_flight_bytes(), 5 * 1024);
         drop((first, second));
         assert_eq!(budget.in_flight_bytes(), 0);

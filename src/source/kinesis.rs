@@ -1,17 +1,21 @@
-//! The Kinesis source: the shards of one stream, read by polling. It knows streams, shards and their errors, and
+//! The Kinesis source: the shards of one stream, read by polling or pushed by subscriptions. It knows streams, shards and their errors, and
 //! nothing of what the records hold.
 //!
-//! [`coordinator::run`] decides which shards to read and when; a [`poll::PollSource`] reads one. Another coordinator
-//! (one that holds leases) or another way to read a shard (a subscription) takes the place of one of the two and
-//! leaves the other as it is: they share [`client`], [`error`] and [`shards`].
+//! [`coordinator::run`] decides which shards to read and when; a [`reader::Reader`] opens one: as a
+//! [`poll::PollSource`], or as a [`fanout::FanOutSource`]. Another coordinator (one that holds leases) leaves the
+//! sources as they are: they share [`client`], [`error`] and [`shards`].
 
 pub mod client;
 pub mod error;
 
 mod attempt;
 pub mod pace;
-pub mod poll;
 pub mod progress;
+
+pub mod poll;
+
+pub mod fanout;
+
 pub mod reader;
 pub mod shards;
 

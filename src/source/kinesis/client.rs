@@ -8,14 +8,21 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
+<<<<<<< HEAD
 use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+=======
+use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
+use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
+use aws_sdk_kinesis::types::{ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
+use jiff::Timestamp;
+>>>>>>> h-fanout
 use tokio::sync::Semaphore;
 
 use super::error::{CallError, Policy};
 use crate::aws::{Access, AccessError};
 use crate::record::{Position, ShardId};
 
-/// Iterators asked for at a time over all shards: a start with thousands of shards opens no thousands of connections.
+/// Iterators and subscriptions asked for at a time over all shards: a start with thousands of shards opens no thousands of connections.
 const CONCURRENT_ITERATOR_CALLS: usize = 64;
 /// Shards on one page of ListShards: the service's own maximum. Source: the Kinesis API reference.
 const SHARDS_PER_PAGE: i32 = 1000;
@@ -92,6 +99,31 @@ impl StreamTarget {
     }
 }
 
+/// A stream as the service describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamDescription {
+    /// The stream's ARN.
+    pub arn: String,
+    /// The account that owns it: twelve digits, from the ARN.
+    pub account: String,
+    /// Its name.
+    pub name: String,
+    /// When it was made: one that was deleted and made anew has another time.
+    pub created: Timestamp,
+}
+
+/// A registered consumer of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerDescription {
+    /// Its ARN, which embeds its creation time: one that was deregistered and registered anew has another.
+    pub arn: String,
+    /// What it can be used for now.
+    pub status: ConsumerStatus,
+}
+
+/// The events of a subscription.
+pub type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
+
 /// One stream of Kinesis. Cheap to clone.
 #[derive(Clone)]
 pub struct Kinesis {
@@ -146,6 +178,99 @@ impl Kinesis {
         self.target.resource()
     }
 
+    /// The stream's ARN, if it was named by it.
+    pub fn arn(&self) -> Option<&str> {
+        self.target.arn.as_deref()
+    }
+
+    /// The stream's ARN, account, name and creation time.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn describe(&self) -> Result<StreamDescription, CallError> {
+        let call = self.client.describe_stream_summary();
+        let call = match &self.target.arn {
+            Some(arn) => call.stream_arn(arn),
+            None => call.stream_name(&*self.target.name),
+        };
+        let sent = Box::pin(call.send()).await;
+        let answer = sent.map_err(|err| CallError::new("DescribeStreamSummary", self.resource(), &err))?;
+        let unreadable = || {
+            let code = "the answer holds no ARN and creation time of a stream";
+            failure("DescribeStreamSummary", Policy::Retry, &self.resource(), code)
+        };
+        let summary = answer.stream_description_summary.ok_or_else(unreadable)?;
+        let created = summary.stream_creation_timestamp;
+        let nanos = i32::try_from(created.subsec_nanos()).unwrap_or_default();
+        let created = Timestamp::new(created.secs(), nanos).map_err(|_| unreadable())?;
+        let account = summary.stream_arn.split(':').nth(4).filter(|account| !account.is_empty());
+        let account = account.ok_or_else(unreadable)?.to_owned();
+        Ok(StreamDescription { arn: summary.stream_arn, account, name: summary.stream_name, created })
+    }
+
+    /// The consumer of this name.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn describe_consumer(&self, stream_arn: &str, name: &str) -> Result<ConsumerDescription, CallError> {
+        let call = self.client.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
+        let failed = |policy, code: &str| failure("DescribeStreamConsumer", policy, stream_arn, code);
+        match Box::pin(call.send()).await {
+            Ok(answer) => {
+                let consumer = answer.consumer_description;
+                let consumer = consumer.ok_or_else(|| failed(Policy::Retry, "the answer holds no consumer"))?;
+                Ok(ConsumerDescription { arn: consumer.consumer_arn, status: consumer.consumer_status })
+            }
+            Err(err) => Err(CallError::new("DescribeStreamConsumer", stream_arn, &err)),
+        }
+    }
+
+    /// Registers a consumer; it can be used once it is described as active.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`Policy::StreamBusy`] also means that it exists.
+    pub async fn register_consumer(&self, stream_arn: &str, name: &str) -> Result<(), CallError> {
+        let call = self.client.register_stream_consumer().stream_arn(stream_arn).consumer_name(name);
+        let sent = Box::pin(call.send()).await;
+        sent.map(|_| ()).map_err(|err| CallError::new("RegisterStreamConsumer", stream_arn, &err))
+    }
+
+    /// Subscribes a consumer to a shard from a position.
+    ///
+    /// No time-out of the client's cuts the events: the read time-out ends with the answer's head, and that of the call
+    /// with it. But the SDK then waits for the first event, for as long as it takes: the caller sets its own bound.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a position that is no position of a shard is a bad one.
+    pub async fn subscribe(&self, consumer: &str, shard: &ShardId, position: &Position) -> Result<Events, CallError> {
+        let failed = |policy, code: &str| failure("SubscribeToShard", policy, consumer, code);
+        let start = StartingPosition::builder();
+        let start = match position {
+            Position::TrimHorizon => start.r#type(ShardIteratorType::TrimHorizon),
+            Position::Latest => start.r#type(ShardIteratorType::Latest),
+            Position::AtTimestamp(time) => {
+                start.r#type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(time.as_millisecond()))
+            }
+            Position::After(sequence) => {
+                start.r#type(ShardIteratorType::AfterSequenceNumber).sequence_number(sequence.as_str())
+            }
+            // The rest of this record is still to be read.
+            Position::Within(sequence, _) => {
+                start.r#type(ShardIteratorType::AtSequenceNumber).sequence_number(sequence.as_str())
+            }
+            Position::Offset(_) | Position::End => {
+                return Err(failed(Policy::BadPosition, "the position is not one in a shard that is open to reading"));
+            }
+        };
+        let start = start.build().map_err(|_| failed(Policy::BadPosition, "the request cannot be made"))?;
+        let call = self.client.subscribe_to_shard().consumer_arn(consumer).shard_id(shard.as_str());
+        let _permit = self.iterator_calls.acquire().await;
+        match Box::pin(call.starting_position(start).send()).await {
+            Ok(answer) => Ok(answer.event_stream),
+            Err(err) => Err(CallError::new("SubscribeToShard", consumer, &err)),
+        }
+    }
+
     /// One page of the stream's shards: the first, or the one that `token` stands for.
     ///
     /// # Errors
@@ -170,14 +295,7 @@ impl Kinesis {
     /// See [`CallError`]; a position that is no position of a shard is a bad one.
     pub async fn iterator(&self, shard: &ShardId, position: &Position) -> Result<String, CallError> {
         let resource = || format!("{}/{shard}", self.resource());
-        let failed = |policy, code: &str| CallError {
-            policy,
-            operation: "GetShardIterator",
-            resource: resource(),
-            code: code.to_owned(),
-            message: None,
-            request_id: None,
-        };
+        let failed = |policy, code: &str| failure("GetShardIterator", policy, &resource(), code);
         let call = self.client.get_shard_iterator().shard_id(shard.as_str());
         let call = match &self.target.arn {
             Some(arn) => call.stream_arn(arn),
@@ -232,6 +350,12 @@ impl Kinesis {
         let sent = Box::pin(call.send()).await;
         sent.map_err(|err| CallError::new("GetRecords", format!("{}/{shard}", self.resource()), &err))
     }
+}
+
+/// A failure that this side found.
+fn failure(operation: &'static str, policy: Policy, resource: &str, code: &str) -> CallError {
+    let (resource, code) = (resource.to_owned(), code.to_owned());
+    CallError { policy, operation, resource, code, message: None, request_id: None }
 }
 
 #[cfg(test)]

@@ -59,6 +59,32 @@ impl CallError {
         Self { policy, operation, resource: resource.into(), code, message, request_id }
     }
 
+    /// Reads an error of the SDK that came inside an event stream; `code` names an exception, where the SDK knows it.
+    pub fn in_stream<E, R>(
+        operation: &'static str,
+        resource: impl Into<String>,
+        error: &SdkError<E, R>,
+        code: impl FnOnce(&E) -> Option<&str>,
+    ) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug,
+    {
+        // As above: the sources of what could not be read are left out.
+        let (policy, code, message) = match error {
+            SdkError::ServiceError(context) => {
+                // There is no status: the answer as a whole was a success.
+                let code = code(context.err());
+                (policy_of(code, 0), code.unwrap_or("an error without a code"), context.err().message())
+            }
+            SdkError::DispatchFailure(_) => (Policy::Retry, "the connection broke off", None),
+            SdkError::ResponseError(_) => (Policy::Retry, "what came is not readable", None),
+            _ => (Policy::Retry, "an unknown failure", None),
+        };
+        let (code, message) = (code.to_owned(), message.map(str::to_owned));
+        Self { policy, operation, resource: resource.into(), code, message, request_id: None }
+    }
+
     /// A sentence for the person who runs this.
     pub fn advice(&self) -> String {
         let Self { operation, resource, .. } = self;
