@@ -123,7 +123,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
     };
     let stdout = Stdout::new().context("standard output is closed")?;
     let plan = Plan {
-        source: plan::stream_plan(coordinator::Settings::new(client)),
+        source: plan::streams::one(coordinator::Settings::new(client)),
         crew,
         sinks: vec![SinkPlan {
             name: "stdout".to_owned(),

@@ -1,23 +1,19 @@
 //! From a configuration to the parts that run: what each of them is told.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{CheckpointPlan, Plan, Seam, SinkKind, SinkPlan, SourcePlan};
-use crate::aws::{Access, AssumeRole, CredentialsFrom};
+use super::{CheckpointPlan, Plan, SinkKind, SinkPlan, SourcePlan};
 use crate::checkpoint::local;
-use crate::config::{self, Compression, Config, DeadLetter, FileSource, KinesisSource, LogFormat, Sink, Source};
+use crate::config::{Compression, Config, Coordination, DeadLetter, FileSource, LogFormat, Sink, Source};
 use crate::delivery::work::Crew;
 use crate::pipeline::Settings;
 use crate::sink::{batch, file};
 use crate::source::file as files;
-use crate::source::kinesis::client;
-use crate::source::kinesis::coordinator::{self, OnTrimmed};
-use crate::source::kinesis::pace::Limits;
-use crate::source::kinesis::shards::Start;
 use crate::telemetry;
+
+pub mod streams;
 
 /// Files read at a time: enough to hide the wait for a disk, few enough that their pieces do not crowd the budget.
 const FILES_AT_A_TIME: usize = 4;
@@ -34,21 +30,21 @@ impl Plan {
         Ok(Self {
             source: match &config.source {
                 Source::File(source) => SourcePlan::Files(files_of(source, config)?),
-                Source::Kinesis(source) => match source.streams().as_slice() {
-                    [name] => stream_plan(stream(source, name)),
-                    streams => anyhow::bail!("{} streams cannot be read yet", streams.len()),
+                Source::Kinesis(source) => match &config.coordination {
+                    Coordination::Local(_) => streams::alone(source),
+                    Coordination::Dynamodb(table) => streams::shared(source, table),
                 },
             },
             crew: Crew::of_lines(line(config)?),
             sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink)).collect(),
             dead_letter: dead_letter_plan(&config.dead_letter()),
-            checkpoints: CheckpointPlan::Local(local::Settings {
-                directory: config
-                    .coordination
-                    .directory()
-                    .context("`coordination.dynamodb` cannot be used yet")?
-                    .to_path_buf(),
-            }),
+            checkpoints: match &config.coordination {
+                Coordination::Local(local) => {
+                    CheckpointPlan::Local(local::Settings { directory: local.directory.clone() })
+                }
+                // Positions are in the leases.
+                Coordination::Dynamodb(_) => CheckpointPlan::Memory,
+            },
             memory_bytes: config.memory_budget.as_usize(),
             drain: config.drain_timeout,
         })
@@ -70,44 +66,6 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
-/// How one of the configured streams is reached.
-pub fn client(source: &KinesisSource, stream: &str) -> client::Settings {
-    let access = Access {
-        region: source.region.clone(),
-        profile: source.profile.clone(),
-        endpoint_url: source.endpoint_url.clone(),
-        assume_role: source.role_of(stream).map(assume_role),
-        credentials: CredentialsFrom::Chain,
-    };
-    client::Settings { stream: stream.to_owned(), access }
-}
-
-fn assume_role(role: &config::AssumeRole) -> AssumeRole {
-    AssumeRole {
-        role_arn: role.role_arn.clone(),
-        external_id: role.external_id.clone(),
-        session_name: Some(role.session_name.clone()),
-    }
-}
-
-/// What the Kinesis source is told.
-pub fn stream(source: &KinesisSource, stream: &str) -> coordinator::Settings {
-    coordinator::Settings {
-        start: match source.start {
-            config::Start::TrimHorizon => Start::TrimHorizon,
-            config::Start::Latest => Start::Latest,
-            config::Start::At(time) => Start::AtTimestamp(time),
-        },
-        on_trimmed: match source.on_trimmed {
-            config::OnTrimmed::Fail => OnTrimmed::Fail,
-            config::OnTrimmed::Oldest => OnTrimmed::Oldest,
-        },
-        limits: Limits { calls_per_second: f64::from(source.calls_per_second), max_idle: source.max_idle },
-        list_interval: source.shard_sync_interval,
-        ..coordinator::Settings::new(client(source, stream))
-    }
-}
-
 /// What the log is told.
 pub fn log(config: &Config) -> telemetry::Settings {
     let form = match config.log.format {
@@ -115,16 +73,6 @@ pub fn log(config: &Config) -> telemetry::Settings {
         LogFormat::Json => telemetry::Form::Json,
     };
     telemetry::Settings { form, level: config.log.level.as_str().to_owned() }
-}
-
-/// A stream's coordinator as a source of a plan.
-pub fn stream_plan(settings: coordinator::Settings) -> SourcePlan {
-    SourcePlan::Partitions(Box::new(move |seam: Seam| {
-        Box::pin(async move {
-            let Seam { engine, checkpoints, budget, stop } = seam;
-            Ok(coordinator::run(settings, Arc::new(engine), checkpoints, budget, stop).await?)
-        })
-    }))
 }
 
 /// What the file source is told.

@@ -272,10 +272,6 @@ impl State {
                 }
                 stored - u64::from(kind == "AT_SEQUENCE_NUMBER")
             }
-            "AT_SEQUENCE_NUMBER" => {
-                let at: u64 = input["StartingSequenceNumber"].as_str().unwrap().parse().unwrap();
-                records.iter().take_while(|(sequence, ..)| *sequence < at).last().map_or(0, |record| record.0)
-            }
             other => panic!("{other} is not scripted"),
         };
         Ok(json!({ "ShardIterator": self.seal(number, after) }))

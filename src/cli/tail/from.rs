@@ -66,7 +66,7 @@ impl From {
         let input = match config.source {
             config::Source::File(files) => Input::Files(files.paths),
             config::Source::Kinesis(kinesis) => match kinesis.streams().as_slice() {
-                [stream] => Input::Stream(plan::client(&kinesis, stream)),
+                [stream] => Input::Stream(plan::streams::client(&kinesis, stream)),
                 streams => {
                     let message = "has several streams, and one is watched at a time: give one with `--stream`";
                     let file = path.display();

@@ -8,14 +8,12 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
-<<<<<<< HEAD
-use aws_sdk_kinesis::types::{Record, ShardIteratorType};
-=======
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
-use aws_sdk_kinesis::types::{ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
+use aws_sdk_kinesis::types::{
+    ConsumerStatus, Record, ShardIteratorType, StartingPosition, SubscribeToShardEventStream,
+};
 use jiff::Timestamp;
->>>>>>> h-fanout
 use tokio::sync::Semaphore;
 
 use super::error::{CallError, Policy};

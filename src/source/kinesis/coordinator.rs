@@ -15,9 +15,10 @@ use tracing::{info, warn};
 
 use super::client::{self, ClientError, Kinesis};
 use super::error::{CallError, Policy};
+use super::fanout::consumer::ConsumerError;
 use super::pace::{Backoff, Limits};
 use super::poll::CLOCK_MARGIN;
-use super::reader::Reader;
+use super::reader::{Mode, Reader};
 use super::shards::{self, Graph, Start};
 use crate::budget::Budget;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
@@ -38,6 +39,10 @@ pub(super) const TRIMMED_WAIT: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// The stream, and how to reach it.
     pub client: client::Settings,
+    /// What the stream is called in stored positions, where its name is not enough to tell it from others.
+    pub stored_as: Option<Arc<str>>,
+    /// How shards are read.
+    pub mode: Mode,
     /// Where to start without a stored position of the stream.
     pub start: Start,
     /// What to do about a stored position that is not in the stream any more.
@@ -54,6 +59,8 @@ impl Settings {
     pub fn new(client: client::Settings) -> Self {
         Self {
             client,
+            stored_as: None,
+            mode: Mode::default(),
             start: Start::default(),
             on_trimmed: OnTrimmed::default(),
             limits: Limits::default(),
@@ -78,6 +85,9 @@ pub enum Error {
     /// The stream cannot be reached as configured.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// There is no consumer to subscribe with.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
     /// The stream cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -137,7 +147,9 @@ pub async fn coordinate(
     budget: Budget,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let reader = Reader::polling(kinesis.clone(), settings.limits, budget);
+    let connecting = Reader::connect(kinesis.clone(), &settings.mode, settings.limits, budget);
+    let Some(reader) = stop.run_until_cancelled(connecting).await else { return Ok(()) };
+    let reader = reader?;
     let mut coordinator = Coordinator {
         kinesis,
         settings,
@@ -236,7 +248,7 @@ impl Coordinator {
     async fn load(&self) -> Result<Vec<(Partition, Position)>, CheckpointError> {
         let mut backoff = Backoff::brief();
         loop {
-            match self.checkpoints.load(self.kinesis.stream()).await {
+            match self.checkpoints.load(self.stream()).await {
                 Err(CheckpointError::Retry { store, source }) => {
                     warn!(store, error = %source, "positions cannot be read, trying again");
                     sleep(backoff.wait()).await;
@@ -393,7 +405,12 @@ impl Coordinator {
         }
     }
 
+    /// What the stream is called in positions.
+    fn stream(&self) -> &Arc<str> {
+        self.settings.stored_as.as_ref().unwrap_or_else(|| self.kinesis.stream())
+    }
+
     fn partition(&self, shard: &ShardId) -> Partition {
-        Partition { stream: self.kinesis.stream().clone(), shard: shard.clone() }
+        Partition { stream: self.stream().clone(), shard: shard.clone() }
     }
 }

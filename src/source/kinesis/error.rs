@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 
-use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
+use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl CallError {
             SdkError::ServiceError(context) => {
                 // There is no status: the answer as a whole was a success.
                 let code = code(context.err());
-                (policy_of(code, 0), code.unwrap_or("an error without a code"), context.err().message())
+                let policy = code.and_then(policy_of).unwrap_or_else(|| meaning_of(code, 0).into());
+                (policy, code.unwrap_or("an error without a code"), context.err().message())
             }
             SdkError::DispatchFailure(_) => (Policy::Retry, "the connection broke off", None),
             SdkError::ResponseError(_) => (Policy::Retry, "what came is not readable", None),
@@ -159,7 +160,6 @@ impl From<Meaning> for Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::error::meaning_of;
 
     fn check(code: &str, status: u16, expected: Policy, advice: &str) {
         let code = (!code.is_empty()).then_some(code);
