@@ -376,3 +376,163 @@ async fn a_lag_is_told_without_records() {
     assert_eq!((records.len(), lag, position), (0, Some(Duration::ZERO), Position::TrimHorizon));
     assert!(timeout(Duration::from_secs(60), source.next()).await.is_err(), "told again though nothing changed");
 }
+
+/// A stream whose record 101 was read and trimmed, and whose oldest, 102, arrived so long ago.
+fn trimmed(age: Duration) -> Script {
+    let script = Script::new(1);
+    script.put(0, "read");
+    script.put_aged(0, "oldest", age);
+    script.trim(0, 101);
+    script
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_was_trimmed_with_unread_records_names_both_ends() {
+    let check = async |script: &Script, expected: &[&str]| {
+        let mut source = source(script, after(101), &Budget::new(256 * MIB));
+        let err = source.next().await.unwrap_err();
+        assert!(matches!(err, SourceError::Position { .. }), "{err:?}");
+        let text = format!("{:#}", anyhow::Error::from(err));
+        for part in expected.iter().chain(&["shardId-000000000000", "after 101", "on_trimmed = \"oldest\""]) {
+            assert!(text.contains(part), "{text:?} lacks {part:?}");
+        }
+    };
+    let arrival = (Timestamp::now() - DAY).to_string();
+    let day = &arrival[..10];
+    check(&trimmed(DAY), &["the oldest record is 102, which arrived at", day]).await;
+    // The service may refuse the position, too.
+    let script = trimmed(DAY);
+    script.refuse_trimmed();
+    check(&script, &["the oldest record is 102, which arrived at", day, "InvalidArgumentException"]).await;
+    assert_eq!(script.calls("GetRecords")[0].input["Limit"], 1);
+    // The look at the oldest record may fail; a shard may have none.
+    let script = trimmed(DAY);
+    script.refuse_trimmed();
+    script.fault("GetRecords", [Fault::Error(500, "")]);
+    check(&script, &["no oldest record was found", "InvalidArgumentException"]).await;
+    let script = trimmed(DAY);
+    script.trim(0, 102);
+    script.refuse_trimmed();
+    check(&script, &["no oldest record was found"]).await;
+    let script = trimmed(DAY);
+    script.fault("GetRecords", [Fault::Delay(Duration::ZERO), Fault::Error(500, "")]);
+    check(&script, &["the oldest record is 102"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_is_gone_or_no_records_own_is_no_loss_if_nothing_behind_it_is() {
+    // Silent for longer than the retention period, then written to.
+    let script = trimmed(Duration::from_secs(60));
+    let mut first = source(&script, after(101), &Budget::new(256 * MIB));
+    assert_eq!(next(&mut first).await, (vec!["oldest".to_owned()], after(102)));
+    let mut second = source(&script, after(102), &Budget::new(256 * MIB));
+    assert!(timeout(Duration::from_secs(600), next(&mut second)).await.is_err(), "read again");
+    script.put_aged(0, "late", DAY);
+    assert_eq!(next(&mut second).await.0, ["late"], "only the first record is compared");
+    // A number between two records, as a subscription's continuation may be: what precedes it is still there.
+    let script = Script::new(2);
+    script.put_aged(0, "before", DAY);
+    let between = script.put(1, "of another shard");
+    script.put_aged(0, "behind", DAY);
+    script.accept(0, between);
+    let mut third = source(&script, after(between), &Budget::new(256 * MIB));
+    assert_eq!(next(&mut third).await.0, ["behind"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_a_caught_up_shard_is_seen_within_the_longest_wait() {
+    let script = Script::new(1);
+    let mut source = from_oldest(&script);
+    let _ = timeout(Duration::from_secs(10), next(&mut source)).await;
+    let reader = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while seen.len() < 300 {
+            let (texts, _) = next(&mut source).await;
+            seen.extend(texts.into_iter().map(|_| Instant::now()));
+        }
+        seen
+    });
+    // The gaps are of every length up to seven seconds, in no order.
+    let mut put = Vec::new();
+    for number in 0_u64..300 {
+        tokio::time::sleep(Duration::from_millis(number * 2_654_435_761 % 7_001)).await;
+        script.put(0, "x");
+        put.push(Instant::now());
+    }
+    let mut waits: Vec<_> = reader.await.unwrap().iter().zip(&put).map(|(seen, put)| *seen - *put).collect();
+    waits.sort();
+    assert!(waits[296] < Limits::default().max_idle + Duration::from_millis(100), "{:?}", &waits[290..]);
+}
+
+/// The longest time from a put into one of twenty shards to its delivery, while another one has no end of 10 MiB
+/// answers; and what that one brought. A delivery takes `delivery` and holds its bytes for so long.
+async fn beside_a_backlog(budget_bytes: usize, delivery: Duration) -> (Duration, usize) {
+    const SMALL: usize = 20;
+    let script = Script::new(SMALL + 1);
+    let budget = Budget::new(budget_bytes);
+    let open = |shard: usize| {
+        let progress = Progress::new("logs".into(), shard_id(shard), Position::TrimHorizon, None);
+        PollSource::new(script.kinesis(), progress, budget.clone(), Limits::default())
+    };
+    let charged = (10 * MIB).min(budget_bytes - budget_bytes / 8);
+    let hog = {
+        let (mut source, script, budget) = (open(0), script.clone(), budget.clone());
+        tokio::spawn(async move {
+            for answers in 0_usize.. {
+                let last = (0..10).map(|_| script.put(0, vec![b'x'; MIB])).max().unwrap();
+                let Ok(Ok(Read::Records { reservation, .. })) = timeout(Duration::from_secs(120), source.next()).await
+                else {
+                    return answers;
+                };
+                assert!(reservation.bytes() >= charged && budget.in_flight_bytes() <= budget_bytes);
+                script.trim(0, last);
+                tokio::time::sleep(delivery).await;
+                drop(reservation);
+                if answers == 2 {
+                    return answers;
+                }
+            }
+            0
+        })
+    };
+    let mut small = tokio::task::JoinSet::new();
+    for shard in 1..=SMALL {
+        let (mut source, script) = (open(shard), script.clone());
+        small.spawn(async move {
+            let mut longest = Duration::ZERO;
+            for turn in 0..12_u64 {
+                tokio::time::sleep(Duration::from_millis((turn * 7 + shard as u64 * 13) % 50 * 20)).await;
+                script.put(shard, "small");
+                let put = Instant::now();
+                loop {
+                    let Read::Records { records, reservation, .. } = source.next().await.unwrap() else { panic!() };
+                    if !records.is_empty() {
+                        tokio::time::sleep(delivery).await;
+                        drop(reservation);
+                        break;
+                    }
+                }
+                longest = longest.max(put.elapsed());
+            }
+            longest
+        });
+    }
+    let longest = small.join_all().await.into_iter().max().unwrap();
+    (longest, hog.await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_shards_backlog_does_not_starve_the_others_nor_they_it() {
+    let idle = Limits::default().max_idle;
+    for (budget, delivery, patience) in [
+        // A shard waits for its poll, for a backlog's delivery before its own, and for its own.
+        (64 * MIB, Duration::from_secs(2), idle + Duration::from_millis(4_100)),
+        (8 * MIB, Duration::from_millis(300), idle + Duration::from_secs(1)),
+    ] {
+        let (longest, answers) = beside_a_backlog(budget, delivery).await;
+        assert!(longest <= patience, "{budget} {delivery:?}: {longest:?}");
+        assert_eq!(answers, 2, "{budget} {delivery:?}: the backlog does not go on");
+    }
+}

@@ -51,6 +51,8 @@ struct Shard {
     /// Sequence number, arrival in milliseconds, data.
     records: Vec<(u64, i64, Vec<u8>)>,
     closed: bool,
+    /// A number between two records that reading may begin at.
+    accepted: Option<u64>,
     /// The last record that was trimmed; 0 if none was.
     trimmed: u64,
     /// Gone from the stream.
@@ -132,6 +134,11 @@ impl Script {
         let shard = &mut self.state().shards[shard];
         shard.records.retain(|(sequence, ..)| *sequence > last);
         shard.trimmed = last;
+    }
+
+    /// Iterators at this number are given, though no record has it.
+    pub(crate) fn accept(&self, shard: usize, sequence: u64) {
+        self.state().shards[shard].accepted = Some(sequence);
     }
 
     /// From now on iterators at trimmed records are refused.
@@ -266,7 +273,8 @@ impl State {
             kind @ ("AFTER_SEQUENCE_NUMBER" | "AT_SEQUENCE_NUMBER") => {
                 let stored: u64 = input["StartingSequenceNumber"].as_str().unwrap().parse().unwrap();
                 // A number that the shard gave out once is accepted for good: reading begins at what is left.
-                let is_known = records.iter().any(|record| record.0 == stored) || stored <= shard.trimmed;
+                let is_given = records.iter().any(|record| record.0 == stored) || shard.accepted == Some(stored);
+                let is_known = is_given || stored <= shard.trimmed;
                 if !is_known || (self.refuses_trimmed && stored <= shard.trimmed) {
                     return Err((400, "InvalidArgumentException"));
                 }

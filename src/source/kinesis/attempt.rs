@@ -92,7 +92,7 @@ impl Attempt {
     async fn read(&mut self, called: &mut Option<Instant>) -> Result<(GetRecordsOutput, Reservation), CallError> {
         let position = self.position.clone();
         self.renew_from(&position).await?;
-        let reservation = self.budget.reserve(self.call_bytes).await;
+        let reservation = self.budget.reserve(self.call_bytes.min(self.most_bytes())).await;
         // Back-pressure may have lasted longer than the iterator. It is renewed in this turn: giving the turn back
         // could let the next wait outlast the next iterator, and so on for ever.
         let position = self.fallback.clone();
@@ -132,16 +132,23 @@ impl Attempt {
         Ok(())
     }
 
+    /// What one call reserves at most: not quite the whole budget. In a budget that is smaller than the largest answer a
+    /// call that waited for all of it would wait until nothing at all is being delivered, and everybody behind it too.
+    fn most_bytes(&self) -> usize {
+        let total = self.budget.total_bytes();
+        total - total / 8
+    }
+
     /// Makes a reservation as large as the answer.
     async fn fit(&self, mut reservation: Reservation, bytes: usize) -> Reservation {
-        if bytes <= reservation.bytes() || reservation.bytes() >= self.budget.total_bytes() {
+        if bytes <= reservation.bytes() || reservation.bytes() >= self.most_bytes() {
             reservation.shrink_to(bytes);
             return reservation;
         }
         // More came than was thought possible. What is reserved is given back before the whole is asked for: sources
         // that hold a part each and wait for the rest would wait for each other.
         drop(reservation);
-        self.budget.reserve(bytes).await
+        self.budget.reserve(bytes.min(self.most_bytes())).await
     }
 }
 
