@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that it links once.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
+#[cfg(feature = "demo")]
+mod chaos;
 mod config;
 mod decode;
 mod engine;

@@ -1,5 +1,6 @@
 //! A DynamoDB emulator in this process, served over HTTP on the loopback interface, with faults in front of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use aws_sdk_dynamodb::config::http::HttpRequest;
@@ -73,6 +74,16 @@ impl DynamoDouble {
     pub(crate) fn put(&self, table: &str, item: &Value) {
         let request = json!({ "TableName": table, "Item": item });
         self.database.put_item(serde_json::from_value(request).unwrap()).unwrap();
+    }
+
+    /// All items, by lease; none if there is no table.
+    pub(crate) fn items(&self, table: &str) -> BTreeMap<String, Value> {
+        let request = json!({ "TableName": table, "ConsistentRead": true });
+        let Ok(answer) = self.database.scan(serde_json::from_value(request).unwrap()) else { return BTreeMap::new() };
+        let answer = serde_json::to_value(answer).unwrap();
+        assert!(answer["LastEvaluatedKey"].is_null(), "more than a page");
+        let items = answer["Items"].as_array().cloned().unwrap_or_default();
+        items.into_iter().map(|item| (item["leaseKey"]["S"].as_str().unwrap().to_owned(), item)).collect()
     }
 
     /// The item of a lease with all its attributes; null if there is none.

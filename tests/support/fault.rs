@@ -60,6 +60,11 @@ impl Faults {
         self.rewrites.lock().unwrap().push((operation, Arc::new(rewrite)));
     }
 
+    /// Nothing goes wrong any more.
+    pub(crate) fn clear(&self) {
+        self.script.lock().unwrap().clear();
+    }
+
     /// How many faults were met.
     pub(crate) fn met(&self) -> usize {
         *self.met.lock().unwrap()
@@ -145,10 +150,21 @@ impl http_body::Body for Half {
     }
 }
 
-/// A proxy whose connections can be dropped, all at once.
+/// How a proxy passes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// What comes is passed on.
+    Open,
+    /// Connections are dropped, and new ones as soon as they are made.
+    Refused,
+    /// Connections are made and stay, and nothing comes through.
+    Silent,
+}
+
+/// A proxy whose connections can be dropped, all at once, or held up until further notice.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    cut: watch::Sender<u32>,
+    link: watch::Sender<Link>,
     _task: JoinSet<()>,
 }
 
@@ -157,28 +173,47 @@ impl Proxy {
     pub(crate) async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cut = watch::Sender::new(0);
-        let cuts = cut.subscribe();
+        let link = watch::Sender::new(Link::Open);
+        let links = link.subscribe();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut cuts = cuts.clone();
-                cuts.mark_unchanged();
-                connections.spawn(async move {
-                    let Ok(mut server) = TcpStream::connect(upstream).await else { return };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
+            while let Ok((client, _)) = listener.accept().await {
+                let mut link = links.clone();
+                link.mark_unchanged();
+                connections.spawn(pass(client, upstream, link));
+                // Those that are over go.
+                while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, cut, _task: task }
+        Self { address, link, _task: task }
     }
 
     /// Drops all connections.
     pub(crate) fn cut(&self) {
-        self.cut.send_modify(|count| *count += 1);
+        self.link.send_modify(|_| ());
+    }
+
+    /// From now on passes on like this. Connections that were made before do not outlive the change.
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+}
+
+/// Passes on one connection until it ends, or the link changes.
+async fn pass(mut client: TcpStream, upstream: SocketAddr, mut link: watch::Receiver<Link>) {
+    let now = *link.borrow_and_update();
+    if now == Link::Open {
+        let Ok(mut server) = TcpStream::connect(upstream).await else { return };
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut server) => return,
+            changed = link.changed() => if changed.is_err() { return },
+        }
+    }
+    // Whoever waits for an answer is left waiting.
+    while *link.borrow_and_update() == Link::Silent {
+        if link.changed().await.is_err() {
+            return;
+        }
     }
 }

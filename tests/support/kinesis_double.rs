@@ -76,15 +76,35 @@ impl Double {
 
     /// Writes records, spread over the shards by their text.
     pub(crate) async fn put(&self, texts: &[String]) {
-        for chunk in texts.chunks(500) {
-            let entry = |text: &String| {
-                let data = Blob::new(text.as_bytes());
-                PutRecordsRequestEntry::builder().data(data).partition_key(key(text)).build().unwrap()
+        let records: Vec<_> = texts.iter().map(|text| (key(text), text.clone().into_bytes())).collect();
+        self.write(&records).await;
+    }
+
+    /// Writes records, each a partition key and data. Gives the shard and the sequence number of each.
+    pub(crate) async fn write(&self, records: &[(String, Vec<u8>)]) -> Vec<(String, String)> {
+        let mut written = Vec::with_capacity(records.len());
+        for chunk in records.chunks(500) {
+            let entry = |(key, data): &(String, Vec<u8>)| {
+                let data = Blob::new(data.as_slice());
+                PutRecordsRequestEntry::builder().data(data).partition_key(key).build().unwrap()
             };
             let records = chunk.iter().map(entry).collect();
             let put = self.client.put_records().stream_name(STREAM).set_records(Some(records)).send().await.unwrap();
             assert_eq!(put.failed_record_count.unwrap_or_default(), 0);
+            let place = |entry: aws_sdk_kinesis::types::PutRecordsResultEntry| {
+                (entry.shard_id.unwrap(), entry.sequence_number.unwrap())
+            };
+            written.extend(put.records.into_iter().map(place));
         }
+        written
+    }
+
+    /// The stream as the keys of leases in a table of several streams name it.
+    pub(crate) async fn stream_key(&self) -> String {
+        let described = self.client.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
+        let summary = described.stream_description_summary.unwrap();
+        let account = summary.stream_arn.split(':').nth(4).unwrap();
+        format!("{account}:{STREAM}:{}", summary.stream_creation_timestamp.secs())
     }
 
     pub(crate) async fn shards(&self) -> Vec<Shard> {
