@@ -2,7 +2,8 @@
 //! services. It is killed when it is dropped.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -118,9 +119,14 @@ impl Worker {
         assert!(begun.await.is_ok(), "{} does not start", self.name);
     }
 
+    /// The process's id, which is part of the worker's.
+    pub(super) fn id(&self) -> String {
+        self.child.as_ref().unwrap().id().unwrap().to_string()
+    }
+
     /// Sends a signal by its name.
     pub(super) async fn signal(&self, name: &str) {
-        let id = self.child.as_ref().unwrap().id().unwrap().to_string();
+        let id = self.id();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap().success());
     }
 
@@ -158,7 +164,12 @@ impl Worker {
     pub(super) fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
-        format!("\n-- {} --\n{}\n", self.name, lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"))
+        format!(
+            "\n-- {} in {} --\n{}\n",
+            self.name,
+            self.directory.path().display(),
+            lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+        )
     }
 
     /// What it has rejected.
@@ -173,14 +184,15 @@ impl Worker {
         output.deliveries.clone()
     }
 
-    /// Leaves its folder where it is, for whoever looks for the cause of a failure.
-    pub(super) fn keep(&mut self) -> &Path {
-        self.directory.disable_cleanup(true);
-        self.directory.path()
-    }
-
     fn log_path(&self) -> PathBuf {
         self.directory.path().join("log")
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Whoever looks for the cause of a failure finds its folder.
+        self.directory.disable_cleanup(std::thread::panicking());
     }
 }
 
@@ -199,7 +211,7 @@ pub(super) struct Delivery {
 pub(super) struct Output {
     path: PathBuf,
     /// Up to where it was read: the end of a line, since what stands behind the last one is cut off by the next life.
-    offset: usize,
+    offset: u64,
     life: usize,
     deliveries: Vec<Delivery>,
 }
@@ -216,9 +228,11 @@ impl Output {
 
     /// Reads the lines that have come.
     pub(super) fn poll(&mut self) {
-        let bytes = fs::read(&self.path).unwrap_or_default();
-        assert!(bytes.len() >= self.offset, "{} has become shorter", self.path.display());
-        let new = &bytes[self.offset..];
+        let Ok(mut file) = fs::File::open(&self.path) else { return };
+        assert!(file.metadata().unwrap().len() >= self.offset, "{} has become shorter", self.path.display());
+        let mut new = Vec::new();
+        file.seek(SeekFrom::Start(self.offset)).unwrap();
+        file.read_to_end(&mut new).unwrap();
         let whole = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let seen = Instant::now();
         for line in new[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -226,6 +240,6 @@ impl Output {
             let id = event["requestId"].as_str().unwrap().to_owned();
             self.deliveries.push(Delivery { id, seen, life: self.life });
         }
-        self.offset += whole;
+        self.offset += whole as u64;
     }
 }

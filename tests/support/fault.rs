@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 pub(crate) const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// What becomes of a call.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// The call goes through.
     None,
