@@ -130,8 +130,13 @@ impl Storm {
             let (from, name) = (Instant::now(), self.deal(worker, &blow).await);
             *self.blows.lock().unwrap().entry(name).or_default() += 1;
             if matches!(name, "kill" | "long pause" | "long partition from DynamoDB") {
-                // Of a worker that was killed nothing comes later.
-                let to = if name == "kill" { from } else { Instant::now() };
+                let to = match name {
+                    // Of a worker that was killed nothing comes later.
+                    "kill" => from,
+                    // One that cannot renew its leases stops by itself when they expire.
+                    "long partition from DynamoDB" => from + FAILOVER,
+                    _ => Instant::now(),
+                };
                 self.tears.lock().unwrap().push(Tear { worker: worker.name.clone(), from, to });
             }
         }
