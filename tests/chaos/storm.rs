@@ -43,6 +43,9 @@ const COMMIT_LAG: Duration =
 /// a machine that is busy with other tests.
 const SEEN_LAG: Duration = Duration::from_millis(700);
 
+/// A machine that stands still for so long has paused all workers: what is not of this program's making.
+const STALL: Duration = Duration::from_millis(500);
+
 /// A time after which a worker could not commit what it had delivered shortly before, or goes on to deliver.
 #[derive(Clone, Debug)]
 struct Tear {
@@ -95,7 +98,7 @@ async fn whatever_befalls_the_workers_every_event_is_delivered() {
 
     let all: Vec<_> = workers.iter().collect();
     storm.ledger.until_delivered(&all, RECOVERY).await;
-    storm.until_ended(&all).await;
+    storm.until_settled(&all).await;
     for worker in &workers {
         worker.signal("TERM").await;
     }
@@ -105,17 +108,21 @@ async fn whatever_befalls_the_workers_every_event_is_delivered() {
     }
     let observed = observer.stop();
     let all: Vec<_> = workers.iter().collect();
+    for (worker, (from, to)) in all.iter().flat_map(|worker| observed.stalls.iter().map(move |stall| (worker, *stall)))
+    {
+        storm.tears.lock().unwrap().push(Tear { worker: worker.name.clone(), from, to });
+    }
     let (events, twice) = storm.check_deliveries(&all);
     storm.check_leases(&all).await;
     assert!(observed.faults.is_empty(), "{:#?}{}", observed.faults, logs(&all));
+    let shards = storm.double.shards().await.len();
     println!(
-        "{events} events, {twice} delivered again, {} tears; {:?}; {} wrong answers of Kinesis, {} of DynamoDB; {} shards; \
+        "{events} events, {twice} delivered again, {} tears; {:?}; {} wrong answers of Kinesis, {} of DynamoDB; {shards} shards; \
          the machine was late by {:?}",
         storm.tears.lock().unwrap().len(),
         storm.blows.lock().unwrap(),
         storm.double.faults.met(),
         storm.table.faults.met(),
-        storm.double.shards().await.len(),
         observed.latest,
     );
 }
@@ -219,25 +226,29 @@ impl Storm {
         }
     }
 
-    /// Waits until each closed shard is read to its end.
-    async fn until_ended(&self, workers: &[&Worker]) {
-        let ended = timeout(RECOVERY, async {
+    /// Waits until each closed shard is read to its end, and each other one is read by a worker that lives: one that was
+    /// killed a moment ago is in the table until its leases expire.
+    async fn until_settled(&self, workers: &[&Worker]) {
+        let living: Vec<_> = workers.iter().map(|worker| format!("-{}-", worker.id())).collect();
+        let is_held = |row: &Value| {
+            let owner = row["leaseOwner"]["S"].as_str().unwrap_or_default();
+            living.iter().any(|process| owner.contains(process)) && row.get("checkpointOwner").is_none()
+        };
+        let settled = timeout(RECOVERY, async {
             loop {
-                let rows = self.table.items(TABLE);
-                let closed = self.double.shards().await.into_iter().filter(is_closed);
-                let unread = closed.filter(|shard| rows.get(&shard.shard_id).is_none_or(|row| !is_ended(row)));
-                if unread.count() == 0 {
+                let (rows, shards) = (self.table.items(TABLE), self.double.shards().await);
+                let is_settled = |shard: &Shard| {
+                    let row = rows.get(&shard.shard_id);
+                    row.is_some_and(|row| if is_closed(shard) { is_ended(row) } else { is_held(row) })
+                };
+                if shards.iter().all(is_settled) {
                     return;
                 }
-                sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(50)).await;
             }
         });
-        assert!(
-            ended.await.is_ok(),
-            "closed shards are not at their end: {:#?}{}",
-            self.table.items(TABLE),
-            logs(workers)
-        );
+        let is_settled = settled.await.is_ok();
+        assert!(is_settled, "the workers do not settle: {:#?}{}", self.table.items(TABLE), logs(workers));
     }
 
     /// Asserts that everything was delivered, and how often. Gives how many events there are, and how often one of them
@@ -319,8 +330,10 @@ struct Observer {
 struct Observed {
     /// What must never be.
     faults: BTreeSet<String>,
-    /// By how much the observer itself was late at most: how busy the machine was.
+    /// How long the observer itself was held up at most: how busy the machine was.
     latest: Duration,
+    /// When that was long enough to hold up the workers as well.
+    stalls: Vec<(Instant, Instant)>,
     rows: BTreeMap<String, Value>,
 }
 
@@ -337,6 +350,9 @@ impl Observer {
                 observed.see(table.items(TABLE));
                 thread::sleep(Duration::from_millis(20));
                 observed.latest = observed.latest.max(began.elapsed());
+                if began.elapsed() > STALL {
+                    observed.stalls.push((began, Instant::now()));
+                }
             }
             observed
         };
