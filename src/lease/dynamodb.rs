@@ -82,10 +82,8 @@ impl Dynamo {
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let access = &settings.access;
         let config = access.load().await?;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(CALL_TIMEOUT)
-            .build();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).build();
         // A retry is the caller's: it knows how much time its lease has left, and what a lost answer means.
         let mut builder = aws_sdk_dynamodb::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
