@@ -81,7 +81,7 @@ pub fn apply(lease: &Lease, update: &Update) -> Option<Lease> {
             position.as_ref()
         }
         Change::Take { owner } => {
-            new.owner_switches += u64::from(lease.owner.as_ref() != Some(owner));
+            new.owner_switches += 1;
             (new.owner, new.draining) = (Some(owner.clone()), None);
             None
         }
