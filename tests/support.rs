@@ -1,11 +1,11 @@
 //! What the tests stand on: doubles of the services, and scripted fakes of the crate's traits.
 
 pub(crate) mod collect;
-pub(crate) mod eventstream;
-pub(crate) mod fanout_script;
 #[cfg(feature = "demo")]
 pub(crate) mod dynamodb_double;
 pub(crate) mod engine_script;
+pub(crate) mod eventstream;
+pub(crate) mod fanout_script;
 #[cfg(feature = "demo")]
 pub(crate) mod fault;
 #[cfg(feature = "demo")]

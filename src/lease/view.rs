@@ -54,6 +54,8 @@ pub struct View {
 #[derive(Debug)]
 struct Seen {
     lease: Lease,
+    /// When the lease was first seen.
+    first: Instant,
     /// When this counter was first seen.
     since: Instant,
     /// When it was last seen.
@@ -94,7 +96,8 @@ impl View {
         let before = self.seen.get(&lease.key);
         let still = before.filter(|seen| seen.lease.counter == lease.counter && seen.lease.owner == lease.owner);
         let since = still.map_or(now, |seen| seen.since);
-        self.seen.insert(lease.key.clone(), Seen { lease, since, looked: now });
+        let first = before.map_or(now, |seen| seen.first);
+        self.seen.insert(lease.key.clone(), Seen { lease, first, since, looked: now });
     }
 
     /// Takes over one lease that was read at `now`, or some time before.
@@ -112,6 +115,11 @@ impl View {
     /// The lease as last seen.
     pub fn get(&self, key: &LeaseKey) -> Option<&Lease> {
         self.seen.get(key).map(|seen| &seen.lease)
+    }
+
+    /// When a lease was first seen.
+    pub fn first_seen(&self, key: &LeaseKey) -> Option<Instant> {
+        self.seen.get(key).map(|seen| seen.first)
     }
 
     /// All leases as last seen, by key.

@@ -41,6 +41,9 @@ mod placing;
 /// Twice as many each time that nobody was in the way.
 const TAKES: usize = 32;
 
+/// Between a lease that the last listing does not know and the next listing.
+const RELIST: Duration = Duration::from_millis(500);
+
 /// Events that come at one moment are answered together after this time.
 const SETTLE: Duration = Duration::from_millis(10);
 
@@ -108,7 +111,7 @@ pub async fn run(
 enum Event {
     Scanned(Result<Vec<Lease>, TableError>),
     Watched(Vec<(LeaseKey, Option<Lease>)>),
-    Listed { stream: usize, asked: Timestamp, listed: Result<Graph, CallError> },
+    Listed { stream: usize, asked: (Timestamp, Instant), listed: Result<Graph, CallError> },
     Created { stream: usize, created: placing::Created },
     Deleted(Vec<LeaseKey>),
 }
@@ -130,8 +133,8 @@ enum Phase {
 /// What is known of one stream.
 struct Known {
     stream: Stream,
-    /// The last listing.
-    graph: Option<Graph>,
+    /// The last listing, and when it was asked for.
+    graph: Option<(Graph, Instant)>,
     /// When to list next.
     list_at: Instant,
     is_listing: bool,
@@ -140,6 +143,15 @@ struct Known {
     unlisted_children: u32,
     brief: Backoff,
     slow: Backoff,
+}
+
+impl Known {
+    /// Whether the last listing tells about a lease's parents: one that is older than the lease may not know of them,
+    /// and what it does not name could be taken for gone.
+    fn is_current_for(&self, lease: &Lease, view: &View) -> bool {
+        let Some((graph, asked)) = &self.graph else { return false };
+        graph.has(&lease.key.shard) || view.first_seen(&lease.key).is_some_and(|seen| seen < *asked)
+    }
 }
 
 struct Fleet {
@@ -264,7 +276,7 @@ impl Fleet {
                 known.is_listing = true;
                 let kinesis = known.stream.kinesis.clone();
                 self.tasks.spawn(async move {
-                    let asked = Timestamp::now();
+                    let asked = (Timestamp::now(), Instant::now());
                     Event::Listed { stream, asked, listed: shards::list(&kinesis).await }
                 });
             }
@@ -364,10 +376,9 @@ impl Fleet {
     fn balance(&mut self, now: Instant) {
         let by_stream = self.leases_by_stream();
         let is_ready = |lease: &Lease| {
-            let known = self.streams.iter().find(|known| known.stream.key == lease.key.stream);
-            let graph = known.and_then(|known| known.graph.as_ref());
-            let leases = by_stream.get(&lease.key.stream);
-            graph.zip(leases).is_some_and(|(graph, leases)| leases.is_ready(lease, graph))
+            let Some(known) = self.streams.iter().find(|known| known.stream.key == lease.key.stream) else { return false };
+            let (Some((graph, _)), Some(leases)) = (&known.graph, by_stream.get(&lease.key.stream)) else { return false };
+            known.is_current_for(lease, &self.view) && leases.is_ready(lease, graph)
         };
         let promised = |lease: &&Lease| {
             let is_mine = lease.owner.as_ref() == Some(self.view.me()) && lease.draining.is_some();
@@ -380,6 +391,14 @@ impl Fleet {
             limit: if self.take_at <= now { self.takes } else { 0 },
         };
         let Moves { take, ask, is_limited } = balance::moves(&self.view, &is_ready, mine, now);
+        for known in &mut self.streams {
+            let is_stale = |lease: &Lease| {
+                lease.key.stream == known.stream.key && !lease.is_ended() && !known.is_current_for(lease, &self.view)
+            };
+            if self.view.leases().any(is_stale) {
+                known.list_at = known.list_at.min(now + RELIST);
+            }
+        }
         if is_limited {
             // Others that start now as well take their part meanwhile, and are seen by then.
             self.take_at = self.take_at.max(now + self.settings.timing.watch());
@@ -450,7 +469,7 @@ impl Fleet {
             stream: known.stream.clone(),
             partition,
             position: taken.lease.position.clone(),
-            hash_keys: taken.lease.hash_keys.or_else(|| known.graph.as_ref()?.hash_keys(&key.shard)),
+            hash_keys: taken.lease.hash_keys.or_else(|| known.graph.as_ref()?.0.hash_keys(&key.shard)),
             on_trimmed: self.settings.on_trimmed,
             halt: halt.clone(),
         };
