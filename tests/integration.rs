@@ -8,6 +8,7 @@ mod fuzz;
 #[cfg(feature = "demo")]
 mod generator;
 mod kinesis;
+mod lease;
 #[cfg(feature = "demo")]
 mod run;
 mod support;

@@ -1,0 +1,3 @@
+//! Leases: how workers share shards.
+
+mod model;
