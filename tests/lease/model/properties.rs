@@ -21,9 +21,14 @@ pub(super) fn all() -> Vec<Property<Fleet>> {
             (0..fleet.shards()).all(|shard| state.ended[shard] && fleet.has_all(state, shard))
         }),
         Property::sometimes("a lease is handed over", |fleet: &Fleet, state: &State| {
-            waiting(fleet, state, Kind::HandOver).any(|(_, shard)| state.rows[shard].is_some_and(|row| row.counter == COUNTER))
+            !fleet.setting.asks
+                || waiting(fleet, state, Kind::HandOver)
+                    .any(|(_, shard)| state.rows[shard].is_some_and(|row| row.counter == COUNTER))
         }),
-        Property::sometimes("a renewal that was told as failed is known to be applied", is_recognised),
+        Property::sometimes(
+            "a renewal that was told as failed is known to be applied",
+            |fleet: &Fleet, state: &State| fleet.setting.late == 0 || is_recognised(fleet, state),
+        ),
         Property::sometimes("the lease of a completed shard is deleted", |fleet: &Fleet, state: &State| {
             fleet.setting.parents.iter().all(|parents| parents.is_empty())
                 || (0..fleet.shards()).any(|shard| state.ended[shard] && state.rows[shard].is_none())
@@ -56,7 +61,8 @@ fn nothing_is_skipped(fleet: &Fleet, state: &State) -> bool {
 fn parents_come_first(fleet: &Fleet, state: &State) -> bool {
     (0..fleet.shards()).all(|shard| {
         let is_read = state.delivered[shard] != 0 || state.slots.iter().any(|slots| slots[shard].held.is_some());
-        !is_read || fleet.setting.parents[shard].iter().all(|parent| state.ended[*parent] && fleet.has_all(state, *parent))
+        !is_read
+            || fleet.setting.parents[shard].iter().all(|parent| state.ended[*parent] && fleet.has_all(state, *parent))
     })
 }
 

@@ -76,8 +76,7 @@ impl Rules {
         let mut looks = Looks::default();
         for (shard, lease) in &rows {
             looks.ready[*shard] = all.is_ready(lease, listed) || self.fault == Fault::ChildBeforeParent;
-            looks.over[*shard] =
-                all.is_over(lease, listed) || self.fault == Fault::DeletedTooEarly && lease.is_ended();
+            looks.over[*shard] = all.is_over(lease, listed) || self.fault == Fault::DeletedTooEarly && lease.is_ended();
         }
         for lease in all.missing(None, listed, Start::TrimHorizon, Timestamp::UNIX_EPOCH) {
             let shard = self.leases.iter().position(|other| other.key == lease.key).unwrap();

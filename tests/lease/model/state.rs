@@ -125,11 +125,8 @@ impl State {
             new.listings[other] = self.listings[old];
         }
         for late in &mut new.late {
-            *late = Late {
-                worker: worker(late.worker),
-                shard: shards[usize::from(late.shard)],
-                write: write(late.write),
-            };
+            *late =
+                Late { worker: worker(late.worker), shard: shards[usize::from(late.shard)], write: write(late.write) };
         }
         new.late.sort_unstable();
         new

@@ -94,7 +94,13 @@ impl Model for Fleet {
                 new.rows[shard] = Some(Row { owner: NOBODY, draining: NOBODY, counter: COUNTER, position });
             }
             Step::Delete { shard, .. } => new.rows[shard] = None,
-            Step::Send { worker, shard, write } => new.slots[worker][shard].sent = Some(write),
+            Step::Send { worker, shard, write } => {
+                let sent = state.slots.iter().flatten().filter(|slot| slot.sent.is_some()).count();
+                if sent == self.setting.sent {
+                    return None;
+                }
+                new.slots[worker][shard].sent = Some(write);
+            }
             Step::Hold { worker, shard } => new.slots[worker][shard] = holding(state.rows[shard]?),
             Step::Deliver { worker, shard } => {
                 let slot = &mut new.slots[worker][shard];
@@ -105,7 +111,11 @@ impl Model for Fleet {
             Step::Answer { worker, shard } => self.answer(&mut new, worker, shard)?,
             Step::Fail { worker, shard } => {
                 let write = state.slots[worker][shard].sent?;
-                new.late.push(Late { worker: u8::try_from(worker).unwrap() + 1, shard: shard.try_into().unwrap(), write });
+                new.late.push(Late {
+                    worker: u8::try_from(worker).unwrap() + 1,
+                    shard: shard.try_into().unwrap(),
+                    write,
+                });
             }
             Step::Arrive { late } => {
                 let late = new.late.remove(late);
@@ -192,7 +202,7 @@ impl Fleet {
         }
         // Free, expired by the clock of this worker, however wrong it may be, or not handed over in time.
         steps.push(send(Kind::Take, NOBODY));
-        if !is_mine && row.owner != NOBODY && row.draining == NOBODY {
+        if self.setting.asks && !is_mine && row.owner != NOBODY && row.draining == NOBODY {
             steps.push(send(Kind::Ask, row.owner));
         }
     }
@@ -232,6 +242,14 @@ impl Fleet {
     /// nothing any more.
     fn tidied(&self, mut state: State) -> State {
         (0..self.shards()).for_each(|shard| state.rebase(shard));
+        if self.setting.is_told {
+            for slot in state.slots.iter_mut().flatten() {
+                let is_lost = slot.held.is_some_and(|row| row.counter != COUNTER);
+                if is_lost || slot.sent.is_some_and(|write| write.counter != COUNTER) {
+                    *slot = Slot::default();
+                }
+            }
+        }
         let unchecked = matches!(self.fault, Fault::TakeUnchecked | Fault::CommitUnchecked);
         state.late.retain(|late| {
             let row = state.rows[usize::from(late.shard)];
