@@ -376,8 +376,12 @@ impl Fleet {
     fn balance(&mut self, now: Instant) {
         let by_stream = self.leases_by_stream();
         let is_ready = |lease: &Lease| {
-            let Some(known) = self.streams.iter().find(|known| known.stream.key == lease.key.stream) else { return false };
-            let (Some((graph, _)), Some(leases)) = (&known.graph, by_stream.get(&lease.key.stream)) else { return false };
+            let Some(known) = self.streams.iter().find(|known| known.stream.key == lease.key.stream) else {
+                return false;
+            };
+            let (Some((graph, _)), Some(leases)) = (&known.graph, by_stream.get(&lease.key.stream)) else {
+                return false;
+            };
             known.is_current_for(lease, &self.view) && leases.is_ready(lease, graph)
         };
         let promised = |lease: &&Lease| {
