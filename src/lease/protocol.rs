@@ -246,7 +246,7 @@ mod tests {
         check("y me 5 10 3", renew(Some("12")), None);
         check("- - 5 10 3", take(), Some("me - 6 10 4"));
         check("x - 5 10 3", take(), Some("me - 6 10 4"));
-        check("me x 5 10 3", take(), Some("me - 6 10 3"));
+        check("me x 5 10 3", take(), Some("me - 6 10 4"));
         check("x - 5 10 3", ask(), Some("me x 5 10 4"));
         check("- - 5 10 3", ask(), None);
         check("y - 5 10 3", ask(), None);

@@ -72,9 +72,10 @@ pub(crate) fn event(records: &[u64], next: u64, lag: u64) -> Item {
 }
 
 pub(crate) fn body(records: &[(u64, Vec<u8>)], next: u64, lag: u64) -> Value {
+    let arrival = jiff::Timestamp::now().as_second();
     let record = |(number, data): &(u64, Vec<u8>)| {
         json!({ "SequenceNumber": number.to_string(), "Data": STANDARD.encode(data), "PartitionKey": "k",
-            "ApproximateArrivalTimestamp": 1.0 })
+            "ApproximateArrivalTimestamp": arrival })
     };
     let records: Vec<_> = records.iter().map(record).collect();
     json!({ "Records": records, "ContinuationSequenceNumber": next.to_string(), "MillisBehindLatest": lag })
