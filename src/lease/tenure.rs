@@ -4,6 +4,7 @@
 //! commit is written at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinError;
@@ -22,6 +23,10 @@ use crate::sink::retry::{Backoff, Complaint};
 
 /// Writes that are under way at a time: a start or a stop with thousands of leases opens no thousands of connections.
 const CONCURRENT_WRITES: usize = 64;
+
+/// How long a lease may take to be released. If the table does not answer by then, others wait for its expiry; this
+/// worker, which may be stopping, does not.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What all tenures of a worker share. Cheap to clone.
 #[derive(Clone)]
@@ -211,7 +216,7 @@ impl Keeper {
     /// Gives a lease up: hands it over if it was asked for, and leaves it free otherwise.
     async fn release(&self, mut lease: Lease, draining: Option<WorkerId>) -> End {
         let mut is_asked = draining.is_some();
-        let deadline = Instant::now() + self.timing.renewal();
+        let deadline = Instant::now() + RELEASE_PATIENCE;
         loop {
             let change = match is_asked {
                 true => Change::HandOver { position: None },
