@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -22,18 +22,19 @@ use super::pace::{Backoff, fraction};
 use super::poll::CLOCK_MARGIN;
 use super::reader::Reader;
 use super::shards::{self, Graph, Start};
-use crate::checkpoint::CheckpointError;
-use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::delivery::Lanes;
 use crate::lease::balance::{self, Mine, Moves};
 use crate::lease::held::Held;
 use crate::lease::ready::Leases;
 use crate::lease::table::{Table, TableError};
-use crate::lease::tenure::{Claim, End, Keeper, Taken};
+use crate::lease::tenure::{Claim, Keeper};
 use crate::lease::view::{Timing, View};
 use crate::lease::{Lease, LeaseKey, StreamKey, WorkerId};
-use crate::record::Partition;
 use crate::source::SourceError;
 
+use holding::Step;
+
+mod holding;
 mod lane;
 mod placing;
 
@@ -114,12 +115,6 @@ enum Event {
     Listed { stream: usize, asked: (Timestamp, Instant), listed: Result<Graph, CallError> },
     Created { stream: usize, created: placing::Created },
     Deleted(Vec<LeaseKey>),
-}
-
-/// A step of a tenure.
-enum Step {
-    Obtained(LeaseKey, Result<Taken, End>),
-    Ended(LeaseKey, Option<Result<Result<LaneEnd, LaneError>, JoinError>>, End),
 }
 
 /// How far a worker is with a lease.
@@ -425,109 +420,7 @@ impl Fleet {
         self.streams.iter().map(|known| (known.stream.key.clone(), of(&known.stream.key))).collect()
     }
 
-    fn obtain(&mut self, lease: Lease, claim: Claim) {
-        let phase = if claim == Claim::Take { Phase::Taking } else { Phase::Asking };
-        let key = lease.key.clone();
-        self.mine.insert(key.clone(), phase);
-        let (keeper, stop) = (self.keeper.clone(), self.stop.clone());
-        self.tenures.spawn(async move {
-            let obtained = keeper.obtain(lease, claim, &stop).await;
-            Step::Obtained(key, obtained)
-        });
-    }
-
-    /// Takes the next step of a tenure.
-    fn step(&mut self, step: Result<Step, JoinError>) -> Result<(), Error> {
-        let now = Instant::now();
-        match step {
-            Ok(Step::Obtained(key, Ok(taken))) => {
-                self.view.saw(taken.lease.clone(), now);
-                self.mine.insert(key, Phase::Holding);
-                self.hold(taken);
-                // One lease after the other is asked for.
-                self.balance_soon(now);
-                Ok(())
-            }
-            Ok(Step::Obtained(key, Err(end))) => {
-                self.takes = TAKES;
-                self.settle(&key, None, end, now)
-            }
-            Ok(Step::Ended(key, result, end)) => self.settle(&key, result, end, now),
-            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn hold(&mut self, taken: Taken) {
-        let key = taken.lease.key.clone();
-        let (keeper, stop) = (self.keeper.clone(), self.stop.clone());
-        let known = self.streams.iter().find(|known| known.stream.key == key.stream);
-        let Some(known) = known.filter(|_| !stop.is_cancelled()) else {
-            self.tenures.spawn(async move { Step::Ended(key, None, keeper.give_up(taken).await) });
-            return;
-        };
-        let (partition, halt) = (partition_of(&known.stream, &key), stop.child_token());
-        info!(shard = %partition, position = %taken.lease.position, "reading shard");
-        let commits = self.held.begin(partition.clone());
-        let shard = lane::Shard {
-            stream: known.stream.clone(),
-            partition,
-            position: taken.lease.position.clone(),
-            hash_keys: taken.lease.hash_keys.or_else(|| known.graph.as_ref()?.0.hash_keys(&key.shard)),
-            on_trimmed: self.settings.on_trimmed,
-            halt: halt.clone(),
-        };
-        let (lanes, held) = (Arc::clone(&self.lanes), Arc::clone(&self.held));
-        self.tenures.spawn(async move {
-            let partition = shard.partition.clone();
-            let lane = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move { shard.read(&*lanes).await }));
-            let (result, end) = keeper.hold(taken, commits, &halt, &stop, lane).await;
-            held.end(&partition);
-            Step::Ended(key, result, end)
-        });
-    }
-
-    /// Takes the end of a tenure.
-    fn settle(
-        &mut self,
-        key: &LeaseKey,
-        result: Option<Result<Result<LaneEnd, LaneError>, JoinError>>,
-        end: End,
-        now: Instant,
-    ) -> Result<(), Error> {
-        self.mine.remove(key);
-        self.balance_soon(now);
-        match end {
-            End::Ended(lease) => {
-                info!(lease = %key, "shard delivered to its end");
-                self.view.saw(lease, now);
-                for known in self.streams.iter_mut().filter(|known| known.stream.key == key.stream) {
-                    (known.list_at, known.unlisted_children) = (now, 0);
-                }
-            }
-            End::GivenUp(lease) => self.view.saw(lease, now),
-            End::NotTaken(Some(lease)) => self.view.saw(lease, now),
-            End::NotTaken(None) | End::Lost => self.scan_at = now,
-            End::Failed(error) => return Err(error.into()),
-        }
-        let partition = || match self.streams.iter().find(|known| known.stream.key == key.stream) {
-            Some(known) => partition_of(&known.stream, key),
-            None => Partition { stream: "unknown".into(), shard: key.shard.clone() },
-        };
-        match result {
-            None | Some(Ok(Ok(_) | Err(LaneError::Checkpoint(CheckpointError::Lost { .. })))) => Ok(()),
-            Some(Ok(Err(source))) => Err(Error::Lane { partition: partition(), source }),
-            Some(Err(_)) => Err(Error::Panicked { partition: partition() }),
-        }
-    }
-
     fn balance_soon(&mut self, now: Instant) {
         self.balance_at.get_or_insert(now + SETTLE);
     }
-}
-
-/// What a lease's shard is called in commits: a stream of several is told by its whole key.
-fn partition_of(stream: &Stream, key: &LeaseKey) -> Partition {
-    let name = key.stream.as_ref().map_or_else(|| stream.kinesis.stream(), StreamKey::as_str);
-    Partition { stream: Arc::clone(name), shard: key.shard.clone() }
 }
