@@ -92,7 +92,7 @@ impl Access {
 }
 
 /// The transport: rustls with ring, which needs no C compiler on top, and the system's certificates.
-fn http_client() -> SharedHttpClient {
+pub(crate) fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 

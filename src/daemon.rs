@@ -30,6 +30,11 @@ pub mod plan;
 /// not durable yet, which is larger: inflated, and once for each sink.
 const RAW_SHARE: usize = 4;
 
+/// How long tasks get to end after the drain deadline. They need it for a last commit and to release leases; one that
+/// waits for what does not answer is left behind. With the default deadline this is still before a container is killed,
+/// 30 seconds after it was told to stop.
+const ABANDON_GRACE: Duration = Duration::from_secs(4);
+
 /// What to run.
 pub struct Plan {
     /// Where records come from.
@@ -161,7 +166,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
         reading.cancelled().await;
         tokio::time::sleep(drain).await;
         abandon.cancel();
-        std::future::pending::<()>().await;
+        tokio::time::sleep(ABANDON_GRACE).await;
     };
     tokio::pin!(deadline);
     let mut failures = Failures::default();
@@ -175,7 +180,10 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
                     reading.cancel();
                 },
             },
-            () = &mut deadline => {}
+            () = &mut deadline => {
+                warn!("ending with tasks that did not: a store or a service does not answer");
+                break None;
+            }
         }
     };
     let summary = Summary {

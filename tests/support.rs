@@ -4,6 +4,8 @@ pub(crate) mod collect;
 #[cfg(feature = "demo")]
 pub(crate) mod dynamodb_double;
 pub(crate) mod engine_script;
+pub(crate) mod eventstream;
+pub(crate) mod fanout_script;
 #[cfg(feature = "demo")]
 pub(crate) mod fault;
 #[cfg(feature = "demo")]

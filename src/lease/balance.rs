@@ -77,3 +77,72 @@ fn order(me: &WorkerId, key: &LeaseKey) -> u64 {
     (me, key).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::view::Timing;
+    use crate::record::{Position, ShardId};
+    use std::time::Duration;
+
+    /// Moves of the worker `me` on leases of these owners: `-` is free, `.` ended, `!` not ready.
+    fn found(owners: &str, is_asking: bool, limit: usize) -> (usize, Option<String>, bool) {
+        let timing = Timing { failover: Duration::from_secs(30), handoff: Duration::from_secs(30) };
+        let mut view = View::new(WorkerId::new("me"), timing);
+        let lease = |(at, owner): (usize, &str)| {
+            let key = LeaseKey { stream: None, shard: ShardId::new(format!("{owner}{at}")) };
+            let position = if owner == "." { Position::End } else { Position::TrimHorizon };
+            let owner = Some(owner).filter(|owner| !["-", ".", "!"].contains(owner)).map(WorkerId::new);
+            Lease { owner, ..Lease::new(key, position, [], None) }
+        };
+        view.saw_all(owners.split_whitespace().enumerate().map(lease).collect(), Instant::now());
+        let mine = Mine { has: &|key| key.shard.as_str().starts_with("me"), is_asking, limit };
+        let is_ready = |lease: &Lease| !lease.key.shard.as_str().starts_with('!');
+        let Moves { take, ask, is_limited } = moves(&view, &is_ready, mine, Instant::now());
+        (take.len(), ask.and_then(|lease| lease.owner).map(|owner| owner.as_str().to_owned()), is_limited)
+    }
+
+    #[test]
+    fn what_is_free_is_taken_up_to_the_target() {
+        let check = |owners: &str, expected: usize| {
+            let (take, ask, _) = found(owners, false, 100);
+            assert_eq!((take, ask), (expected, None), "{owners}");
+        };
+        check("", 0);
+        check("- - -", 3);
+        check("me - -", 2);
+        check("x x - -", 2);
+        check("x x x - -", 2);
+        check("x y - - - -", 2);
+        check("me x -", 1);
+        check("me me x -", 0);
+        // Neither what has ended nor what waits for its parents counts.
+        check(". . . ! ! -", 1);
+        check("x ! ! ! -", 1);
+    }
+
+    #[test]
+    fn the_most_loaded_is_asked_for_one_when_nothing_is_free() {
+        let check = |owners: &str, expected: Option<&str>| {
+            let (take, ask, _) = found(owners, false, 100);
+            assert_eq!((take, ask.as_deref()), (0, expected), "{owners}");
+            assert_eq!(found(owners, true, 100).1, None, "one at a time");
+        };
+        check("x", None);
+        check("x x", Some("x"));
+        check("x x y", Some("x"));
+        check("x x x y y", Some("x"));
+        check("me x x", None);
+        check("me x x x", Some("x"));
+        check("x x x x y y y", Some("x"));
+        check("me me x x x y y y y", Some("y"));
+        check("me me me x x x x", None);
+    }
+
+    #[test]
+    fn a_limit_is_kept_and_told() {
+        assert_eq!(found("- - - -", false, 3), (3, None, true));
+        assert_eq!(found("- - - -", false, 4), (4, None, false));
+        assert_eq!(found("x - -", false, 1), (1, None, true));
+    }
+}

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::protocol::{Answer, Change, Update};
+use super::protocol::{Answer, Update};
 use super::table::{Table, TableError};
 use super::{Lease, LeaseKey};
 use crate::aws::{Access, AccessError};
@@ -141,30 +141,7 @@ impl Dynamo {
 
     async fn update_one(&self, update: Update) -> Result<Answer, TableError> {
         let target = self.target("UpdateItem", Some(&update.key));
-        let Change::Take { owner } = &update.change else {
-            return self.apply(&target, &update, Expression::of(&update, self.start)).await;
-        };
-        // A take counts a switch unless the owner takes its own lease again, and an expression cannot choose: the
-        // second form is for the refusal that says so. Between the two another worker may ask for the lease, which
-        // leaves the counter as it is, but only once: a third try settles it.
-        let mut answer = Answer::Refused(None);
-        for again in [false, true, false] {
-            answer = self.apply(&target, &update, Some(Expression::take(update.counter, owner, again))).await?;
-            let Answer::Refused(Some(row)) = &answer else { break };
-            if row.counter != update.counter || (row.owner.as_ref() == Some(owner)) == again {
-                break;
-            }
-        }
-        Ok(answer)
-    }
-
-    async fn apply(
-        &self,
-        target: &Target<'_>,
-        update: &Update,
-        expression: Option<Expression>,
-    ) -> Result<Answer, TableError> {
-        let expression = expression.ok_or_else(|| target.no_position())?;
+        let expression = Expression::of(&update, self.start).ok_or_else(|| target.no_position())?;
         let call = self
             .client
             .update_item()

@@ -81,7 +81,7 @@ pub fn apply(lease: &Lease, update: &Update) -> Option<Lease> {
             position.as_ref()
         }
         Change::Take { owner } => {
-            new.owner_switches += u64::from(lease.owner.as_ref() != Some(owner));
+            new.owner_switches += 1;
             (new.owner, new.draining) = (Some(owner.clone()), None);
             None
         }
@@ -172,4 +172,150 @@ pub fn as_stored(position: Position) -> Position {
 /// Whether a commit moves a lease: never backwards.
 pub fn commits(lease: &Lease, position: &Position) -> bool {
     moves(&lease.position, position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{SequenceNumber, ShardId};
+
+    fn worker(name: &str) -> WorkerId {
+        WorkerId::new(name)
+    }
+
+    fn after(digits: &str) -> Position {
+        Position::After(SequenceNumber::new(digits).unwrap())
+    }
+
+    fn key() -> LeaseKey {
+        LeaseKey { stream: None, shard: ShardId::new("shardId-000000000000") }
+    }
+
+    /// A row as `owner draining counter position switches`, `-` for nobody.
+    fn row(text: &str) -> Lease {
+        let words: Vec<_> = text.split(' ').collect();
+        let name = |word: &str| (word != "-").then(|| worker(word));
+        Lease {
+            owner: name(words[0]),
+            draining: name(words[1]),
+            counter: words[2].parse().unwrap(),
+            owner_switches: words[4].parse().unwrap(),
+            ..Lease::new(key(), after(words[3]), [], None)
+        }
+    }
+
+    fn update(counter: u64, change: Change) -> Update {
+        Update { key: key(), counter, change }
+    }
+
+    fn renew(at: Option<&str>) -> Change {
+        Change::Renew { position: at.map(after) }
+    }
+
+    fn take() -> Change {
+        Change::Take { owner: worker("me") }
+    }
+
+    fn ask() -> Change {
+        Change::Ask { owner: worker("me"), draining: worker("x") }
+    }
+
+    fn commit(at: &str) -> Change {
+        Change::Commit { position: after(at) }
+    }
+
+    fn hand_over(at: Option<&str>) -> Change {
+        Change::HandOver { position: at.map(after) }
+    }
+
+    fn release(at: Option<&str>) -> Change {
+        Change::Release { position: at.map(after) }
+    }
+
+    #[test]
+    fn an_update_is_applied_on_its_condition() {
+        let check = |before: &str, change: Change, expected: Option<&str>| {
+            let before = row(before);
+            assert_eq!(apply(&before, &update(5, change.clone())), expected.map(row), "{change:?} of {before:?}");
+            for other in [4, 6] {
+                assert_eq!(apply(&before, &update(other, change.clone())), None, "{change:?} at {other}");
+            }
+        };
+        check("me - 5 10 3", renew(None), Some("me - 6 10 3"));
+        check("me - 5 10 3", renew(Some("12")), Some("me - 6 12 0"));
+        check("y me 5 10 3", renew(Some("12")), None);
+        check("- - 5 10 3", take(), Some("me - 6 10 4"));
+        check("x - 5 10 3", take(), Some("me - 6 10 4"));
+        check("me x 5 10 3", take(), Some("me - 6 10 4"));
+        check("x - 5 10 3", ask(), Some("me x 5 10 4"));
+        check("- - 5 10 3", ask(), None);
+        check("y - 5 10 3", ask(), None);
+        check("y x 5 10 3", ask(), None);
+        check("x y 5 10 3", ask(), None);
+        check("y me 5 10 3", commit("12"), Some("y me 6 12 0"));
+        check("y me 5 10 3", hand_over(None), Some("y - 6 10 3"));
+        check("y me 5 10 3", hand_over(Some("12")), Some("y - 6 12 0"));
+        check("y - 5 10 3", hand_over(Some("12")), None);
+        check("me - 5 10 3", release(None), Some("- - 6 10 3"));
+        check("me - 5 10 3", release(Some("12")), Some("- - 6 12 0"));
+        check("y me 5 10 3", release(Some("12")), None);
+    }
+
+    #[test]
+    fn a_refusal_is_done_where_an_earlier_try_was_applied() {
+        #[derive(Debug, PartialEq)]
+        enum Told {
+            Done,
+            Asked,
+            Lost,
+        }
+        use Told::{Asked, Done, Lost};
+        let check = |change: Change, stands: &str, expected: Told| {
+            let (sent, stands) = (update(5, change), row(stands));
+            let told = match judge(&worker("me"), &sent, Answer::Refused(Some(stands.clone()))) {
+                Verdict::Done(row) if row == stands => Done,
+                Verdict::Asked(row) if row == stands => Asked,
+                Verdict::Lost => Lost,
+                other => panic!("{other:?} is of another row"),
+            };
+            assert_eq!(told, expected, "{sent:?} with {stands:?}");
+            assert_eq!(judge(&worker("me"), &sent, Answer::Refused(None)), Verdict::Lost);
+            assert_eq!(judge(&worker("me"), &sent, Answer::Applied(stands.clone())), Verdict::Done(stands));
+        };
+        // Applied before, asked since, written by another, written twice, not what was sent.
+        check(renew(Some("12")), "me - 6 12 0", Done);
+        check(renew(None), "me - 6 10 3", Done);
+        check(renew(Some("12")), "y me 6 12 1", Done);
+        check(renew(Some("12")), "y - 6 12 1", Lost);
+        check(renew(Some("12")), "me - 7 12 0", Lost);
+        check(renew(Some("12")), "me - 6 11 0", Lost);
+        // Asked in between, by which nothing was applied.
+        check(renew(Some("12")), "y me 5 10 4", Asked);
+        check(release(Some("12")), "y me 5 10 4", Asked);
+        check(take(), "me - 6 10 4", Done);
+        check(take(), "y me 6 10 5", Done);
+        check(take(), "me x 6 10 4", Lost);
+        check(take(), "x - 6 10 4", Lost);
+        check(commit("12"), "y me 6 12 0", Done);
+        check(commit("12"), "y me 6 11 0", Lost);
+        check(commit("12"), "y - 6 10 3", Lost);
+        check(hand_over(Some("12")), "y - 6 12 0", Done);
+        check(hand_over(Some("12")), "y - 6 10 3", Lost);
+        check(hand_over(None), "y me 6 10 3", Lost);
+        check(release(Some("12")), "- - 6 12 0", Done);
+        check(release(None), "y - 6 10 4", Lost);
+    }
+
+    #[test]
+    fn a_request_is_promised_by_what_stands_in_the_row() {
+        let check = |answer: Answer, expected: bool| {
+            assert_eq!(is_promised(&worker("me"), &answer), expected, "{answer:?}");
+        };
+        check(Answer::Applied(row("me x 5 10 3")), true);
+        check(Answer::Refused(Some(row("me x 6 10 3"))), true);
+        check(Answer::Refused(Some(row("me - 6 10 3"))), false);
+        check(Answer::Refused(Some(row("me me 6 10 3"))), false);
+        check(Answer::Refused(Some(row("y x 6 10 3"))), false);
+        check(Answer::Refused(None), false);
+    }
 }

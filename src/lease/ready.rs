@@ -55,14 +55,35 @@ impl Leases<'_> {
 
     /// Whether a lease is of no use to anybody any more and may be deleted: the shard was read to its end and has left
     /// the stream, and each of its children has a lease with progress, so that nobody asks for the parent's end again.
+    /// A listing without the shard may also be older than the shard: one that shows a descendant is not. Parents go
+    /// before their children, through whose leases a descendant is known.
     pub fn is_over(&self, lease: &Lease, listed: &Graph) -> bool {
         let shard = &lease.key.shard;
         let mut leased = self.rows.values().filter(|row| row.parents.contains(shard));
         let mut children = listed.shards().filter(|child| child.parents.contains(shard));
         lease.is_ended()
             && !listed.has(shard)
+            && !lease.parents.iter().any(|parent| self.rows.contains_key(parent))
             && leased.all(|child| child.has_progress())
             && children.all(|child| self.rows.contains_key(&child.id))
+            && self.has_listed_descendant(shard, listed)
+    }
+
+    fn has_listed_descendant(&self, shard: &ShardId, listed: &Graph) -> bool {
+        let mut family = BTreeSet::from([shard]);
+        loop {
+            let is_next = |row: &&&Lease| {
+                !family.contains(&row.key.shard) && row.parents.iter().any(|parent| family.contains(parent))
+            };
+            let next: Vec<_> = self.rows.values().filter(is_next).map(|row| &row.key.shard).collect();
+            if next.iter().any(|child| listed.has(child)) {
+                return true;
+            }
+            if next.is_empty() {
+                return false;
+            }
+            family.extend(next);
+        }
     }
 }
 
@@ -143,8 +164,11 @@ mod tests {
         check("b<a c<a", "a=e b<a=7", "a b", "");
         check("b<a c<a", "a=e b<a=7 c<a=e", "a b c", "a");
         check("b<a c<a", "a=e", "a", "");
-        // Children that are gone as well hold nobody, and a shard that was not read to its end stays.
-        check("d", "a=e d=7", "a d", "a");
+        // A shard that left the stream with its children; a listing that is older than the shard; the oldest go first.
+        check("d<c", "a=e c<a=e d<c=7", "a c d", "a");
+        check("d<c", "c<a=e d<c=7", "c d", "c");
+        check("a", "a=e b<a=e c<a=e", "a b c", "");
+        // A shard that was not read to its end stays.
         check("d", "a=7 d=7", "a d", "");
     }
 

@@ -3,8 +3,10 @@
 //! one write in the time between two, whatever is delivered; at the end of a shard, at a stop and while handing over, a
 //! commit is written at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -18,10 +20,15 @@ use super::table::{Table, TableError};
 use super::view::Timing;
 use super::{Lease, WorkerId};
 use crate::record::Position;
-use crate::sink::retry::{Backoff, Complaint};
+use crate::sink::retry::Backoff;
+use crate::source::kinesis::poll::CLOCK_MARGIN;
 
 /// Writes that are under way at a time: a start or a stop with thousands of leases opens no thousands of connections.
 const CONCURRENT_WRITES: usize = 64;
+
+/// How long a lease may take to be released. If the table does not answer by then, others wait for its expiry; this
+/// worker, which may be stopping, does not.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What all tenures of a worker share. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +37,8 @@ pub struct Keeper {
     me: WorkerId,
     timing: Timing,
     writes: Arc<Semaphore>,
+    /// No warning about the table before this: all leases meet the same trouble.
+    warn_at: Arc<Mutex<Instant>>,
 }
 
 /// How a worker comes by a lease.
@@ -70,7 +79,8 @@ pub enum End {
 impl Keeper {
     /// What a worker's tenures share.
     pub fn new(table: Arc<dyn Table>, me: WorkerId, timing: Timing) -> Self {
-        Self { table, me, timing, writes: Arc::new(Semaphore::new(CONCURRENT_WRITES)) }
+        let writes = Arc::new(Semaphore::new(CONCURRENT_WRITES));
+        Self { table, me, timing, writes, warn_at: Arc::new(Mutex::new(Instant::now())) }
     }
 
     /// Goes for a lease; returns once it is taken.
@@ -86,9 +96,20 @@ impl Keeper {
             }
             Claim::Await => self.handed_over(lease, stop).await?,
         };
-        let update = self.update(&lease, Change::Take { owner: self.me.clone() });
+        let taken = self.must(&lease, Change::Take { owner: self.me.clone() }).await?;
+        if taken.lease.position != Position::Latest {
+            return Ok(taken);
+        }
+        // "From now on" is a time from here on: whoever reads on after this worker begins there as well.
+        let now = Timestamp::now();
+        let position = Some(Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now)));
+        self.must(&taken.lease, Change::Renew { position }).await
+    }
+
+    /// Writes what a tenure cannot begin without.
+    async fn must(&self, lease: &Lease, change: Change) -> Result<Taken, End> {
         let deadline = Instant::now() + self.timing.failover;
-        match self.write(&update, deadline).await? {
+        match self.write(&self.update(lease, change), deadline).await? {
             (Verdict::Done(lease), sent) => Ok(Taken { lease, sent }),
             _ => Err(End::NotTaken(None)),
         }
@@ -211,7 +232,7 @@ impl Keeper {
     /// Gives a lease up: hands it over if it was asked for, and leaves it free otherwise.
     async fn release(&self, mut lease: Lease, draining: Option<WorkerId>) -> End {
         let mut is_asked = draining.is_some();
-        let deadline = Instant::now() + self.timing.renewal();
+        let deadline = Instant::now() + RELEASE_PATIENCE;
         loop {
             let change = match is_asked {
                 true => Change::HandOver { position: None },
@@ -233,8 +254,7 @@ impl Keeper {
     /// Writes until the table answers, the deadline passes, or the table cannot be used. Gives what the answer means, and
     /// when the first try was sent: which of several tries was applied is not known.
     async fn write(&self, update: &Update, deadline: Instant) -> Result<(Verdict, Instant), End> {
-        let (mut backoff, mut complaint) = (Backoff::default(), Complaint::new(self.timing.renewal()));
-        let mut first = None;
+        let (mut backoff, mut first) = (Backoff::default(), None);
         loop {
             let call = async {
                 let _permit = self.writes.acquire().await;
@@ -254,12 +274,24 @@ impl Keeper {
                 }
             };
             debug!(lease = %update.key, %error, "a write of a lease failed, trying again");
-            if complaint.is_due() {
-                warn!(lease = %update.key, %error, "a lease cannot be written, trying again");
+            if backoff.attempts() >= 3 && self.may_warn() {
+                warn!(lease = %update.key, %error, "leases cannot be written, trying again");
             }
             let wait = backoff.next_wait().min(self.timing.renewal() / 4);
             sleep_until((Instant::now() + wait).min(deadline)).await;
         }
+    }
+}
+
+impl Keeper {
+    fn may_warn(&self) -> bool {
+        let mut warn_at = self.warn_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = *warn_at <= now;
+        if may {
+            *warn_at = now + self.timing.renewal();
+        }
+        may
     }
 }
 

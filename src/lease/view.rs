@@ -54,6 +54,8 @@ pub struct View {
 #[derive(Debug)]
 struct Seen {
     lease: Lease,
+    /// When the lease was first seen.
+    first: Instant,
     /// When this counter was first seen.
     since: Instant,
     /// When it was last seen.
@@ -94,7 +96,8 @@ impl View {
         let before = self.seen.get(&lease.key);
         let still = before.filter(|seen| seen.lease.counter == lease.counter && seen.lease.owner == lease.owner);
         let since = still.map_or(now, |seen| seen.since);
-        self.seen.insert(lease.key.clone(), Seen { lease, since, looked: now });
+        let first = before.map_or(now, |seen| seen.first);
+        self.seen.insert(lease.key.clone(), Seen { lease, first, since, looked: now });
     }
 
     /// Takes over one lease that was read at `now`, or some time before.
@@ -112,6 +115,11 @@ impl View {
     /// The lease as last seen.
     pub fn get(&self, key: &LeaseKey) -> Option<&Lease> {
         self.seen.get(key).map(|seen| &seen.lease)
+    }
+
+    /// When a lease was first seen.
+    pub fn first_seen(&self, key: &LeaseKey) -> Option<Instant> {
+        self.seen.get(key).map(|seen| seen.first)
     }
 
     /// All leases as last seen, by key.
@@ -177,5 +185,92 @@ impl View {
         let new = suspected.difference(&self.suspected).next().is_some();
         self.suspected = suspected;
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Position, ShardId};
+
+    const TIMING: Timing = Timing { failover: Duration::from_secs(30), handoff: Duration::from_secs(30) };
+
+    fn lease(shard: &str, owner: &str, counter: u64) -> Lease {
+        let key = LeaseKey { stream: None, shard: ShardId::new(shard) };
+        let owner = Some(owner).filter(|owner| !owner.is_empty()).map(WorkerId::new);
+        Lease { owner, counter, ..Lease::new(key, Position::TrimHorizon, [], None) }
+    }
+
+    fn names<'a>(workers: impl IntoIterator<Item = &'a WorkerId>) -> Vec<&'a str> {
+        workers.into_iter().map(WorkerId::as_str).collect()
+    }
+
+    #[test]
+    fn each_worker_watches_those_at_powers_of_two_after_it() {
+        let check = |me: &str, owners: &str, expected: &str| {
+            let mut view = View::new(WorkerId::new(me), TIMING);
+            let leases = owners.split_whitespace().enumerate().map(|(at, owner)| lease(&format!("{at:02}"), owner, 1));
+            view.saw_all(leases.collect(), Instant::now());
+            let owner = |key: LeaseKey| view.get(&key).and_then(|lease| lease.owner.clone()).unwrap();
+            let found: Vec<_> = view.watched().into_iter().map(owner).collect();
+            assert_eq!(names(&found).join(" "), expected, "{me} among {owners}");
+        };
+        check("a", "", "");
+        check("a", "a a", "");
+        check("a", "a b", "b");
+        check("b", "a b c", "c a");
+        check("d", "a b c", "a b");
+        check("c", "a b c d e f g h i", "d e g b");
+        check("h", "a b c d e f g h i", "i a c g");
+    }
+
+    #[test]
+    fn a_lease_expires_once_it_was_seen_to_stand_still() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut view = View::new(WorkerId::new("me"), TIMING);
+        let expired = |view: &View, shard: &str, now| {
+            let lease = view.get(&lease(shard, "", 0).key).unwrap().clone();
+            view.is_expired(&lease, &view.dead(now), now)
+        };
+        view.saw_all(vec![lease("0", "x", 5), lease("1", "x", 5), lease("2", "y", 5)], at(0));
+        assert!(!expired(&view, "0", at(100)), "it was not looked at since");
+        view.glimpsed(lease("0", "x", 5), at(20));
+        assert!(!expired(&view, "0", at(29)));
+        // A late answer does not make it move.
+        view.glimpsed(lease("0", "x", 4), at(25));
+        view.glimpsed(lease("0", "x", 5), at(30));
+        assert!(expired(&view, "0", at(30)));
+        assert_eq!(names(&view.dead(at(30))), ["x"]);
+        // So has all that its owner holds and that did not move in half the time; nobody else's has.
+        assert!(expired(&view, "1", at(30)));
+        assert!(!expired(&view, "2", at(30)));
+        // One lease of it that moves shows that it lives.
+        view.glimpsed(lease("1", "x", 6), at(31));
+        assert!(view.dead(at(31)).is_empty());
+        assert!(!expired(&view, "1", at(31)));
+        assert!(expired(&view, "0", at(31)), "it stood still all the same");
+    }
+
+    #[test]
+    fn an_owner_is_suspected_once_it_misses_a_renewal() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut view = View::new(WorkerId::new("me"), TIMING);
+        view.saw_all(vec![lease("0", "x", 5), lease("1", "x", 5)], at(0));
+        let watched = view.watched();
+        assert_eq!(watched.len(), 1);
+        let mut look = |counter, seconds, expected: (bool, bool)| {
+            view.glimpsed(lease("0", "x", counter), at(seconds));
+            let found = (view.has_new_suspects(&watched), view.is_live(&WorkerId::new("x")));
+            assert_eq!(found, expected, "{seconds}");
+        };
+        look(5, 12, (false, true));
+        look(5, 13, (true, true));
+        look(5, 14, (false, true));
+        look(6, 15, (false, true));
+        look(6, 28, (true, true));
+        view.saw_all(vec![lease("0", "x", 6), lease("1", "x", 5)], at(31));
+        assert!(!view.is_live(&WorkerId::new("x")), "all of its leases stand still");
     }
 }

@@ -17,6 +17,7 @@ pub mod poll;
 pub mod fanout;
 
 pub mod reader;
+mod refusal;
 pub mod shards;
 
 pub mod coordinator;

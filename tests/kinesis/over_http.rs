@@ -55,18 +55,19 @@ fn texts(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{name}-{number}")).collect()
 }
 
-/// Splits and merges while records are written.
+/// Splits, merges and another number of shards while records are written.
 async fn reshard(double: &Double) -> Vec<String> {
     let mut all = Vec::new();
-    for round in 0..3 {
+    for round in 0..4 {
         let written = texts(&format!("round{round}"), 60);
         double.put(&written).await;
         all.extend(written);
         let mut open = double.open_shards().await;
         open.sort_by_key(|shard| shard.hash_key_range().unwrap().starting_hash_key().parse::<u128>().unwrap());
-        match round % 2 {
-            0 => double.split(&open[0]).await,
-            _ => double.merge(&open[0], &open[1]).await,
+        match round {
+            0 | 2 => double.split(&open[0]).await,
+            1 => double.merge(&open[0], &open[1]).await,
+            _ => double.update_shard_count(2 * open.len() as i32).await,
         }
         sleep(Duration::from_millis(100)).await;
     }

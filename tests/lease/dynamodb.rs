@@ -140,8 +140,8 @@ async fn walk(dynamo: &Dynamo, key: &LeaseKey, steps: Vec<Step>) -> Result<(), T
                 row = row.filter(|_| !is_gone);
             }
         }
-        prop_assert_eq!(&dynamo.get(key.clone()).await.unwrap(), &row, "after {:?}", step);
     }
+    prop_assert_eq!(&dynamo.get(key.clone()).await.unwrap(), &row);
     prop_assert_eq!(dynamo.scan().await.unwrap().into_iter().find(|lease| lease.key == *key), row);
     Ok(())
 }
@@ -169,7 +169,7 @@ async fn a_new_lease_has_the_attributes_of_the_kcl_and_comes_back() {
         assert!(dynamo.create(lease.clone()).await.unwrap());
         assert_eq!(double.get(TABLE, &key), expected);
         assert_eq!(dynamo.get(lease.key.clone()).await.unwrap(), Some(lease.clone()));
-        assert_eq!(dynamo.scan().await.unwrap(), [lease.clone()]);
+        assert_eq!(dynamo.scan().await.unwrap(), std::slice::from_ref(&lease));
         assert!(!dynamo.create(Lease { position: Position::End, ..lease.clone() }).await.unwrap());
         assert!(!dynamo.delete(lease.key.clone(), 1).await.unwrap());
         assert!(dynamo.delete(lease.key.clone(), 0).await.unwrap());
@@ -340,6 +340,8 @@ async fn a_scan_reads_every_page_and_no_endless_ones() {
     double.faults.script("Scan", [Fault::None, Fault::Lost]);
     let err = dynamo.scan().await.unwrap_err();
     assert!(matches!(err, TableError::Retry { .. }), "half a table is none: {err}");
+    // The emulator scans before its answer is rewritten: a table without rows is enough.
+    let dynamo = Dynamo::connect(&double.settings("endless")).await.unwrap();
     double.faults.rewrite("Scan", |asked, _| {
         assert_eq!(asked["ConsistentRead"], true);
         json!({ "Items": [], "Count": 0, "LastEvaluatedKey": { "leaseKey": { "S": "again" } } })

@@ -403,6 +403,23 @@ async fn a_table_of_another_application_is_gone_on_with() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn from_now_on_is_a_time_that_outlives_the_worker() {
+    let town = Town::new(1);
+    fill(&town.script, [0], 0..2);
+    town.table.put(Lease::new(key(0), Position::Latest, [], None));
+    let one = town.worker("one");
+    town.until("it is taken", || town.owners().contains_key("one")).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(matches!(town.row(0).position, Position::AtTimestamp(_)), "{:?}", town.row(0));
+    one.kill().await;
+    // What comes while nobody reads is not passed over.
+    fill(&town.script, [0], 2..3);
+    let two = town.worker("two");
+    town.until("it is delivered", || two.texts().contains(&"0-2".to_owned())).await;
+    two.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_a_leader_assigns_is_awaited() {
     let town = Town::new(3);
     let one = town.worker("one");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType, Shard};
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use bedrock_tap::aws::{Access, CredentialsFrom};
@@ -132,6 +132,13 @@ impl Double {
     pub(crate) async fn merge(&self, left: &Shard, right: &Shard) {
         let call = self.client.merge_shards().stream_name(STREAM).shard_to_merge(left.shard_id());
         call.adjacent_shard_to_merge(right.shard_id()).send().await.unwrap();
+        self.until_active().await;
+    }
+
+    /// Changes how many shards are open, by as many splits and merges as the service sees fit.
+    pub(crate) async fn update_shard_count(&self, shards: i32) {
+        let call = self.client.update_shard_count().stream_name(STREAM).target_shard_count(shards);
+        call.scaling_type(ScalingType::UniformScaling).send().await.unwrap();
         self.until_active().await;
     }
 

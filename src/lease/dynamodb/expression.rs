@@ -31,8 +31,7 @@ pub(super) struct Expression {
 }
 
 impl Expression {
-    /// An update that does not depend on whose the row is; [`Change::Take`] as one of a lease of another worker's.
-    /// `None` if its position is none of a shard.
+    /// An update; `None` if its position is none of a shard.
     pub(super) fn of(update: &Update, start: Start) -> Option<Self> {
         let mut new = Self::unchanged(update.counter);
         let moved = match &update.change {
@@ -40,7 +39,13 @@ impl Expression {
                 new.conditions.push(IS_NOT_ASKED);
                 position.as_ref()
             }
-            Change::Take { owner } => return Some(Self::take(update.counter, owner, false)),
+            Change::Take { owner } => {
+                new.sets.push("leaseOwner = :owner");
+                new.removes.push("checkpointOwner");
+                new.worker(":owner", owner);
+                new.switch();
+                None
+            }
             Change::Ask { owner, draining } => {
                 new.conditions.extend(["leaseOwner = :draining", IS_NOT_ASKED]);
                 new.sets.extend(["leaseOwner = :owner", "checkpointOwner = :draining"]);
@@ -66,22 +71,6 @@ impl Expression {
             new.go_on_at(position, start)?;
         }
         Some(new)
-    }
-
-    /// A take: of another worker's lease or a free one, or `again` of the worker's own, which counts no switch.
-    pub(super) fn take(counter: u64, owner: &WorkerId, again: bool) -> Self {
-        let mut new = Self::unchanged(counter);
-        new.count(counter);
-        new.worker(":owner", owner);
-        new.sets.push("leaseOwner = :owner");
-        new.removes.push("checkpointOwner");
-        if again {
-            new.conditions.push("leaseOwner = :owner");
-        } else {
-            new.conditions.push("(attribute_not_exists(leaseOwner) OR leaseOwner <> :owner)");
-            new.switch();
-        }
-        new
     }
 
     fn unchanged(counter: u64) -> Self {

@@ -7,16 +7,15 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
-use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::debug;
 
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
-use super::progress::{Progress, arrival};
+use super::progress::Progress;
+use super::refusal::Oldest;
 use super::shards::{self, Whereabouts};
 use crate::budget::{Budget, Reservation};
-use crate::record::{Position, SequenceNumber};
+use crate::record::Position;
 
 /// An iterator is not used after this: it lives five minutes (source: the Kinesis API reference), and a call may take
 /// one of them.
@@ -68,13 +67,6 @@ pub(super) struct Outcome {
     pub(super) oldest: Option<Oldest>,
 }
 
-/// The oldest record of a shard.
-#[derive(Debug)]
-pub(super) struct Oldest {
-    pub(super) sequence: SequenceNumber,
-    pub(super) arrival: Option<Timestamp>,
-}
-
 impl Attempt {
     pub(super) async fn run(mut self) -> Outcome {
         let mut called = None;
@@ -85,7 +77,13 @@ impl Attempt {
             }
             _ => None,
         };
-        let oldest = if self.misses_position(&result) { self.oldest(&mut called).await } else { None };
+        let oldest = if self.misses_position(&result) {
+            let oldest = Oldest::look_up(&self.kinesis, self.progress.shard()).await;
+            called = Some(Instant::now());
+            oldest
+        } else {
+            None
+        };
         Outcome { result, iterator: self.iterator, called, whereabouts, oldest }
     }
 
@@ -111,14 +109,6 @@ impl Attempt {
             Ok((answer, _)) => answer.records.first().is_some_and(|first| self.progress.misses(first)),
             Err(failure) => failure.policy == Policy::BadPosition && failure.operation == "GetShardIterator",
         }
-    }
-
-    /// Looks up the oldest record. It makes an error clearer, or unnecessary; without it there is one, too.
-    async fn oldest(&self, called: &mut Option<Instant>) -> Option<Oldest> {
-        let looked_up = self.kinesis.oldest(self.progress.shard()).await;
-        *called = Some(Instant::now());
-        let record = looked_up.inspect_err(|error| debug!(%error, "the oldest record is not known")).ok()??;
-        Some(Oldest { sequence: SequenceNumber::new(&record.sequence_number)?, arrival: arrival(&record) })
     }
 
     async fn renew_from(&mut self, position: &Position) -> Result<(), CallError> {

@@ -1,6 +1,7 @@
 //! The client: the calls of one stream. It retries nothing by itself, so that each call is one that the shard's pace knows of.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use aws_config::retry::RetryConfig;
@@ -17,11 +18,14 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::error::{CallError, Policy};
-use crate::aws::{Access, AccessError};
+use crate::aws::{self, Access, AccessError};
 use crate::record::{Position, ShardId};
 
 /// Iterators and subscriptions asked for at a time over all shards: a start with thousands of shards opens no thousands of connections.
 const CONCURRENT_ITERATOR_CALLS: usize = 64;
+/// Clients that subscriptions are spread over. One keeps one HTTP/2 connection, whose streams the service may limit, a
+/// hundred or so as is usual, and which share its window; a connection is only made for shards that there are.
+const SUBSCRIBERS: usize = 16;
 /// Shards on one page of ListShards: the service's own maximum. Source: the Kinesis API reference.
 const SHARDS_PER_PAGE: i32 = 1000;
 
@@ -126,6 +130,8 @@ pub type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEve
 #[derive(Clone)]
 pub struct Kinesis {
     client: Client,
+    /// Clients with connections of their own, for subscriptions.
+    subscribers: Arc<[Client]>,
     target: Arc<StreamTarget>,
     iterator_calls: Arc<Semaphore>,
 }
@@ -157,13 +163,16 @@ impl Kinesis {
             // Only this client's: an assumed role is asked for at its own service.
             builder = builder.endpoint_url(url);
         }
-        Ok(Self::new(Client::from_conf(builder.build()), target))
+        let subscriber = || Client::from_conf(builder.clone().http_client(aws::http_client()).build());
+        let subscribers = (0..SUBSCRIBERS).map(|_| subscriber()).collect();
+        Ok(Self { subscribers, ..Self::new(Client::from_conf(builder.build()), target) })
     }
 
     /// A stream through a client that is there already. The client must not retry by itself.
     pub fn new(client: Client, target: StreamTarget) -> Self {
         let iterator_calls = Arc::new(Semaphore::new(CONCURRENT_ITERATOR_CALLS));
-        Self { client, target: Arc::new(target), iterator_calls }
+        let subscribers = Arc::from([client.clone()]);
+        Self { client, subscribers, target: Arc::new(target), iterator_calls }
     }
 
     /// The stream's name.
@@ -261,7 +270,10 @@ impl Kinesis {
             }
         };
         let start = start.build().map_err(|_| failed(Policy::BadPosition, "the request cannot be made"))?;
-        let call = self.client.subscribe_to_shard().consumer_arn(consumer).shard_id(shard.as_str());
+        let mut hasher = DefaultHasher::new();
+        shard.hash(&mut hasher);
+        let client = &self.subscribers[hasher.finish() as usize % self.subscribers.len()];
+        let call = client.subscribe_to_shard().consumer_arn(consumer).shard_id(shard.as_str());
         let _permit = self.iterator_calls.acquire().await;
         match Box::pin(call.starting_position(start).send()).await {
             Ok(answer) => Ok(answer.event_stream),

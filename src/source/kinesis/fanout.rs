@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
@@ -19,6 +19,7 @@ use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, fraction};
 use super::poll::{CLOCK_MARGIN, PollSource};
 use super::progress::Progress;
+use super::refusal::{Oldest, Place, is_clock_drift};
 use crate::budget::Budget;
 use crate::record::{Position, SequenceNumber, ShardId};
 use crate::source::{BoxFuture, Read, Source, SourceError};
@@ -37,8 +38,6 @@ const NEWS_INTERVAL: Duration = Duration::from_secs(10);
 /// An open shard that a subscription does not find so often in a row is polled instead. Once or twice happens just
 /// after a consumer was registered, when not all of the service knows of it.
 const MAX_NOT_FOUND: u32 = 3;
-/// A start time this far ahead is one that a fast clock made: it is waited for. A later one is a mistake.
-const LARGEST_CLOCK_DRIFT: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is done once the service does not allow subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +181,7 @@ impl FanOutSource {
     }
 
     fn next_attempt(&mut self) -> Attempt {
-        let position = self.progress.position().clone();
+        let position = self.progress.ask();
         if position == Position::Latest {
             // "From now on" is asked for once. If this try fails, the next one goes back to its time.
             let now = Timestamp::now();
@@ -191,7 +190,7 @@ impl FanOutSource {
         Attempt {
             kinesis: self.kinesis.clone(),
             consumer: self.consumer.clone(),
-            shard: self.progress.shard().clone(),
+            progress: self.progress.clone(),
             budget: self.budget.clone(),
             settings: self.settings,
             subscription: self.subscription.take(),
@@ -207,8 +206,13 @@ impl FanOutSource {
         }
         self.subscription = outcome.subscription;
         match outcome.result {
-            Ok(came) => return self.take_event(came),
-            Err(Stop::Failed(failure)) => self.settle(failure, outcome.found)?,
+            Ok(came) => {
+                if let Some(oldest) = &outcome.oldest {
+                    self.progress.is_there(&oldest.sequence);
+                }
+                return self.take_event(came);
+            }
+            Err(Stop::Failed(failure)) => self.settle(failure, outcome.found, outcome.oldest)?,
             Err(Stop::NoRoom(bytes)) => {
                 debug!(shard = %self.progress.shard(), bytes, "no room for an event, asking for it again");
                 self.ahead = bytes.max(self.ahead.saturating_mul(2)).clamp(AHEAD_BYTES, LARGEST_EVENT_BYTES);
@@ -231,8 +235,7 @@ impl FanOutSource {
         let last = event.records.iter().filter_map(|record| SequenceNumber::new(&record.sequence_number)).max();
         self.came = self.came.take().max(last);
         let children = event.child_shards.unwrap_or_default();
-        let advice = "a sequence number is not a number of up to 129 digits: check endpoint_url";
-        let records = self.progress.read(event.records).map_err(|_| self.fatal(advice.to_owned(), None))?;
+        let records = self.progress.read(event.records).map_err(|error| self.place().unreadable(error))?;
         if let Some(number) = SequenceNumber::new(&event.continuation_sequence_number)
             && is_progress(self.progress.position(), self.came.as_ref(), &number)
         {
@@ -261,7 +264,7 @@ impl FanOutSource {
     }
 
     /// What is done about a failed subscription: a wait, polling, or the end of this source.
-    fn settle(&mut self, failure: CallError, found: Option<Found>) -> Result<(), SourceError> {
+    fn settle(&mut self, failure: CallError, found: Option<Found>, oldest: Option<Oldest>) -> Result<(), SourceError> {
         if self.settings.if_refused == IfRefused::Poll && is_refusal(&failure) {
             self.poll_instead(&failure.to_string());
             return Ok(());
@@ -281,8 +284,10 @@ impl FanOutSource {
                 Position::AtTimestamp(time) if is_clock_drift(*time) => {
                     self.wait_for_a_person(&failure, &failure.advice());
                 }
-                Position::After(_) | Position::Within(..) => return Err(self.refused(failure)),
-                _ => return Err(self.fatal(failure.advice(), Some(failure))),
+                Position::After(_) | Position::Within(..) => {
+                    return Err(self.place().refused(self.progress.position(), failure, oldest));
+                }
+                _ => return Err(self.place().fatal(failure.advice(), Some(failure))),
             },
         }
         Ok(())
@@ -290,8 +295,8 @@ impl FanOutSource {
 
     fn settle_gone(&mut self, failure: CallError, found: Option<Found>) -> Result<(), SourceError> {
         match found {
-            Some(Found::Expired) => return Err(self.expired(failure)),
-            Some(Found::NoStream) => return Err(self.fatal(failure.advice(), Some(failure))),
+            Some(Found::Expired) => return Err(self.place().expired(failure)),
+            Some(Found::NoStream) => return Err(self.place().fatal(failure.advice(), Some(failure))),
             // Not found, and not to be written to again: what it still holds is read by polling, to a certain end.
             Some(Found::Listed { closed: true }) => self.poll_instead("a subscription finds the closed shard no more"),
             Some(Found::Listed { closed: false }) => {
@@ -343,29 +348,8 @@ impl FanOutSource {
             "the shard waits for a person; its position is kept");
     }
 
-    fn what(&self) -> String {
-        format!("shard {} of {}", self.progress.shard(), self.kinesis.resource())
-    }
-
-    fn fatal(&self, advice: String, source: Option<CallError>) -> SourceError {
-        SourceError::Fatal { what: self.what(), advice, source: source.map(Into::into) }
-    }
-
-    /// The position is refused: trimmed out of the stream, or of another stream of the same name.
-    fn refused(&self, failure: CallError) -> SourceError {
-        let advice = format!(
-            "the stored position, {}, is not in the stream (trimmed, or the stream was made anew); \
-             on_trimmed = \"oldest\" goes on from the oldest record there is",
-            self.progress.position()
-        );
-        SourceError::Position { what: self.what(), advice, source: Some(failure.into()) }
-    }
-
-    /// The shard left the stream before it was read to its end.
-    fn expired(&self, failure: CallError) -> SourceError {
-        let advice = "the shard left the stream, by the end of the retention period, before it was read to its end; \
-                      on_trimmed = \"oldest\" goes on without it";
-        SourceError::Position { what: self.what(), advice: advice.to_owned(), source: Some(failure.into()) }
+    fn place(&self) -> Place<'_> {
+        Place { kinesis: &self.kinesis, shard: self.progress.shard() }
     }
 }
 
@@ -387,11 +371,6 @@ fn is_progress(position: &Position, came: Option<&SequenceNumber>, number: &Sequ
 fn is_refusal(failure: &CallError) -> bool {
     matches!(&*failure.code, "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedException")
         || consumer::is_unsupported(failure)
-}
-
-fn is_clock_drift(time: Timestamp) -> bool {
-    let ahead = time.duration_since(Timestamp::now());
-    ahead <= LARGEST_CLOCK_DRIFT && ahead >= -LARGEST_CLOCK_DRIFT
 }
 
 #[cfg(test)]

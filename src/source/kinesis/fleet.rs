@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::client::Kinesis;
 use super::coordinator::{Error, OnTrimmed};
@@ -22,24 +22,29 @@ use super::pace::{Backoff, fraction};
 use super::poll::CLOCK_MARGIN;
 use super::reader::Reader;
 use super::shards::{self, Graph, Start};
-use crate::checkpoint::CheckpointError;
-use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::delivery::Lanes;
 use crate::lease::balance::{self, Mine, Moves};
 use crate::lease::held::Held;
 use crate::lease::ready::Leases;
 use crate::lease::table::{Table, TableError};
-use crate::lease::tenure::{Claim, End, Keeper, Taken};
+use crate::lease::tenure::{Claim, Keeper};
 use crate::lease::view::{Timing, View};
 use crate::lease::{Lease, LeaseKey, StreamKey, WorkerId};
-use crate::record::Partition;
 use crate::source::SourceError;
 
+use holding::Step;
+
+mod holding;
 mod lane;
+mod looking;
 mod placing;
 
 /// Leases that a worker takes at a time before it looks again: others that start at the same moment show up meanwhile.
 /// Twice as many each time that nobody was in the way.
 const TAKES: usize = 32;
+
+/// Between a lease that the last listing does not know and the next listing.
+const RELIST: Duration = Duration::from_millis(500);
 
 /// Events that come at one moment are answered together after this time.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -108,15 +113,9 @@ pub async fn run(
 enum Event {
     Scanned(Result<Vec<Lease>, TableError>),
     Watched(Vec<(LeaseKey, Option<Lease>)>),
-    Listed { stream: usize, asked: Timestamp, listed: Result<Graph, CallError> },
+    Listed { stream: usize, asked: (Timestamp, Instant), listed: Result<Graph, CallError> },
     Created { stream: usize, created: placing::Created },
     Deleted(Vec<LeaseKey>),
-}
-
-/// A step of a tenure.
-enum Step {
-    Obtained(LeaseKey, Result<Taken, End>),
-    Ended(LeaseKey, Option<Result<Result<LaneEnd, LaneError>, JoinError>>, End),
 }
 
 /// How far a worker is with a lease.
@@ -130,8 +129,8 @@ enum Phase {
 /// What is known of one stream.
 struct Known {
     stream: Stream,
-    /// The last listing.
-    graph: Option<Graph>,
+    /// The last listing, and when it was asked for.
+    graph: Option<(Graph, Instant)>,
     /// When to list next.
     list_at: Instant,
     is_listing: bool,
@@ -140,6 +139,15 @@ struct Known {
     unlisted_children: u32,
     brief: Backoff,
     slow: Backoff,
+}
+
+impl Known {
+    /// Whether the last listing tells about a lease's parents: one that is older than the lease may not know of them,
+    /// and what it does not name could be taken for gone.
+    fn is_current_for(&self, lease: &Lease, view: &View) -> bool {
+        let Some((graph, asked)) = &self.graph else { return false };
+        graph.has(&lease.key.shard) || view.first_seen(&lease.key).is_some_and(|seen| seen < *asked)
+    }
 }
 
 struct Fleet {
@@ -264,7 +272,7 @@ impl Fleet {
                 known.is_listing = true;
                 let kinesis = known.stream.kinesis.clone();
                 self.tasks.spawn(async move {
-                    let asked = Timestamp::now();
+                    let asked = (Timestamp::now(), Instant::now());
                     Event::Listed { stream, asked, listed: shards::list(&kinesis).await }
                 });
             }
@@ -273,26 +281,6 @@ impl Fleet {
             self.balance_at = None;
             self.balance(now);
         }
-    }
-
-    fn watch(&mut self, now: Instant) {
-        self.watch_at = now + self.settings.timing.watch();
-        let keys = self.view.watched();
-        if keys.is_empty() {
-            return;
-        }
-        self.is_watching = true;
-        let table = Arc::clone(&self.table);
-        self.tasks.spawn(async move {
-            let mut seen = Vec::with_capacity(keys.len());
-            for key in keys {
-                match table.get(key.clone()).await {
-                    Ok(lease) => seen.push((key, lease)),
-                    Err(error) => debug!(lease = %key, %error, "a look at a lease failed"),
-                }
-            }
-            Event::Watched(seen)
-        });
     }
 
     fn heed(&mut self, event: Event) -> Result<(), Error> {
@@ -307,67 +295,17 @@ impl Fleet {
         Ok(())
     }
 
-    fn scanned(&mut self, scanned: Result<Vec<Lease>, TableError>, now: Instant) -> Result<(), Error> {
-        self.is_scanning = false;
-        self.no_scan_before = now + self.settings.timing.watch();
-        match scanned {
-            Ok(leases) => {
-                self.scan_trouble = Backoff::brief();
-                // A little more than the failover time, and not the same for all: so that what stood still from one look
-                // to the next has expired.
-                self.scan_at = now + self.settings.timing.failover.mul_f64(1.01 + 0.05 * fraction());
-                let is_ours = |lease: &Lease| self.streams.iter().any(|known| known.stream.key == lease.key.stream);
-                let (ours, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(is_ours);
-                if let (false, Some(other)) = (self.has_scanned, others.first()) {
-                    warn!(table = self.table.name(), leases = others.len(), such_as = %other.key,
-                        "the table holds leases of streams that this configuration does not name; they are left alone");
-                }
-                self.view.saw_all(ours, now);
-                self.has_scanned = true;
-                self.dead = self.view.dead(now);
-                self.balance_soon(now);
-            }
-            Err(unusable @ TableError::Unusable { .. }) => return Err(unusable.into()),
-            Err(error) => {
-                warn!(%error, "the leases cannot be looked at, trying again");
-                self.scan_at = now + self.scan_trouble.wait();
-            }
-        }
-        Ok(())
-    }
-
-    fn watched(&mut self, seen: Vec<(LeaseKey, Option<Lease>)>, now: Instant) {
-        self.is_watching = false;
-        let (mut has_changed, mut keys) = (false, Vec::with_capacity(seen.len()));
-        for (key, lease) in seen {
-            let before = self.view.get(&key);
-            let hold = |lease: &Lease| (lease.owner.clone(), lease.draining.clone(), lease.is_ended());
-            has_changed |= before.map(hold) != lease.as_ref().map(hold);
-            match lease {
-                Some(lease) => self.view.glimpsed(lease, now),
-                None => self.view.forget(&key),
-            }
-            keys.push(key);
-        }
-        let dead = self.view.dead(now);
-        let is_news = dead.difference(&self.dead).next().is_some();
-        if is_news {
-            info!(workers = ?dead.iter().map(WorkerId::as_str).collect::<Vec<_>>(), "workers are gone");
-        }
-        if has_changed || is_news || self.view.has_new_suspects(&keys) {
-            self.scan_at = now;
-        }
-        self.dead = dead;
-    }
-
     /// Decides what to go for.
     fn balance(&mut self, now: Instant) {
         let by_stream = self.leases_by_stream();
         let is_ready = |lease: &Lease| {
-            let known = self.streams.iter().find(|known| known.stream.key == lease.key.stream);
-            let graph = known.and_then(|known| known.graph.as_ref());
-            let leases = by_stream.get(&lease.key.stream);
-            graph.zip(leases).is_some_and(|(graph, leases)| leases.is_ready(lease, graph))
+            let Some(known) = self.streams.iter().find(|known| known.stream.key == lease.key.stream) else {
+                return false;
+            };
+            let (Some((graph, _)), Some(leases)) = (&known.graph, by_stream.get(&lease.key.stream)) else {
+                return false;
+            };
+            known.is_current_for(lease, &self.view) && leases.is_ready(lease, graph)
         };
         let promised = |lease: &&Lease| {
             let is_mine = lease.owner.as_ref() == Some(self.view.me()) && lease.draining.is_some();
@@ -380,6 +318,14 @@ impl Fleet {
             limit: if self.take_at <= now { self.takes } else { 0 },
         };
         let Moves { take, ask, is_limited } = balance::moves(&self.view, &is_ready, mine, now);
+        for known in &mut self.streams {
+            let is_stale = |lease: &Lease| {
+                lease.key.stream == known.stream.key && !lease.is_ended() && !known.is_current_for(lease, &self.view)
+            };
+            if self.view.leases().any(is_stale) {
+                known.list_at = known.list_at.min(now + RELIST);
+            }
+        }
         if is_limited {
             // Others that start now as well take their part meanwhile, and are seen by then.
             self.take_at = self.take_at.max(now + self.settings.timing.watch());
@@ -402,109 +348,7 @@ impl Fleet {
         self.streams.iter().map(|known| (known.stream.key.clone(), of(&known.stream.key))).collect()
     }
 
-    fn obtain(&mut self, lease: Lease, claim: Claim) {
-        let phase = if claim == Claim::Take { Phase::Taking } else { Phase::Asking };
-        let key = lease.key.clone();
-        self.mine.insert(key.clone(), phase);
-        let (keeper, stop) = (self.keeper.clone(), self.stop.clone());
-        self.tenures.spawn(async move {
-            let obtained = keeper.obtain(lease, claim, &stop).await;
-            Step::Obtained(key, obtained)
-        });
-    }
-
-    /// Takes the next step of a tenure.
-    fn step(&mut self, step: Result<Step, JoinError>) -> Result<(), Error> {
-        let now = Instant::now();
-        match step {
-            Ok(Step::Obtained(key, Ok(taken))) => {
-                self.view.saw(taken.lease.clone(), now);
-                self.mine.insert(key, Phase::Holding);
-                self.hold(taken);
-                // One lease after the other is asked for.
-                self.balance_soon(now);
-                Ok(())
-            }
-            Ok(Step::Obtained(key, Err(end))) => {
-                self.takes = TAKES;
-                self.settle(&key, None, end, now)
-            }
-            Ok(Step::Ended(key, result, end)) => self.settle(&key, result, end, now),
-            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn hold(&mut self, taken: Taken) {
-        let key = taken.lease.key.clone();
-        let (keeper, stop) = (self.keeper.clone(), self.stop.clone());
-        let known = self.streams.iter().find(|known| known.stream.key == key.stream);
-        let Some(known) = known.filter(|_| !stop.is_cancelled()) else {
-            self.tenures.spawn(async move { Step::Ended(key, None, keeper.give_up(taken).await) });
-            return;
-        };
-        let (partition, halt) = (partition_of(&known.stream, &key), stop.child_token());
-        info!(shard = %partition, position = %taken.lease.position, "reading shard");
-        let commits = self.held.begin(partition.clone());
-        let shard = lane::Shard {
-            stream: known.stream.clone(),
-            partition,
-            position: taken.lease.position.clone(),
-            hash_keys: taken.lease.hash_keys.or_else(|| known.graph.as_ref()?.hash_keys(&key.shard)),
-            on_trimmed: self.settings.on_trimmed,
-            halt: halt.clone(),
-        };
-        let (lanes, held) = (Arc::clone(&self.lanes), Arc::clone(&self.held));
-        self.tenures.spawn(async move {
-            let partition = shard.partition.clone();
-            let lane = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move { shard.read(&*lanes).await }));
-            let (result, end) = keeper.hold(taken, commits, &halt, &stop, lane).await;
-            held.end(&partition);
-            Step::Ended(key, result, end)
-        });
-    }
-
-    /// Takes the end of a tenure.
-    fn settle(
-        &mut self,
-        key: &LeaseKey,
-        result: Option<Result<Result<LaneEnd, LaneError>, JoinError>>,
-        end: End,
-        now: Instant,
-    ) -> Result<(), Error> {
-        self.mine.remove(key);
-        self.balance_soon(now);
-        match end {
-            End::Ended(lease) => {
-                info!(lease = %key, "shard delivered to its end");
-                self.view.saw(lease, now);
-                for known in self.streams.iter_mut().filter(|known| known.stream.key == key.stream) {
-                    (known.list_at, known.unlisted_children) = (now, 0);
-                }
-            }
-            End::GivenUp(lease) => self.view.saw(lease, now),
-            End::NotTaken(Some(lease)) => self.view.saw(lease, now),
-            End::NotTaken(None) | End::Lost => self.scan_at = now,
-            End::Failed(error) => return Err(error.into()),
-        }
-        let partition = || match self.streams.iter().find(|known| known.stream.key == key.stream) {
-            Some(known) => partition_of(&known.stream, key),
-            None => Partition { stream: "unknown".into(), shard: key.shard.clone() },
-        };
-        match result {
-            None | Some(Ok(Ok(_) | Err(LaneError::Checkpoint(CheckpointError::Lost { .. })))) => Ok(()),
-            Some(Ok(Err(source))) => Err(Error::Lane { partition: partition(), source }),
-            Some(Err(_)) => Err(Error::Panicked { partition: partition() }),
-        }
-    }
-
     fn balance_soon(&mut self, now: Instant) {
         self.balance_at.get_or_insert(now + SETTLE);
     }
-}
-
-/// What a lease's shard is called in commits: a stream of several is told by its whole key.
-fn partition_of(stream: &Stream, key: &LeaseKey) -> Partition {
-    let name = key.stream.as_ref().map_or_else(|| stream.kinesis.stream(), StreamKey::as_str);
-    Partition { stream: Arc::clone(name), shard: key.shard.clone() }
 }

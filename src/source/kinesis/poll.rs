@@ -11,11 +11,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
-use super::attempt::{Attempt, Oldest, Outcome, ShardIterator, held_bytes};
+use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes};
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, Pace};
-use super::progress::{Progress, ReadError, arrived};
+use super::progress::Progress;
+use super::refusal::{Oldest, Place, is_clock_drift};
 use super::shards::Whereabouts;
 use crate::budget::{Budget, Reservation};
 use crate::record::{Position, Record, ShardId};
@@ -32,15 +33,10 @@ const SMALLEST_CALL_BYTES: usize = 256 * 1024;
 /// The service's clock and this host's differ by less than this: a start "from now on" that has to be asked for again
 /// goes back so far, and repeats a little rather than leaving something out.
 pub const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(10);
-/// A start time this far ahead is one that a fast clock made: it is waited for. A later one is a mistake.
-const LARGEST_CLOCK_DRIFT: SignedDuration = SignedDuration::from_mins(5);
 /// Iterators that the service refuses in a row before it is said that the shard cannot be read.
 const MAX_REFUSED_ITERATORS: u32 = 5;
 /// How often a shard that brings nothing, but is not at its newest record, tells its lag.
 const LAG_NEWS_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The way out where unread records are lost.
-const OLDEST_INSTEAD: &str = "on_trimmed = \"oldest\" goes on from the oldest record there is";
 
 /// Reads one shard by polling.
 #[derive(Debug)]
@@ -207,17 +203,7 @@ impl PollSource {
     }
 
     fn read_records(&mut self, records: Vec<aws_sdk_kinesis::types::Record>) -> Result<Vec<Record>, SourceError> {
-        self.progress.read(records).map_err(|error| match &error {
-            ReadError::BadSequenceNumber => self.fatal(format!("{error}: check endpoint_url"), None),
-            ReadError::Trimmed { stored, oldest, arrival } => {
-                let advice = format!(
-                    "the stored position, after {stored}, was trimmed out of the stream, and unread records with it: \
-                     the oldest record is {oldest}, {}; {OLDEST_INSTEAD}",
-                    arrived(*arrival)
-                );
-                SourceError::Position { what: self.what(), advice, source: Some(error.into()) }
-            }
-        })
+        self.progress.read(records).map_err(|error| self.place().unreadable(error))
     }
 
     /// What is done about a failed call: a wait, a new iterator, or the end of this source.
@@ -236,16 +222,18 @@ impl PollSource {
             Policy::IteratorExpired => self.drop_iterator(failure)?,
             Policy::Denied => self.wait_for_a_person(&failure),
             Policy::ResourceGone => match whereabouts {
-                Some(Ok(Whereabouts::Expired)) => return Err(self.expired(failure)),
-                Some(Ok(Whereabouts::NoStream)) => return Err(self.fatal(failure.advice(), Some(failure))),
+                Some(Ok(Whereabouts::Expired)) => return Err(self.place().expired(failure)),
+                Some(Ok(Whereabouts::NoStream)) => return Err(self.place().fatal(failure.advice(), Some(failure))),
                 Some(Err(unclear)) => self.wait_briefly(&unclear),
                 Some(Ok(Whereabouts::Listed)) | None => self.wait_briefly(&failure),
             },
             Policy::BadPosition if failure.operation == "GetRecords" => self.drop_iterator(failure)?,
             Policy::BadPosition => match self.position() {
                 Position::AtTimestamp(time) if is_clock_drift(time) => self.wait_for_a_person(&failure),
-                Position::After(_) | Position::Within(..) => return Err(self.refused(failure, oldest)),
-                _ => return Err(self.fatal(failure.advice(), Some(failure))),
+                Position::After(_) | Position::Within(..) => {
+                    return Err(self.place().refused(&self.position(), failure, oldest));
+                }
+                _ => return Err(self.place().fatal(failure.advice(), Some(failure))),
             },
         }
         Ok(())
@@ -275,49 +263,15 @@ impl PollSource {
             self.retry_at = Instant::now() + self.brief.wait();
         }
         if self.refused_iterators > MAX_REFUSED_ITERATORS && failure.policy == Policy::BadPosition {
-            return Err(
-                self.fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure))
-            );
+            return Err(self
+                .place()
+                .fatal("the service refuses the iterators it gives: check endpoint_url".to_owned(), Some(failure)));
         }
         info!(shard = %self.progress.shard(), error = %failure, "iterator not usable any more, renewing");
         Ok(())
     }
 
-    fn what(&self) -> String {
-        format!("shard {} of {}", self.progress.shard(), self.kinesis.resource())
+    fn place(&self) -> Place<'_> {
+        Place { kinesis: &self.kinesis, shard: self.progress.shard() }
     }
-
-    fn fatal(&self, advice: String, source: Option<CallError>) -> SourceError {
-        SourceError::Fatal { what: self.what(), advice, source: source.map(Into::into) }
-    }
-
-    /// The position is refused: trimmed out of the stream, or of another stream of the same name.
-    fn refused(&self, failure: CallError, oldest: Option<Oldest>) -> SourceError {
-        let stored = match self.progress.position() {
-            Position::After(sequence) | Position::Within(sequence, _) => sequence.as_str(),
-            _ => "",
-        };
-        let oldest = oldest.map_or_else(
-            || "no oldest record was found".to_owned(),
-            |Oldest { sequence, arrival }| format!("the oldest record is {sequence}, {}", arrived(arrival)),
-        );
-        let advice = format!(
-            "the stored position, after {stored}, is not in the stream (trimmed, or the stream was made anew): {oldest}; \
-             {OLDEST_INSTEAD}"
-        );
-        SourceError::Position { what: self.what(), advice, source: Some(failure.into()) }
-    }
-
-    /// The shard left the stream before it was read to its end.
-    fn expired(&self, failure: CallError) -> SourceError {
-        let advice = "the shard left the stream, by the end of the retention period, before it was read to its end; \
-                      on_trimmed = \"oldest\" goes on without it";
-        SourceError::Position { what: self.what(), advice: advice.to_owned(), source: Some(failure.into()) }
-    }
-}
-
-fn is_clock_drift(time: Timestamp) -> bool {
-    let now = Timestamp::now();
-    let ahead = time.duration_since(now);
-    ahead <= LARGEST_CLOCK_DRIFT && ahead >= -LARGEST_CLOCK_DRIFT
 }

@@ -10,10 +10,9 @@ use tracing::{debug, warn};
 use crate::decode;
 use crate::record::{HashKeys, Origin, Part, Position, Record, SequenceNumber, ShardId};
 
-/// A record that arrived longer than this before reading started was there to be read, and was not. A younger one may
-/// have come to a shard that was silent: an hour is far above a restart's gap, and far below the shortest retention, a
-/// day.
-const UNREAD_AGE: SignedDuration = SignedDuration::from_hours(1);
+/// The oldest record of a shard that lost unread ones is about as old as the retention period, a day or more, unless the
+/// shard was silent for most of it. A younger one than this may as well be the first in days, and is no proof of a loss.
+const UNREAD_AGE: SignedDuration = SignedDuration::from_hours(23);
 
 /// How far one shard was read, whichever way it is read.
 #[derive(Clone, Debug)]

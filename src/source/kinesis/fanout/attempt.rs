@@ -15,11 +15,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Settings;
 use super::consumer::{Consumer, ConsumerError};
 use crate::budget::{Budget, Reservation};
-use crate::record::{Position, ShardId};
+use crate::record::Position;
 use crate::source::kinesis::attempt::held_bytes;
 use crate::source::kinesis::client::{Events, Kinesis};
 use crate::source::kinesis::error::{CallError, Policy};
 use crate::source::kinesis::pace::fraction;
+use crate::source::kinesis::progress::Progress;
+use crate::source::kinesis::refusal::Oldest;
 use crate::source::kinesis::shards;
 
 /// The most that a shard holds without a reservation: an event that came while the shard was thought to be caught up
@@ -46,7 +48,8 @@ pub(super) struct Subscription {
 pub(super) struct Attempt {
     pub(super) kinesis: Kinesis,
     pub(super) consumer: Consumer,
-    pub(super) shard: ShardId,
+    /// The shard and what is known of it when the try begins.
+    pub(super) progress: Progress,
     pub(super) budget: Budget,
     pub(super) settings: Settings,
     pub(super) subscription: Option<Subscription>,
@@ -66,6 +69,8 @@ pub(super) struct Outcome {
     pub(super) called: Option<Instant>,
     /// What is known of a shard or consumer that was not found.
     pub(super) found: Option<Found>,
+    /// The shard's oldest record, if the stored position was not found.
+    pub(super) oldest: Option<Oldest>,
 }
 
 /// An event, and the bytes that it holds.
@@ -120,8 +125,22 @@ impl Attempt {
             Err(Stop::Failed(failure)) if failure.policy == Policy::ResourceGone => Some(self.look(&used).await),
             _ => None,
         };
+        let oldest = if self.misses_position(&result) {
+            Oldest::look_up(&self.kinesis, self.progress.shard()).await
+        } else {
+            None
+        };
         let subscription = self.subscription.filter(|_| result.is_ok());
-        Outcome { result, subscription, called, found }
+        Outcome { result, subscription, called, found, oldest }
+    }
+
+    /// Whether the stored position is refused, or was asked for and another record came.
+    fn misses_position(&self, result: &Result<Came, Stop>) -> bool {
+        match result {
+            Ok(came) => came.event.records.first().is_some_and(|first| self.progress.misses(first)),
+            Err(Stop::Failed(failure)) => failure.policy == Policy::BadPosition,
+            Err(_) => false,
+        }
     }
 
     async fn read(&mut self, called: &mut Option<Instant>) -> Result<Came, Stop> {
@@ -143,7 +162,7 @@ impl Attempt {
 
     async fn subscribe(&self, called: &mut Option<Instant>) -> Result<Subscription, CallError> {
         let consumer = self.consumer.arn();
-        let call = self.kinesis.subscribe(&consumer, &self.shard, &self.position);
+        let call = self.kinesis.subscribe(&consumer, self.progress.shard(), &self.position);
         let subscribed = timeout(self.settings.silence, call).await;
         // The service counts from the call's success, which it sees before this side does: never too early so.
         *called = Some(Instant::now());
@@ -194,7 +213,7 @@ impl Attempt {
             (true, false) => Ok(true),
             (true, true) => {
                 let graph = shards::list(&self.kinesis).await?;
-                let is_open = graph.shards().any(|shard| shard.id == self.shard && !shard.closed);
+                let is_open = graph.shards().any(|shard| shard.id == *self.progress.shard() && !shard.closed);
                 if is_open {
                     let code = "an event of an open shard holds no continuation number";
                     return Err(self.fault(&self.consumer.arn(), code));
@@ -244,7 +263,7 @@ impl Attempt {
             Ok(false) => {}
         }
         match shards::list(&self.kinesis).await {
-            Ok(graph) => match graph.shards().find(|shard| shard.id == self.shard) {
+            Ok(graph) => match graph.shards().find(|shard| shard.id == *self.progress.shard()) {
                 Some(shard) => Found::Listed { closed: shard.closed },
                 None => Found::Expired,
             },

@@ -50,17 +50,17 @@ pub enum ConsumerError {
         name: String,
         /// What the service said.
         #[source]
-        source: CallError,
+        source: Box<CallError>,
     },
     /// A person has to grant or repair something.
     #[error("the consumer cannot be looked for: {}", .0.advice())]
-    Denied(#[source] CallError),
+    Denied(#[source] Box<CallError>),
     /// The endpoint knows no consumers.
     #[error("the endpoint does not offer enhanced fan-out: read by polling")]
-    Unsupported(#[source] CallError),
+    Unsupported(#[source] Box<CallError>),
     /// The stream does not exist, or the consumer's name is none.
     #[error("no such stream, or no name of a consumer (1 to 128 of a-z A-Z 0-9 _ . -): {}", .0.advice())]
-    Refused(#[source] CallError),
+    Refused(#[source] Box<CallError>),
     /// It did not become usable in time.
     #[error("the consumer {name:?} was not usable within five minutes ({last}); it is in nobody's way: try again")]
     NotActive {
@@ -84,10 +84,13 @@ struct Shared {
     register: bool,
     arn: watch::Sender<Arc<str>>,
     /// When it was last looked for again, and what came of it; held while it is looked for, so that one looks for all.
-    looked: Mutex<Option<(Instant, Result<(), Arc<ConsumerError>>)>>,
+    looked: Mutex<Option<Looked>>,
     /// Whether it was told that shards are polled instead.
     told: AtomicBool,
 }
+
+/// When the consumer was looked for again, and why it was not found, if it was not.
+type Looked = (Instant, Result<(), Arc<ConsumerError>>);
 
 impl Consumer {
     /// Finds the consumer of this name and waits until it can be used; `register` makes it if it is missing. Any
@@ -218,7 +221,11 @@ impl Search<'_> {
                 if self.limited < MAX_LIMITED_REGISTRATIONS {
                     return Ok(Err(failure.to_string()));
                 }
-                Err(ConsumerError::Full { stream: stream.to_owned(), name: self.name.to_owned(), source: failure })
+                Err(ConsumerError::Full {
+                    stream: stream.to_owned(),
+                    name: self.name.to_owned(),
+                    source: failure.into(),
+                })
             }
             // Another worker was faster, or the stream is not active: either way the next look tells.
             Err(failure) => wait_out(failure),
@@ -229,9 +236,9 @@ impl Search<'_> {
 /// What passes by itself is a reason to look again.
 fn wait_out(failure: CallError) -> Look {
     match failure.policy {
-        _ if is_unsupported(&failure) => Err(ConsumerError::Unsupported(failure)),
-        Policy::Denied => Err(ConsumerError::Denied(failure)),
-        Policy::ResourceGone | Policy::BadPosition => Err(ConsumerError::Refused(failure)),
+        _ if is_unsupported(&failure) => Err(ConsumerError::Unsupported(failure.into())),
+        Policy::Denied => Err(ConsumerError::Denied(failure.into())),
+        Policy::ResourceGone | Policy::BadPosition => Err(ConsumerError::Refused(failure.into())),
         Policy::Throttled | Policy::Retry | Policy::IteratorExpired | Policy::TokenExpired | Policy::StreamBusy => {
             Ok(Err(failure.to_string()))
         }

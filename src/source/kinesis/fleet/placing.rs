@@ -31,7 +31,7 @@ impl Fleet {
     pub(super) fn listed(
         &mut self,
         stream: usize,
-        asked: Timestamp,
+        asked: (Timestamp, Instant),
         listed: Result<Graph, CallError>,
         now: Instant,
     ) -> Result<(), Error> {
@@ -42,9 +42,9 @@ impl Fleet {
         match listed {
             Ok(graph) => {
                 (known.brief, known.slow) = (super::Backoff::brief(), super::Backoff::slow());
-                known.graph = Some(graph);
+                known.graph = Some((graph, asked.1));
                 known.list_at = now + audit;
-                self.place(stream, asked, now);
+                self.place(stream, asked.0, now);
                 self.balance_soon(now);
                 Ok(())
             }
@@ -58,7 +58,7 @@ impl Fleet {
     /// Creates what is missing and deletes what is over.
     fn place(&mut self, stream: usize, asked: Timestamp, now: Instant) {
         let known = &self.streams[stream];
-        let Some(graph) = &known.graph else { return };
+        let Some((graph, _)) = &known.graph else { return };
         let key = known.stream.key.clone();
         let leases: Leases<'_> = self.view.leases().filter(|lease| lease.key.stream == key).collect();
         let asked = asked.saturating_sub(CLOCK_MARGIN).unwrap_or(asked);
