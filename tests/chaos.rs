@@ -4,6 +4,7 @@
 mod format;
 mod handover;
 mod ledger;
+mod observer;
 mod refusals;
 mod schedule;
 mod storm;

@@ -111,7 +111,7 @@ async fn check(signal: &str, options: Options, within: Duration) -> (Duration, u
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_stopped_worker_leaves_is_delivered_within_two_seconds_and_once() {
     let (took, twice) = check("TERM", Options::default(), Duration::from_secs(2)).await;
-    println!("from SIGTERM to the first delivery of the other worker: {took:?}");
+    eprintln!("from SIGTERM to the first delivery of the other worker: {took:?}");
     assert_eq!(twice, 0, "some came twice");
 }
 
@@ -119,7 +119,7 @@ async fn what_a_stopped_worker_leaves_is_delivered_within_two_seconds_and_once()
 async fn what_a_killed_worker_held_is_delivered_within_the_failover_time_and_two_seconds() {
     let options = Options { failover: "3s", ..Options::default() };
     let (took, twice) = check("KILL", options, Duration::from_secs(5)).await;
-    println!("from SIGKILL to the first delivery of the other worker: {took:?}; {twice} events came twice");
+    eprintln!("from SIGKILL to the first delivery of the other worker: {took:?}; {twice} events came twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,6 +155,6 @@ async fn a_rolling_restart_delivers_each_event_once() {
     let deliveries = fleet.ledger.check(&all);
     let twice: Vec<_> = deliveries.iter().filter(|(_, several)| several.len() > 1).take(5).collect();
     assert!(twice.is_empty(), "{twice:?}{}", logs(&all));
-    println!("{} events, each delivered once", deliveries.len());
+    eprintln!("{} events, each delivered once", deliveries.len());
     assert!(fleet.owners().is_empty(), "{:?}", fleet.owners());
 }

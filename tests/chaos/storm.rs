@@ -5,12 +5,10 @@
 //! follows from the seed alone; how the processes meet it still varies with their timing, so that a failure may take a
 //! few replays to come again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::env;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis::types::Shard;
@@ -18,8 +16,9 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Ledger, Place, logs};
+use super::observer::{Observer, is_ended};
 use super::schedule::{Blow, Random, Service, blows, troubles};
-use super::worker::{Delivery, Options, Output, TABLE, Worker};
+use super::worker::{Delivery, Options, TABLE, Worker};
 use crate::support::dynamodb_double::DynamoDouble;
 use crate::support::fault::{Link, Proxy};
 use crate::support::kinesis_double::Double;
@@ -43,9 +42,6 @@ const COMMIT_LAG: Duration =
 /// a machine that is busy with other tests.
 const SEEN_LAG: Duration = Duration::from_millis(700);
 
-/// A machine that stands still for so long has paused all workers: what is not of this program's making.
-const STALL: Duration = Duration::from_millis(500);
-
 /// A time after which a worker could not commit what it had delivered shortly before, or goes on to deliver.
 #[derive(Clone, Debug)]
 struct Tear {
@@ -68,7 +64,7 @@ async fn whatever_befalls_the_workers_every_event_is_delivered() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seed = number("BEDROCK_TAP_CHAOS_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let time = Duration::from_secs(number("BEDROCK_TAP_CHAOS_SECONDS").unwrap_or(DEFAULT_SECONDS));
-    println!("BEDROCK_TAP_CHAOS_SEED={seed} BEDROCK_TAP_CHAOS_SECONDS={}", time.as_secs());
+    eprintln!("BEDROCK_TAP_CHAOS_SEED={seed} BEDROCK_TAP_CHAOS_SECONDS={}", time.as_secs());
 
     let storm = Storm {
         double: Double::start(4).await,
@@ -116,7 +112,7 @@ async fn whatever_befalls_the_workers_every_event_is_delivered() {
     storm.check_leases(&all).await;
     assert!(observed.faults.is_empty(), "{:#?}{}", observed.faults, logs(&all));
     let shards = storm.double.shards().await.len();
-    println!(
+    eprintln!(
         "{events} events, {twice} delivered again, {} tears; {:?}; {} wrong answers of Kinesis, {} of DynamoDB; {shards} shards; \
          the machine was late by {:?}",
         storm.tears.lock().unwrap().len(),
@@ -313,92 +309,4 @@ fn first_hash_key(shard: &Shard) -> u128 {
 
 fn is_closed(shard: &Shard) -> bool {
     shard.sequence_number_range().unwrap().ending_sequence_number().is_some()
-}
-
-fn is_ended(row: &Value) -> bool {
-    row["checkpoint"]["S"] == "SHARD_END"
-}
-
-/// Looks at the table and the workers' files all the time, on a thread of its own.
-struct Observer {
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Observed>>,
-}
-
-/// What the observer has seen.
-#[derive(Default)]
-struct Observed {
-    /// What must never be.
-    faults: BTreeSet<String>,
-    /// How long the observer itself was held up at most: how busy the machine was.
-    latest: Duration,
-    /// When that was long enough to hold up the workers as well.
-    stalls: Vec<(Instant, Instant)>,
-    rows: BTreeMap<String, Value>,
-}
-
-impl Observer {
-    fn start(table: &Arc<DynamoDouble>, workers: &[Worker]) -> Self {
-        let (table, is_over) = (Arc::clone(table), Arc::new(AtomicBool::new(false)));
-        let outputs: Vec<Arc<Mutex<Output>>> = workers.iter().map(|worker| Arc::clone(&worker.output)).collect();
-        let told = Arc::clone(&is_over);
-        let observe = move || {
-            let mut observed = Observed::default();
-            while !told.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                outputs.iter().for_each(|output| output.lock().unwrap().poll());
-                observed.see(table.items(TABLE));
-                thread::sleep(Duration::from_millis(20));
-                observed.latest = observed.latest.max(began.elapsed());
-                if began.elapsed() > STALL {
-                    observed.stalls.push((began, Instant::now()));
-                }
-            }
-            observed
-        };
-        Self { is_over, thread: Some(thread::spawn(observe)) }
-    }
-
-    fn stop(mut self) -> Observed {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap()
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Observed {
-    fn see(&mut self, rows: BTreeMap<String, Value>) {
-        for (key, row) in &rows {
-            let parents = row["parentShardId"]["SS"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let unread = |parent: &&str| rows.get(*parent).is_none_or(|parent| !is_ended(parent));
-            let begun = !matches!(row["checkpoint"]["S"].as_str().unwrap(), "TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP");
-            for parent in parents.filter(unread).filter(|_| begun) {
-                self.faults.insert(format!("{key} has progress, its parent {parent} is not at its end"));
-            }
-            if let Some(before) = self.rows.get(key).filter(|before| place(before) > place(row)) {
-                self.faults.insert(format!("{key} went back from {before} to {row}"));
-            }
-        }
-        for gone in self.rows.keys().filter(|key| !rows.contains_key(*key)) {
-            self.faults.insert(format!("{gone} is gone while the stream has the shard"));
-        }
-        self.rows = rows;
-    }
-}
-
-/// What must only ever grow: the checkpoint, and the counter.
-fn place(row: &Value) -> (u8, usize, &str, u64, u64) {
-    let number = |name: &str| row[name]["N"].as_str().map_or(0, |digits| digits.parse().unwrap());
-    let checkpoint = row["checkpoint"]["S"].as_str().unwrap();
-    let (kind, digits) = match checkpoint {
-        "SHARD_END" => (2, ""),
-        digits if digits.starts_with(|first: char| first.is_ascii_digit()) => (1, digits),
-        _ => (0, ""),
-    };
-    (kind, digits.len(), digits, number("checkpointSubSequenceNumber"), number("leaseCounter"))
 }
