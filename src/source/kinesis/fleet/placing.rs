@@ -124,7 +124,8 @@ impl Fleet {
 
     /// The workers that hold leases, this one among them.
     fn workers(&self) -> usize {
-        let owners = self.view.leases().filter_map(|lease| lease.owner.as_ref());
+        let held = self.view.leases().filter(|lease| !lease.is_ended());
+        let owners = held.filter_map(|lease| lease.owner.as_ref());
         owners.chain([self.view.me()]).collect::<std::collections::BTreeSet<_>>().len()
     }
 }
