@@ -25,7 +25,10 @@ use crate::support::kinesis_double::Double;
 
 const WORKERS: usize = 4;
 const FAILOVER: Duration = Duration::from_secs(2);
-const OPTIONS: Options = Options { failover: "2s", handoff: "4s", create_table: true, is_multi: false, more: "" };
+const POLLING: Options =
+    Options { failover: "2s", handoff: "4s", create_table: true, is_multi: false, source: "", more: "" };
+/// Every other worker subscribes: shards go back and forth between the two ways to read them.
+const FAN_OUT: Options = Options { source: "mode = \"fan-out\"\nregister_consumer = true", ..POLLING };
 /// Enough for each worker to meet most of what there is.
 const DEFAULT_SECONDS: u64 = 25;
 /// Open shards, at least and at most: about as many as workers, so that leases are always on the move.
@@ -75,7 +78,8 @@ async fn whatever_befalls_the_workers_every_event_is_delivered() {
     };
     let mut workers = Vec::new();
     for number in 0..WORKERS {
-        workers.push(Worker::new(&format!("worker-{number}"), &storm.double, &storm.table, OPTIONS).await);
+        let options = if number % 2 == 0 { POLLING } else { FAN_OUT };
+        workers.push(Worker::new(&format!("worker-{number}"), &storm.double, &storm.table, options).await);
     }
     let observer = Observer::start(&storm.table, &workers);
     workers.iter_mut().for_each(Worker::start);

@@ -32,13 +32,15 @@ pub(super) struct Options {
     pub(super) create_table: bool,
     /// As `streams`, with the keys of several streams.
     pub(super) is_multi: bool,
+    /// Further lines about the source.
+    pub(super) source: &'static str,
     /// Lines of the configuration at its end.
     pub(super) more: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { failover: "30s", handoff: "30s", create_table: true, is_multi: false, more: "" }
+        Self { failover: "30s", handoff: "30s", create_table: true, is_multi: false, source: "", more: "" }
     }
 }
 
@@ -59,13 +61,13 @@ impl Worker {
         let kinesis = Proxy::start(double.address).await;
         let dynamo = Proxy::start(table.address).await;
         let path = |name: &str| directory.path().join(name).display().to_string();
-        let Options { failover, handoff, create_table, is_multi, more } = options;
+        let Options { failover, handoff, create_table, is_multi, source, more } = options;
         let stream = if is_multi { format!("streams = [\"{STREAM}\"]") } else { format!("stream = \"{STREAM}\"") };
         let (kinesis_address, dynamo_address, drain) = (kinesis.address, dynamo.address, DRAIN.as_secs());
         let text = format!(
             "drain_timeout = \"{drain}s\"\n\
              [source.kinesis]\n{stream}\nregion = \"us-east-1\"\nendpoint_url = \"http://{kinesis_address}\"\n\
-             max_idle = \"200ms\"\n\
+             max_idle = \"200ms\"\n{source}\n\
              [coordination.dynamodb]\ntable = \"{TABLE}\"\ncreate_table = {create_table}\n\
              failover_time = \"{failover}\"\nhandoff_timeout = \"{handoff}\"\nendpoint_url = \"http://{dynamo_address}\"\n\
              [sinks.events.file]\npath = {:?}\n[dead_letter.file]\npath = {:?}\n{more}\n",
