@@ -1,7 +1,6 @@
 //! SubscribeToShard as the service does it: records are pushed as they are put. The emulator's own subscriptions look
 //! for records every 200 ms, which would be most of what is measured.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
