@@ -17,6 +17,8 @@ use crate::writer::Writer;
 const SHARDS: u32 = 4;
 /// Records flow so densely that waiting for one adds little.
 const PUT_INTERVAL: Duration = Duration::from_millis(250);
+/// A shard that brought nothing for so long, twice the longest pause of polling and more, is nobody's yet.
+const SILENT: Duration = Duration::from_millis(2500);
 /// Long enough for two workers to share a table: a few failover times.
 const SETTLE: Duration = Duration::from_secs(100);
 const TERM_TARGET: Duration = Duration::from_secs(2);
@@ -89,17 +91,7 @@ fn row(signal: Signal, failover: u64, trials: &[(Signal, u64, Taken)]) -> Row {
 async fn trial(signal: Signal, mut writer: Writer, source: &str, [one, other]: [String; 2]) -> Taken {
     let pause = writer.any_time(Duration::ZERO, Duration::from_secs(5));
     let shard_of = Shards::default();
-    let put_to = Arc::clone(&shard_of);
-    let writing = tokio::spawn(async move {
-        let mut ticks = interval(PUT_INTERVAL);
-        loop {
-            ticks.tick().await;
-            for shard in 0..SHARDS {
-                let put = writer.put(shard, 1).await;
-                put_to.lock().expect("no reader panics").extend(put.request_ids.into_iter().map(|id| (id, shard)));
-            }
-        }
-    });
+    let writing = tokio::spawn(write(writer, Arc::clone(&shard_of)));
     let first = Worker::start(source, &one);
     let deadline = Instant::now() + SETTLE;
     while first.arrivals().lock().is_ok_and(|arrivals| arrivals.is_empty()) {
@@ -107,36 +99,20 @@ async fn trial(signal: Signal, mut writer: Writer, source: &str, [one, other]: [
         sleep(Duration::from_millis(100)).await;
     }
     let second = Worker::start(source, &other);
-    let share = || {
-        let now = Instant::now();
-        let recent = |worker: &Worker, shard: u32| {
-            let last = deliveries(worker, shard, &shard_of).into_iter().max();
-            last.filter(|at| now - *at < Duration::from_millis(2500))
-        };
-        // A shard is whose delivery of it is the later one; none has fallen silent.
-        let owner = |shard| match (recent(&first, shard), recent(&second, shard)) {
-            (None, None) => None,
-            (one, other) => Some(one > other),
-        };
-        let owners: Option<Vec<bool>> = (0..SHARDS).map(owner).collect();
-        let owners = owners?;
-        Some((0..SHARDS).filter(|shard| owners[*shard as usize]).collect::<Vec<u32>>())
-    };
-    let deadline = Instant::now() + SETTLE;
-    while share().is_none_or(|firsts| firsts.len() != SHARDS as usize / 2) {
+    while share(&first, &second, &shard_of).is_none_or(|share| share.len() != SHARDS as usize / 2) {
         assert!(Instant::now() < deadline, "the workers do not share:\n{}\n{}", first.log(), second.log());
         sleep(Duration::from_millis(200)).await;
     }
     sleep(pause).await;
-    let theirs = share().expect("records flow on all shards");
-    assert!(!theirs.is_empty(), "the first worker has lost its shards:\n{}", first.log());
+    let share = share(&first, &second, &shard_of).expect("records flow on all shards");
+    assert!(!share.is_empty(), "the first worker has lost its shards:\n{}", first.log());
     let told = Instant::now();
     first.signal(if signal == Signal::Term { "TERM" } else { "KILL" });
     let mut taken: HashMap<u32, Duration> = HashMap::new();
-    while taken.len() < theirs.len() {
+    while taken.len() < share.len() {
         assert!(told.elapsed() < SETTLE, "the successor does not go on:\n{}", second.log());
         sleep(Duration::from_millis(50)).await;
-        for shard in &theirs {
+        for shard in &share {
             let delivered = deliveries(&second, *shard, &shard_of);
             if let Some(at) = delivered.into_iter().filter(|at| *at > told).min() {
                 taken.insert(*shard, at - told);
@@ -149,6 +125,36 @@ async fn trial(signal: Signal, mut writer: Writer, source: &str, [one, other]: [
         last: taken.values().max().copied().unwrap_or_default(),
         shards: taken.len(),
     }
+}
+
+/// Puts records to every shard until it is aborted, and notes where.
+async fn write(mut writer: Writer, shard_of: Shards) {
+    let mut ticks = interval(PUT_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for shard in 0..SHARDS {
+            let put = writer.put(shard, 1).await;
+            let ids = put.request_ids.into_iter().map(|id| (id, shard));
+            shard_of.lock().expect("no reader panics").extend(ids);
+        }
+    }
+}
+
+/// The shards that the first worker reads: of each, its delivery is the later one. `None` while a shard is silent.
+fn share(first: &Worker, second: &Worker, shard_of: &Shards) -> Option<Vec<u32>> {
+    let now = Instant::now();
+    let mut share = Vec::new();
+    for shard in 0..SHARDS {
+        let last = |worker: &Worker| deliveries(worker, shard, shard_of).into_iter().max();
+        let (one, other) = (last(first), last(second));
+        if now.saturating_duration_since(one.max(other)?) > SILENT {
+            return None;
+        }
+        if one > other {
+            share.push(shard);
+        }
+    }
+    Some(share)
 }
 
 /// When a worker delivered records of a shard.

@@ -73,6 +73,7 @@ pub(crate) async fn measure() -> Vec<Row> {
             "scans of the lease table, a worker and failover time (the most of any worker)",
             format!("{most:.2}"),
             "at most 1",
+            // To the two digits that are shown.
             most <= 1.005 && scans.len() == workers.len(),
         ),
         Row::told(format!("— all calls of the lease table in {} s", WINDOW.as_secs()), kinds.join(", ")),
