@@ -41,6 +41,14 @@ pub(super) async fn commit_newest(
     }
 }
 
+/// Waits until the end has taken the place of another position.
+async fn until_end(newest: &mut watch::Receiver<Option<Position>>, committing: &Position) {
+    let is_end = |newest: &Option<Position>| *committing != Position::End && *newest == Some(Position::End);
+    if newest.wait_for(is_end).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn follow(
     store: &dyn Commits,
     partition: &Partition,
@@ -59,7 +67,13 @@ async fn follow(
             continue;
         };
         let delivered = Delivered { partition: partition.clone(), position: position.clone() };
-        match store.commit(delivered).await {
+        let stored = tokio::select! {
+            biased;
+            stored = store.commit(delivered) => stored,
+            // A store may take its time over a position on the way; the end is not to wait for it.
+            () = until_end(&mut newest, &position) => continue,
+        };
+        match stored {
             Ok(()) => {
                 debug!(%partition, %position, "committed");
                 committed = Some(position);

@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use super::view::View;
 use super::{Lease, LeaseKey, WorkerId};
 
+/// Leases that a worker takes beyond its part at a time.
+const LEFT_OVERS: usize = 3;
+
 /// What a worker does next.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Moves {
@@ -18,6 +21,8 @@ pub struct Moves {
     pub ask: Option<Lease>,
     /// Whether there are more to take than the limit allows at a time.
     pub is_limited: bool,
+    /// What is free, and not taken now.
+    pub left: Vec<LeaseKey>,
 }
 
 /// What a worker has, beside what the table says.
@@ -29,24 +34,26 @@ pub struct Mine<'a> {
     pub is_asking: bool,
     /// The most that it takes at a time.
     pub limit: usize,
+    /// Whether a lease has been free for so long that nobody else seems to come for it.
+    pub is_left_over: &'a dyn Fn(&LeaseKey) -> bool,
 }
 
 /// Decides. `is_ready` tells the leases that may be read now: what waits for its parents is nobody's load.
 ///
 /// The target is the leases divided by the workers, rounded up. A worker below it takes what is free or has expired;
 /// when there is nothing of the kind, it asks the most loaded worker for one lease, and only one that stays at the
-/// target or above without it.
+/// target or above without it. What a worker left that stopped, and nobody below the target comes for, is taken beyond it,
+/// and asked for later: in a large fleet not every worker notices at once that something is free.
 pub fn moves(view: &View, is_ready: &dyn Fn(&Lease) -> bool, mine: Mine<'_>, now: Instant) -> Moves {
-    let (me, dead) = (view.me(), view.dead(now));
+    let me = view.me();
     let active: Vec<_> = view.leases().filter(|lease| !lease.is_ended() && is_ready(lease)).collect();
     let mut loads: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
     let mut free = Vec::new();
     for lease in &active {
         let owner = match &lease.owner {
             _ if (mine.has)(&lease.key) => Some(me),
-            // What says that it is this worker's, and is not: of a life before this one, or lost and still unclaimed.
-            Some(owner) if owner == me && lease.draining.is_none() => None,
-            Some(owner) if !view.is_expired(lease, &dead, now) => Some(owner),
+            Some(owner) if owner == me && lease.draining.is_none() && view.is_left(lease, now) => None,
+            Some(owner) if !view.is_expired(lease) => Some(owner),
             _ => None,
         };
         match owner {
@@ -60,9 +67,21 @@ pub fn moves(view: &View, is_ready: &dyn Fn(&Lease) -> bool, mine: Mine<'_>, now
     if !free.is_empty() {
         // Each worker in an order of its own, so that several do not race for the same ones.
         free.sort_by_cached_key(|lease| order(me, &lease.key));
-        let is_limited = wanted.min(free.len()) > mine.limit;
-        let take = free.into_iter().take(wanted.min(mine.limit)).cloned().collect();
-        return Moves { take, ask: None, is_limited };
+        let (mut take, mut left, mut is_limited) = (Vec::new(), Vec::new(), false);
+        // A few at a time, and only once they are few.
+        let mut left_overs = if free.len() <= 2 * workers { LEFT_OVERS } else { 0 };
+        for (at, lease) in free.into_iter().enumerate() {
+            let is_left_over = at >= wanted && left_overs > 0 && (mine.is_left_over)(&lease.key);
+            left_overs -= usize::from(is_left_over);
+            let is_wanted = at < wanted || is_left_over;
+            is_limited |= is_wanted && take.len() >= mine.limit;
+            if is_wanted && take.len() < mine.limit {
+                take.push(lease.clone());
+            } else {
+                left.push(lease.key.clone());
+            }
+        }
+        return Moves { take, ask: None, is_limited, left };
     }
     let most = loads.iter().filter(|(owner, load)| **owner != me && **load > target).max_by_key(|(_, load)| **load);
     let Some((owner, _)) = most.filter(|_| wanted > 0 && !mine.is_asking) else { return Moves::default() };
@@ -95,10 +114,24 @@ mod tests {
             let owner = Some(owner).filter(|owner| !["-", ".", "!"].contains(owner)).map(WorkerId::new);
             Lease { owner, ..Lease::new(key, position, [], None) }
         };
-        view.saw_all(owners.split_whitespace().enumerate().map(lease).collect(), Instant::now());
-        let mine = Mine { has: &|key| key.shard.as_str().starts_with("me"), is_asking, limit };
+        let now = Instant::now();
+        view.saw_all(owners.split_whitespace().enumerate().map(lease).collect(), now, now);
+        let has = |key: &LeaseKey| key.shard.as_str().starts_with("me");
+        let mine = Mine {
+            has: &has,
+            is_asking,
+            limit,
+            is_left_over: &|key| key.shard.as_str().starts_with('-') && limit == 7,
+        };
         let is_ready = |lease: &Lease| !lease.key.shard.as_str().starts_with('!');
-        let Moves { take, ask, is_limited } = moves(&view, &is_ready, mine, Instant::now());
+        let Moves { take, ask, is_limited, left } = moves(&view, &is_ready, mine, Instant::now());
+        assert_eq!(
+            take.len() + left.len(),
+            view.leases()
+                .filter(|lease| lease.owner.is_none() && !lease.is_ended() && is_ready(lease))
+                .count()
+                .max(take.len())
+        );
         (take.len(), ask.and_then(|lease| lease.owner).map(|owner| owner.as_str().to_owned()), is_limited)
     }
 
@@ -144,5 +177,8 @@ mod tests {
         assert_eq!(found("- - - -", false, 3), (3, None, true));
         assert_eq!(found("- - - -", false, 4), (4, None, false));
         assert_eq!(found("x - -", false, 1), (1, None, true));
+        // What nobody comes for is taken beyond the target.
+        assert_eq!(found("me me x -", false, 6), (0, None, false));
+        assert_eq!(found("me me x -", false, 7), (1, None, false));
     }
 }

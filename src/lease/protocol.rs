@@ -125,7 +125,7 @@ pub enum Verdict {
     Lost,
 }
 
-/// What an answer means to the holder who sent `update`. A refusal is no loss where the row is what the update makes of
+/// What an answer means to the holder who sent `update` before, and does not know what became of it. A refusal is no loss where the row is what the update makes of
 /// a row: an earlier try was applied, and its answer was lost on the way. The service may answer an error and have
 /// written.
 pub fn judge(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
@@ -153,6 +153,18 @@ pub fn judge(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
             Change::Ask { .. } => false,
         };
     if done { Verdict::Done(row) } else { Verdict::Lost }
+}
+
+/// What the answer to the first try of an update means: no earlier one can have been applied, so a refusal is one. Two
+/// processes of one name, which nobody should start, would otherwise take each other's renewals for their own.
+pub fn judge_first(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
+    match answer {
+        Answer::Applied(row) => Verdict::Done(row),
+        Answer::Refused(Some(row)) if row.counter == update.counter && row.draining.as_ref() == Some(me) => {
+            Verdict::Asked(row)
+        }
+        Answer::Refused(_) => Verdict::Lost,
+    }
 }
 
 /// Whether an answer to an [`Change::Ask`] means that the lease will be handed to `me`.
@@ -279,6 +291,10 @@ mod tests {
                 other => panic!("{other:?} is of another row"),
             };
             assert_eq!(told, expected, "{sent:?} with {stands:?}");
+            // Nothing was applied before the first try.
+            let first = judge_first(&worker("me"), &sent, Answer::Refused(Some(stands.clone())));
+            assert_eq!(matches!(first, Verdict::Asked(_)), told == Asked, "{first:?}");
+            assert!(!matches!(first, Verdict::Done(_)), "{first:?}");
             assert_eq!(judge(&worker("me"), &sent, Answer::Refused(None)), Verdict::Lost);
             assert_eq!(judge(&worker("me"), &sent, Answer::Applied(stands.clone())), Verdict::Done(stands));
         };

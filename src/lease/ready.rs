@@ -13,14 +13,16 @@ use crate::source::kinesis::shards::{Graph, Start};
 #[derive(Clone, Debug, Default)]
 pub struct Leases<'a> {
     rows: BTreeMap<&'a ShardId, &'a Lease>,
-    /// The parents of leases with progress: read to their end, whether or not they still have a row.
+    /// The parents of leases that were begun: read to their end, whether or not they still have a row.
     passed: BTreeSet<&'a ShardId>,
 }
 
 impl<'a> FromIterator<&'a Lease> for Leases<'a> {
     fn from_iter<I: IntoIterator<Item = &'a Lease>>(leases: I) -> Self {
         let rows: BTreeMap<_, _> = leases.into_iter().map(|lease| (&lease.key.shard, lease)).collect();
-        let passed = rows.values().filter(|lease| lease.has_progress()).flat_map(|lease| &lease.parents).collect();
+        // A KCL application that began at LATEST has leases of open shards alone: what came before them is not its own.
+        let has_begun = |lease: &&&Lease| lease.has_progress() || lease.position == Position::Latest;
+        let passed = rows.values().filter(has_begun).flat_map(|lease| &lease.parents).collect();
         Self { rows, passed }
     }
 }
@@ -38,13 +40,20 @@ impl Leases<'_> {
 
     /// The leases that listed shards have not, children before parents: created in this order, a start that is cut off
     /// goes on as if it had not been. A shard whose lease was completed and cleaned up while the stream still had it,
-    /// as other consumers of the same table do, is told by the progress of a child, and is not created again.
+    /// as other consumers of the same table do, is told by the progress of a descendant, and is not created again.
     /// `asked` is a time just before the listing.
     pub fn missing(&self, stream: Option<&StreamKey>, listed: &Graph, start: Start, asked: Timestamp) -> Vec<Lease> {
         let known = self.rows.iter().map(|(shard, lease)| ((*shard).clone(), lease.position.clone()));
-        let passed = self.passed.iter().filter(|shard| !self.rows.contains_key(*shard));
-        let known: BTreeMap<_, _> = known.chain(passed.map(|shard| ((*shard).clone(), Position::End))).collect();
         let shards: BTreeMap<_, _> = listed.shards().map(|shard| (&shard.id, shard)).collect();
+        let mut passed: BTreeSet<&ShardId> = BTreeSet::new();
+        let mut next: Vec<&ShardId> = self.passed.iter().copied().collect();
+        while let Some(shard) = next.pop() {
+            if !self.rows.contains_key(shard) && passed.insert(shard) {
+                next.extend(shards.get(shard).into_iter().flat_map(|shard| &shard.parents));
+            }
+        }
+        let known: BTreeMap<_, _> =
+            known.chain(passed.into_iter().map(|shard| (shard.clone(), Position::End))).collect();
         let create = |(id, position): (ShardId, Position)| {
             let shard = shards.get(&id)?;
             let key = LeaseKey { stream: stream.cloned(), shard: id };

@@ -15,10 +15,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::held::Commit;
-use super::protocol::{Answer, Change, Update, Verdict, as_stored, commits, is_promised, judge};
+use super::protocol::{Answer, Change, Update, Verdict, as_stored, commits, is_promised, judge, judge_first};
 use super::table::{Table, TableError};
 use super::view::Timing;
-use super::{Lease, WorkerId};
+use super::{Lease, LeaseKey, WorkerId};
 use crate::record::Position;
 use crate::sink::retry::Backoff;
 use crate::source::kinesis::poll::CLOCK_MARGIN;
@@ -102,7 +102,9 @@ impl Keeper {
         }
         // "From now on" is a time from here on: whoever reads on after this worker begins there as well.
         let now = Timestamp::now();
-        let position = Some(Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now)));
+        let now = now.saturating_sub(CLOCK_MARGIN).unwrap_or(now);
+        // A row holds milliseconds, and what is read there is compared with what was written.
+        let position = Timestamp::from_millisecond(now.as_millisecond()).ok().map(Position::AtTimestamp);
         self.must(&taken.lease, Change::Renew { position }).await
     }
 
@@ -128,7 +130,11 @@ impl Keeper {
             Ok(Ok(answer)) => answer,
             Ok(Err(unusable @ TableError::Unusable { .. })) => return Err(End::Failed(unusable)),
             // If it was applied, the next look at the table finds the promise.
-            Ok(Err(_)) | Err(_) => return Err(End::NotTaken(None)),
+            Ok(Err(error)) => {
+                self.complain(&lease.key, &error, "a lease cannot be asked for");
+                return Err(End::NotTaken(None));
+            }
+            Err(_) => return Err(End::NotTaken(None)),
         };
         let is_mine = is_promised(&self.me, &answer);
         let (Answer::Applied(row) | Answer::Refused(Some(row))) = answer else {
@@ -153,11 +159,12 @@ impl Keeper {
                 () = pause => {}
             }
             match self.table.get(lease.key.clone()).await {
-                Ok(Some(row)) if row.counter >= lease.counter => lease = row,
+                // What is older than the promise, which left the counter as it was, is no news.
+                Ok(Some(row)) if row.counter > lease.counter || row.owner == lease.owner => lease = row,
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(End::NotTaken(None)),
                 Err(unusable @ TableError::Unusable { .. }) => return Err(End::Failed(unusable)),
-                Err(error) => debug!(%error, "a look at a lease failed"),
+                Err(error) => self.complain(&lease.key, &error, "a look at a lease failed"),
             }
             if lease.owner.as_ref() != Some(&self.me) || lease.is_ended() {
                 return Err(End::NotTaken(Some(lease)));
@@ -203,7 +210,7 @@ impl Keeper {
             tokio::select! {
                 biased;
                 result = &mut lane => break result,
-                commit = commits.recv(), if holding.pending.is_none() => match commit {
+                commit = commits.recv() => match commit {
                     Some(commit) => holding.accept(commit),
                     // Another tenure leads the partition's commits: this one is over.
                     None => return (None, End::Lost),
@@ -254,7 +261,7 @@ impl Keeper {
     /// Writes until the table answers, the deadline passes, or the table cannot be used. Gives what the answer means, and
     /// when the first try was sent: which of several tries was applied is not known.
     async fn write(&self, update: &Update, deadline: Instant) -> Result<(Verdict, Instant), End> {
-        let (mut backoff, mut first) = (Backoff::default(), None);
+        let (mut backoff, mut first, mut tries) = (Backoff::default(), None, 0);
         loop {
             let call = async {
                 let _permit = self.writes.acquire().await;
@@ -264,18 +271,21 @@ impl Keeper {
             let error = match timeout_at(deadline, call).await {
                 Ok(Ok(answer)) => {
                     let sent = first.unwrap_or_else(Instant::now);
+                    let judge = if tries == 0 { judge_first } else { judge };
                     return Ok((judge(&self.me, update, answer), sent));
                 }
                 Ok(Err(unusable @ TableError::Unusable { .. })) => return Err(End::Failed(unusable)),
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    warn!(lease = %update.key, "the lease table does not answer in time, the lease is given up");
+                    if self.may_warn() {
+                        warn!(lease = %update.key, "the lease table does not answer in time, leases are given up");
+                    }
                     return Err(End::Lost);
                 }
             };
-            debug!(lease = %update.key, %error, "a write of a lease failed, trying again");
-            if backoff.attempts() >= 3 && self.may_warn() {
-                warn!(lease = %update.key, %error, "leases cannot be written, trying again");
+            tries += 1;
+            if tries > 3 || matches!(error, TableError::Denied { .. }) {
+                self.complain(&update.key, &error, "leases cannot be written, trying again");
             }
             let wait = backoff.next_wait().min(self.timing.renewal() / 4);
             sleep_until((Instant::now() + wait).min(deadline)).await;
@@ -284,6 +294,15 @@ impl Keeper {
 }
 
 impl Keeper {
+    /// Says what is wrong with the table: aloud, but not for each lease.
+    pub fn complain(&self, lease: &LeaseKey, error: &TableError, what: &str) {
+        if self.may_warn() {
+            warn!(%lease, %error, "{what}");
+        } else {
+            debug!(%lease, %error, "{what}");
+        }
+    }
+
     fn may_warn(&self) -> bool {
         let mut warn_at = self.warn_at.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -312,6 +331,7 @@ struct Holding<'a> {
 }
 
 impl Holding<'_> {
+    /// Takes a commit on; a newer one takes the place of one that nobody waits for any more.
     fn accept(&mut self, mut commit: Commit) {
         commit.position = as_stored(commit.position);
         if commits(&self.lease, &commit.position) {

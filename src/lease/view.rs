@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use super::{Lease, LeaseKey, WorkerId};
 
+/// Workers nearest after this one that are all watched: one read a second each, at the default.
+const NEAR: usize = 8;
+
 /// The times that leases live by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -46,8 +49,10 @@ pub struct View {
     me: WorkerId,
     timing: Timing,
     seen: BTreeMap<LeaseKey, Seen>,
-    /// Owners that were overdue when they were last looked at.
-    suspected: BTreeSet<WorkerId>,
+    /// Owners that were overdue when they were last looked at, and those of an expired lease.
+    suspected: BTreeSet<(WorkerId, usize)>,
+    /// Owners that are dead, and since when that is known.
+    dead: BTreeMap<WorkerId, Instant>,
 }
 
 /// A lease as it was last seen.
@@ -72,7 +77,7 @@ impl Seen {
 impl View {
     /// A view of nothing.
     pub fn new(me: WorkerId, timing: Timing) -> Self {
-        Self { me, timing, seen: BTreeMap::new(), suspected: BTreeSet::new() }
+        Self { me, timing, seen: BTreeMap::new(), suspected: BTreeSet::new(), dead: BTreeMap::new() }
     }
 
     /// The worker whose view this is.
@@ -80,15 +85,17 @@ impl View {
         &self.me
     }
 
-    /// Takes over the whole table, as read at `now`.
-    pub fn saw_all(&mut self, leases: Vec<Lease>, now: Instant) {
+    /// Takes over the whole table, as it was read from `asked` until `now`. What was written or seen in between is newer.
+    pub fn saw_all(&mut self, leases: Vec<Lease>, asked: Instant, now: Instant) {
         let mut before = std::mem::take(&mut self.seen);
         for lease in leases {
-            if let Some(seen) = before.remove(&lease.key) {
-                self.seen.insert(lease.key.clone(), seen);
+            let key = lease.key.clone();
+            if let Some(seen) = before.remove(&key) {
+                self.seen.insert(key, seen);
             }
-            self.saw(lease, now);
+            self.glimpsed_since(lease, asked, now);
         }
+        self.seen.extend(before.into_iter().filter(|(_, seen)| seen.looked > asked));
     }
 
     /// Takes over one lease as it was written, or read consistently, at `now`.
@@ -103,6 +110,14 @@ impl View {
     /// Takes over one lease that was read at `now`, or some time before.
     pub fn glimpsed(&mut self, lease: Lease, now: Instant) {
         if self.seen.get(&lease.key).is_none_or(|seen| seen.lease.counter <= lease.counter) {
+            self.saw(lease, now);
+        }
+    }
+
+    /// Takes over one lease that was read no earlier than `asked`.
+    fn glimpsed_since(&mut self, lease: Lease, asked: Instant, now: Instant) {
+        let is_newer = |seen: &Seen| seen.looked > asked && seen.lease.counter > lease.counter;
+        if !self.seen.get(&lease.key).is_some_and(is_newer) {
             self.saw(lease, now);
         }
     }
@@ -130,25 +145,46 @@ impl View {
     /// Whether a lease is held by nobody any more: it was seen to stand still for the failover time, or its owner is
     /// dead and it has stood still for half of that, which is longer than a renewal. Whoever takes it on its counter
     /// proves that it stood still until then.
-    pub fn is_expired(&self, lease: &Lease, dead: &BTreeSet<WorkerId>, now: Instant) -> bool {
+    pub fn is_expired(&self, lease: &Lease) -> bool {
         let Some(seen) = self.seen.get(&lease.key) else { return false };
-        let owner_is_dead = lease.owner.as_ref().is_some_and(|owner| dead.contains(owner));
-        seen.still() >= self.timing.failover || (owner_is_dead && self.is_quiet(seen, now))
-    }
-
-    /// The owners of which a lease was seen to stand still for the failover time, and none to move in half of it.
-    pub fn dead(&self, now: Instant) -> BTreeSet<WorkerId> {
-        let held = || self.seen.values().filter(|seen| seen.lease.draining.is_none());
-        let still = held().filter(|seen| seen.still() >= self.timing.failover);
-        let mut dead: BTreeSet<_> = still.filter_map(|seen| seen.lease.owner.clone()).collect();
-        for seen in held().filter(|seen| !self.is_quiet(seen, now)) {
-            seen.lease.owner.as_ref().map(|owner| dead.remove(owner));
+        if lease.draining.is_some() {
+            // Nobody renews it while it is handed over: who asked has its own patience, and comes first.
+            return seen.still() >= self.timing.failover.max(self.timing.handoff + self.timing.renewal());
         }
-        dead
+        let owner_is_dead = lease.owner.as_ref().is_some_and(|owner| self.dead.contains_key(owner));
+        seen.still() >= self.timing.failover || (owner_is_dead && self.is_quiet(seen))
     }
 
-    fn is_quiet(&self, seen: &Seen, now: Instant) -> bool {
-        now.saturating_duration_since(seen.since) >= self.timing.failover / 2
+    /// Whether a lease that names this worker, which does not hold it, may be taken: it was left by a life before this
+    /// one, or lost. If something of the same name holds it, it moves.
+    pub fn is_left(&self, lease: &Lease, now: Instant) -> bool {
+        let since = self.seen.get(&lease.key).map(|seen| seen.since);
+        since.is_some_and(|since| now.saturating_duration_since(since) >= self.timing.overdue())
+    }
+
+    /// Notes the owners of which a lease was seen to stand still for the failover time, and none to move in half of it:
+    /// they are dead, until a lease of theirs moves. Gives those that were not known to be.
+    pub fn note_dead(&mut self, now: Instant) -> Vec<WorkerId> {
+        let mut owners: BTreeMap<&WorkerId, (bool, bool, Instant)> = BTreeMap::new();
+        for seen in self.seen.values().filter(|seen| seen.lease.draining.is_none() && !seen.lease.is_ended()) {
+            let Some(owner) = &seen.lease.owner else { continue };
+            let (is_still, is_quiet, moved) = owners.entry(owner).or_insert((false, true, seen.since));
+            *is_still |= seen.still() >= self.timing.failover;
+            *is_quiet &= self.is_quiet(seen);
+            *moved = seen.since.max(*moved);
+        }
+        let mut dead = std::mem::take(&mut self.dead);
+        dead.retain(|owner, since| owners.get(owner).is_some_and(|(.., moved)| moved <= since));
+        let is_new = |owner: &WorkerId, is_dead| is_dead && !dead.contains_key(owner);
+        let new = owners.iter().filter(|(owner, (is_still, is_quiet, _))| is_new(owner, *is_still && *is_quiet));
+        let new: Vec<WorkerId> = new.map(|(owner, _)| (*owner).clone()).collect();
+        dead.extend(new.iter().map(|owner| (owner.clone(), now)));
+        self.dead = dead;
+        new
+    }
+
+    fn is_quiet(&self, seen: &Seen) -> bool {
+        seen.still() >= self.timing.failover / 2
     }
 
     /// Whether an owner is to be counted on: one of its leases moved when it was last looked at, or not long before.
@@ -160,8 +196,9 @@ impl View {
             })
     }
 
-    /// The leases to watch: one of each of the workers at powers of two after this one. A worker is so watched by
-    /// several, and none watches more than a dozen.
+    /// The leases to watch: one of each of the next few workers, and of those at powers of two after them. In a small
+    /// fleet each watches all others; in a large one a worker is watched by several, and none watches more than a dozen
+    /// and a half.
     pub fn watched(&self) -> Vec<LeaseKey> {
         let me = &self.me;
         let mut first: BTreeMap<&WorkerId, &LeaseKey> = BTreeMap::new();
@@ -173,18 +210,24 @@ impl View {
         let (before, after): (Vec<_>, Vec<_>) = first.into_iter().partition(|(owner, _)| *owner < me);
         let after = after.into_iter().chain(before);
         let keys: Vec<_> = after.map(|(_, key)| key.clone()).collect();
-        let places = std::iter::successors(Some(0), |place| Some(place * 2 + 1));
+        let near = 0..NEAR;
+        let places = near.chain(std::iter::successors(Some(2 * NEAR - 1), |place| Some(place * 2 + 1)));
         places.map_while(|place: usize| keys.get(place).cloned()).collect()
     }
 
-    /// Whether an owner has just become overdue, or ceased to be: time to look at all leases, once.
+    /// Whether an owner has just become overdue, or its lease just expired: time to look at all leases, once each time.
+    /// The two looks tell which of its other leases stand still as well.
     pub fn has_new_suspects(&mut self, watched: &[LeaseKey]) -> bool {
-        let overdue = watched.iter().filter_map(|key| self.seen.get(key));
-        let overdue = overdue.filter(|seen| seen.still() >= self.timing.overdue());
-        let suspected: BTreeSet<_> = overdue.filter_map(|seen| seen.lease.owner.clone()).collect();
-        let new = suspected.difference(&self.suspected).next().is_some();
+        let mut suspected = BTreeSet::new();
+        for seen in watched.iter().filter_map(|key| self.seen.get(key)) {
+            for (level, time) in [self.timing.overdue(), self.timing.failover].into_iter().enumerate() {
+                let owner = seen.lease.owner.clone().filter(|_| seen.still() >= time);
+                suspected.extend(owner.map(|owner| (owner, level)));
+            }
+        }
+        let is_new = suspected.difference(&self.suspected).next().is_some();
         self.suspected = suspected;
-        new
+        is_new
     }
 }
 
@@ -206,11 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn each_worker_watches_those_at_powers_of_two_after_it() {
+    fn each_worker_watches_the_next_ones_and_those_at_powers_of_two() {
         let check = |me: &str, owners: &str, expected: &str| {
             let mut view = View::new(WorkerId::new(me), TIMING);
             let leases = owners.split_whitespace().enumerate().map(|(at, owner)| lease(&format!("{at:02}"), owner, 1));
-            view.saw_all(leases.collect(), Instant::now());
+            let now = Instant::now();
+            view.saw_all(leases.collect(), now, now);
             let owner = |key: LeaseKey| view.get(&key).and_then(|lease| lease.owner.clone()).unwrap();
             let found: Vec<_> = view.watched().into_iter().map(owner).collect();
             assert_eq!(names(&found).join(" "), expected, "{me} among {owners}");
@@ -219,9 +263,10 @@ mod tests {
         check("a", "a a", "");
         check("a", "a b", "b");
         check("b", "a b c", "c a");
-        check("d", "a b c", "a b");
-        check("c", "a b c d e f g h i", "d e g b");
-        check("h", "a b c d e f g h i", "i a c g");
+        check("d", "a b c", "a b c");
+        check("c", "a b c d e f g h i", "d e f g h i a b");
+        check("a", "a b c d e f g h i j", "b c d e f g h i");
+        check("a", "a b c d e f g h i j k l m n o p q r s", "b c d e f g h i q");
     }
 
     #[test]
@@ -229,27 +274,70 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut view = View::new(WorkerId::new("me"), TIMING);
-        let expired = |view: &View, shard: &str, now| {
+        let expired = |view: &View, shard: &str| {
             let lease = view.get(&lease(shard, "", 0).key).unwrap().clone();
-            view.is_expired(&lease, &view.dead(now), now)
+            view.is_expired(&lease)
         };
-        view.saw_all(vec![lease("0", "x", 5), lease("1", "x", 5), lease("2", "y", 5)], at(0));
-        assert!(!expired(&view, "0", at(100)), "it was not looked at since");
+        view.saw_all(vec![lease("0", "x", 5), lease("1", "x", 5), lease("2", "y", 5)], at(0), at(0));
+        assert!(!expired(&view, "0"), "it was not looked at since");
         view.glimpsed(lease("0", "x", 5), at(20));
-        assert!(!expired(&view, "0", at(29)));
+        assert!(!expired(&view, "0"));
         // A late answer does not make it move.
         view.glimpsed(lease("0", "x", 4), at(25));
         view.glimpsed(lease("0", "x", 5), at(30));
-        assert!(expired(&view, "0", at(30)));
-        assert_eq!(names(&view.dead(at(30))), ["x"]);
-        // So has all that its owner holds and that did not move in half the time; nobody else's has.
-        assert!(expired(&view, "1", at(30)));
-        assert!(!expired(&view, "2", at(30)));
+        assert!(expired(&view, "0"));
+        assert!(view.note_dead(at(30)).is_empty(), "its other lease was not looked at");
+        // So has all that its owner holds and that was seen to stand still for half the time; nobody else's has.
+        view.glimpsed(lease("1", "x", 5), at(30));
+        assert_eq!(names(&view.note_dead(at(30))), ["x"]);
+        assert!(view.note_dead(at(30)).is_empty(), "told twice");
+        assert!(expired(&view, "1"));
+        assert!(!expired(&view, "2"));
+        // It stays dead when the lease that told so is another worker's.
+        view.glimpsed(lease("0", "y", 6), at(31));
+        view.note_dead(at(31));
+        assert!(expired(&view, "1"));
         // One lease of it that moves shows that it lives.
-        view.glimpsed(lease("1", "x", 6), at(31));
-        assert!(view.dead(at(31)).is_empty());
-        assert!(!expired(&view, "1", at(31)));
-        assert!(expired(&view, "0", at(31)), "it stood still all the same");
+        view.saw_all(vec![lease("0", "x", 7), lease("1", "x", 6), lease("2", "y", 5)], at(32), at(32));
+        view.note_dead(at(32));
+        assert!(!expired(&view, "0") && !expired(&view, "1"));
+    }
+
+    #[test]
+    fn what_is_handed_over_is_left_alone_for_longer() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut view = View::new(WorkerId::new("me"), TIMING);
+        let asked = Lease { draining: Some(WorkerId::new("x")), ..lease("0", "y", 5) };
+        view.saw(asked.clone(), at(0));
+        view.saw(asked.clone(), at(39));
+        assert!(!view.is_expired(&asked));
+        view.saw(asked.clone(), at(40));
+        assert!(view.is_expired(&asked));
+    }
+
+    #[test]
+    fn a_lease_of_this_name_is_left_once_it_misses_a_renewal() {
+        let begun = Instant::now();
+        let mut view = View::new(WorkerId::new("me"), TIMING);
+        let mine = lease("0", "me", 5);
+        view.saw(mine.clone(), begun);
+        assert!(!view.is_left(&mine, begun + Duration::from_secs(12)), "a twin may renew it");
+        assert!(view.is_left(&mine, begun + Duration::from_secs(13)));
+    }
+
+    #[test]
+    fn what_was_written_while_the_table_was_read_is_newer() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut view = View::new(WorkerId::new("me"), TIMING);
+        view.saw(lease("0", "me", 5), at(0));
+        view.saw(lease("1", "", 0), at(2));
+        view.saw(lease("0", "me", 6), at(2));
+        view.saw_all(vec![lease("0", "me", 5)], at(1), at(3));
+        assert_eq!(view.leases().map(|lease| lease.counter).collect::<Vec<_>>(), [6, 0]);
+        view.saw_all(vec![lease("0", "me", 7)], at(4), at(5));
+        assert_eq!(view.leases().map(|lease| lease.counter).collect::<Vec<_>>(), [7]);
     }
 
     #[test]
@@ -257,7 +345,7 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut view = View::new(WorkerId::new("me"), TIMING);
-        view.saw_all(vec![lease("0", "x", 5), lease("1", "x", 5)], at(0));
+        view.saw_all(vec![lease("0", "x", 5), lease("1", "x", 5)], at(0), at(0));
         let watched = view.watched();
         assert_eq!(watched.len(), 1);
         let mut look = |counter, seconds, expected: (bool, bool)| {
@@ -270,7 +358,11 @@ mod tests {
         look(5, 14, (false, true));
         look(6, 15, (false, true));
         look(6, 28, (true, true));
-        view.saw_all(vec![lease("0", "x", 6), lease("1", "x", 5)], at(31));
+        view.saw_all(vec![lease("0", "x", 6), lease("1", "x", 5)], at(31), at(31));
         assert!(!view.is_live(&WorkerId::new("x")), "all of its leases stand still");
+        // Once more when the lease has expired.
+        view.glimpsed(lease("0", "x", 6), at(45));
+        assert!(view.has_new_suspects(&watched));
+        assert!(!view.has_new_suspects(&watched));
     }
 }

@@ -58,6 +58,7 @@ struct Fleet {
     lanes: Arc<Idle>,
     timing: Timing,
     workers: Vec<JoinHandle<Result<(), Error>>>,
+    stops: Vec<CancellationToken>,
 }
 
 impl Fleet {
@@ -68,7 +69,7 @@ impl Fleet {
             let key = LeaseKey { stream: None, shard: shard_id(shard) };
             table.put(Lease::new(key, Position::TrimHorizon, [], None));
         }
-        let mut fleet = Self { script, table, lanes: Arc::default(), timing, workers: Vec::new() };
+        let mut fleet = Self { script, table, lanes: Arc::default(), timing, workers: Vec::new(), stops: Vec::new() };
         for number in 0..workers {
             fleet.add(number);
             sleep(Duration::from_millis(number as u64 * 37 % 100)).await;
@@ -88,6 +89,7 @@ impl Fleet {
         };
         let (streams, lanes) = (vec![Stream { kinesis, reader, key: None }], Arc::clone(&self.lanes) as Arc<dyn Lanes>);
         let stop = CancellationToken::new();
+        self.stops.push(stop.clone());
         let run = fleet::run(settings, streams, self.table.link(), lanes, Arc::<Held>::default(), stop);
         self.workers.push(tokio::spawn(run));
     }
@@ -117,7 +119,7 @@ impl Fleet {
                         return;
                     }
                 }
-                sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         });
         if waited.await.is_err() {
@@ -149,17 +151,27 @@ async fn check(shards: usize, workers: usize) {
     let (shards_, workers_, failover) = (shards as f64, workers as f64, timing.failover.as_secs_f64());
     assert!((writes / (shards_ / (failover / 3.0)) - 1.0).abs() < 0.1, "{writes}");
     assert!(scans <= workers_ / failover, "{scans}");
-    assert!(gets <= workers_ * workers_.log2().ceil() / (failover / 30.0), "{gets}");
+    let watched = (workers_ - 1.0).min(8.0 + (workers_ / 16.0).log2().ceil().max(0.0));
+    assert!(gets <= workers_ * watched / (failover / 30.0), "{gets}");
     assert!((polls / shards_ - 1.05).abs() < 0.1, "{polls}");
 
+    // One is told to stop.
+    let name = |number: &usize| format!("worker-{:03}", number * 7919 % 1000);
+    fleet.stops[1].cancel();
+    let (held, _) = fleet.until_balanced(workers - 1, &[name(&1)]).await;
+    eprintln!("one stopped: all its leases held after {held:?}");
+    assert!(held <= Duration::from_secs(2), "{held:?}");
+
     // A third dies at one moment.
+    sleep(Duration::from_secs(60)).await;
     let dead: Vec<_> = (0..workers).step_by(3).collect();
     for number in &dead {
         fleet.workers[*number].abort();
     }
-    let names: Vec<_> = dead.iter().map(|number| format!("worker-{:03}", number * 7919 % 1000)).collect();
-    let (held, balanced) = fleet.until_balanced(workers - dead.len(), &names).await;
+    let gone: Vec<_> = dead.iter().chain(&[1]).map(name).collect();
+    let (held, balanced) = fleet.until_balanced(workers - gone.len(), &gone).await;
     eprintln!("{} workers died: all leases held after {held:?}, balanced after {balanced:?}", dead.len());
+    assert!(held <= timing.failover + Duration::from_secs(5), "{held:?}");
     assert!(balanced <= 2 * timing.failover, "{balanced:?}");
     for worker in fleet.workers.drain(..) {
         worker.abort();

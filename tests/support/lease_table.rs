@@ -50,11 +50,17 @@ pub(crate) struct Link {
     table: Arc<MemoryTable>,
     is_cut: Mutex<bool>,
     troubles: Mutex<VecDeque<(Call, Trouble)>>,
+    met: Mutex<Vec<Call>>,
 }
 
 impl MemoryTable {
     pub(crate) fn link(self: &Arc<Self>) -> Arc<Link> {
-        Arc::new(Link { table: Arc::clone(self), is_cut: Mutex::new(false), troubles: Mutex::default() })
+        Arc::new(Link {
+            table: Arc::clone(self),
+            is_cut: Mutex::new(false),
+            troubles: Mutex::default(),
+            met: Mutex::default(),
+        })
     }
 
     /// Shows every row.
@@ -102,6 +108,11 @@ impl Link {
         self.troubles.lock().unwrap().extend(troubles.into_iter().map(|trouble| (call, trouble)));
     }
 
+    /// The calls that met trouble.
+    pub(crate) fn met(&self, call: Call) -> usize {
+        self.met.lock().unwrap().iter().filter(|of| **of == call).count()
+    }
+
     async fn call<T>(
         &self,
         call: Call,
@@ -117,6 +128,9 @@ impl Link {
             let at = troubles.iter().position(|(of, _)| *of == call);
             at.and_then(|at| troubles.remove(at)).map(|(_, trouble)| trouble)
         };
+        if trouble.is_some() {
+            self.met.lock().unwrap().push(call);
+        }
         match trouble {
             Some(Trouble::Refused) => return Err(error("refused")),
             Some(Trouble::Late(time)) => sleep(time).await,

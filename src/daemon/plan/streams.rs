@@ -135,6 +135,16 @@ impl Fleet {
             let key = if self.is_multi { Some(stream_key(&kinesis).await?) } else { None };
             let (mode, limits) = (mode(&self.source), limits(&self.source));
             let reader = Box::pin(Reader::connect(kinesis.clone(), &mode, limits, seam.budget.clone())).await?;
+            let twin = streams.iter().find(|stream: &&Stream| stream.key == key);
+            if let Some(twin) = twin {
+                // Its key holds no Region, and its time is in seconds.
+                anyhow::bail!(
+                    "{} and {} have the same account, name and time of creation, which is all that leases tell streams \
+                     by: read them by two services with a table each",
+                    twin.kinesis.resource(),
+                    kinesis.resource()
+                );
+            }
             streams.push(Stream { kinesis, reader, key });
         }
         let settings = fleet::Settings {

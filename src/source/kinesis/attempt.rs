@@ -70,20 +70,23 @@ pub(super) struct Outcome {
 impl Attempt {
     pub(super) async fn run(mut self) -> Outcome {
         let mut called = None;
-        let result = self.read(&mut called).await;
+        let mut result = self.read(&mut called).await;
         let whereabouts = match &result {
             Err(failure) if failure.policy == Policy::ResourceGone => {
                 Some(shards::find(&self.kinesis, self.progress.shard()).await)
             }
             _ => None,
         };
-        let oldest = if self.misses_position(&result) {
-            let oldest = Oldest::look_up(&self.kinesis, self.progress.shard()).await;
+        let mut oldest = None;
+        if self.misses_position(&result) {
+            match Oldest::look_up(&self.kinesis, self.progress.shard()).await {
+                Ok(found) => oldest = found,
+                // What was read is judged by it: it is asked for again. A refusal is one without it, too.
+                Err(unclear) if result.is_ok() => result = Err(unclear),
+                Err(_) => {}
+            }
             called = Some(Instant::now());
-            oldest
-        } else {
-            None
-        };
+        }
         Outcome { result, iterator: self.iterator, called, whereabouts, oldest }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_kinesis::Client;
@@ -26,6 +27,10 @@ const CONCURRENT_ITERATOR_CALLS: usize = 64;
 /// Clients that subscriptions are spread over. One keeps one HTTP/2 connection, whose streams the service may limit, a
 /// hundred or so as is usual, and which share its window; a connection is only made for shards that there are.
 const SUBSCRIBERS: usize = 16;
+/// Empty answers on the way to a shard's oldest record: each passes over a stretch of time in which nothing was written.
+const MAX_EMPTY_ANSWERS: usize = 100;
+/// Between two of them: a shard takes five calls a second from all its readers together.
+const BETWEEN_EMPTY_ANSWERS: Duration = Duration::from_millis(250);
 /// Shards on one page of ListShards: the service's own maximum. Source: the Kinesis API reference.
 const SHARDS_PER_PAGE: i32 = 1000;
 
@@ -335,13 +340,23 @@ impl Kinesis {
         }
     }
 
-    /// The oldest record of a shard, if the first answer has one.
+    /// The oldest record of a shard, if it has one. Answers may be empty though there are records behind them.
     ///
     /// # Errors
-    /// See [`CallError`].
+    /// See [`CallError`]; a shard whose answers are empty on and on is one to be asked again.
     pub async fn oldest(&self, shard: &ShardId) -> Result<Option<Record>, CallError> {
-        let iterator = self.iterator(shard, &Position::TrimHorizon).await?;
-        Ok(self.up_to(Some(1), shard, &iterator).await?.records.into_iter().next())
+        let mut iterator = self.iterator(shard, &Position::TrimHorizon).await?;
+        for _ in 0..MAX_EMPTY_ANSWERS {
+            let answer = self.up_to(Some(1), shard, &iterator).await?;
+            let is_behind = answer.millis_behind_latest.is_some_and(|lag| lag > 0);
+            match (answer.records.into_iter().next(), answer.next_shard_iterator) {
+                (None, Some(next)) if is_behind => iterator = next,
+                (record, _) => return Ok(record),
+            }
+            tokio::time::sleep(BETWEEN_EMPTY_ANSWERS).await;
+        }
+        let resource = format!("{}/{shard}", self.resource());
+        Err(failure("GetRecords", Policy::Retry, &resource, "its answers are empty on and on"))
     }
 
     /// The records at an iterator.

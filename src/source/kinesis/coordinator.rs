@@ -19,7 +19,8 @@ use super::fanout::consumer::ConsumerError;
 use super::pace::{Backoff, Limits};
 use super::poll::CLOCK_MARGIN;
 use super::reader::{Mode, Reader};
-use super::shards::{self, Graph, Start};
+use super::refusal::made_anew;
+use super::shards::{self, Graph, Reopened, Start};
 use crate::budget::Budget;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::delivery::{LaneEnd, LaneError, Lanes};
@@ -160,6 +161,7 @@ pub async fn coordinate(
         positions: BTreeMap::new(),
         from_now: BTreeSet::new(),
         graph: Graph::default(),
+        reopened: Reopened::default(),
         ended: BTreeSet::new(),
         running: BTreeSet::new(),
         tasks: JoinSet::new(),
@@ -196,6 +198,7 @@ struct Coordinator {
     /// Shards whose first iterator is "from now on"; what is stored for them is the time.
     from_now: BTreeSet<ShardId>,
     graph: Graph,
+    reopened: Reopened,
     ended: BTreeSet<ShardId>,
     running: BTreeSet<ShardId>,
     tasks: JoinSet<Result<LaneEnd, LaneError>>,
@@ -236,6 +239,9 @@ impl Coordinator {
                     Ok(graph) => {
                         (brief, slow) = (Backoff::brief(), Backoff::slow());
                         self.graph = graph;
+                        if let Some(shard) = self.reopened.look(&self.graph, self.ended.iter(), Instant::now()) {
+                            return Err(made_anew(&self.kinesis, &shard).into());
+                        }
                         self.place(asked).await?;
                         due = Instant::now() + self.next_listing();
                     }

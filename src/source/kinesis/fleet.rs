@@ -5,7 +5,7 @@
 //! [`Event`], so that a slow answer holds up nothing else. What a worker does with what it sees is decided elsewhere, by
 //! pure functions: [`crate::lease::ready`], [`crate::lease::balance`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::error::{CallError, Policy};
 use super::pace::{Backoff, fraction};
 use super::poll::CLOCK_MARGIN;
 use super::reader::Reader;
-use super::shards::{self, Graph, Start};
+use super::shards::{self, Graph, Reopened, Start};
 use crate::delivery::Lanes;
 use crate::lease::balance::{self, Mine, Moves};
 use crate::lease::held::Held;
@@ -45,6 +45,10 @@ const TAKES: usize = 32;
 
 /// Between a lease that the last listing does not know and the next listing.
 const RELIST: Duration = Duration::from_millis(500);
+
+/// For how long after another worker was seen to stop leases are taken that others leave. Later, and at a start, there
+/// are better owners on their way.
+const LEFT_OVERS_FOR: Duration = Duration::from_secs(5);
 
 /// Events that come at one moment are answered together after this time.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -111,7 +115,7 @@ pub async fn run(
 
 /// What a task brings.
 enum Event {
-    Scanned(Result<Vec<Lease>, TableError>),
+    Scanned { asked: Instant, scanned: Result<Vec<Lease>, TableError> },
     Watched(Vec<(LeaseKey, Option<Lease>)>),
     Listed { stream: usize, asked: (Timestamp, Instant), listed: Result<Graph, CallError> },
     Created { stream: usize, created: placing::Created },
@@ -133,10 +137,14 @@ struct Known {
     graph: Option<(Graph, Instant)>,
     /// When to list next.
     list_at: Instant,
+    reopened: Reopened,
     is_listing: bool,
     is_creating: bool,
     /// How often children of ended shards were looked for and not found.
     unlisted_children: u32,
+    /// No leases are created before this, and the waits after a creation that failed or met another worker's.
+    create_at: Instant,
+    create_trouble: Backoff,
     brief: Backoff,
     slow: Backoff,
 }
@@ -171,12 +179,16 @@ struct Fleet {
     scan_trouble: Backoff,
     watch_at: Instant,
     is_watching: bool,
-    /// Owners that are known to be dead.
-    dead: BTreeSet<WorkerId>,
     /// When to decide anew, if anything has changed.
     balance_at: Option<Instant>,
-    /// No leases are taken before this, but those that were just created by this worker's own shards' ends.
+    /// No leases are taken before this.
     take_at: Instant,
+    /// No lease is asked for before this.
+    ask_at: Instant,
+    /// Until then leases that others leave are taken beyond this worker's part: another worker has stopped.
+    left_overs_until: Instant,
+    /// Since when leases were seen free that this worker left to others.
+    left: HashMap<LeaseKey, Instant>,
     takes: usize,
 }
 
@@ -194,9 +206,12 @@ impl Fleet {
             stream,
             graph: None,
             list_at: now,
+            reopened: Reopened::default(),
             is_listing: false,
             is_creating: false,
             unlisted_children: 0,
+            create_at: now,
+            create_trouble: Backoff::slow(),
             brief: Backoff::brief(),
             slow: Backoff::slow(),
         };
@@ -219,9 +234,11 @@ impl Fleet {
             scan_trouble: Backoff::brief(),
             watch_at: now,
             is_watching: false,
-            dead: BTreeSet::new(),
             balance_at: None,
             take_at: now,
+            ask_at: now,
+            left_overs_until: now,
+            left: HashMap::new(),
             takes: TAKES,
         }
     }
@@ -260,7 +277,7 @@ impl Fleet {
         if !self.is_scanning && self.scan_at.max(self.no_scan_before) <= now {
             self.is_scanning = true;
             let table = Arc::clone(&self.table);
-            self.tasks.spawn(async move { Event::Scanned(table.scan().await) });
+            self.tasks.spawn(async move { Event::Scanned { asked: now, scanned: table.scan().await } });
         }
         if !self.is_watching && self.watch_at <= now {
             self.watch(now);
@@ -286,7 +303,7 @@ impl Fleet {
     fn heed(&mut self, event: Event) -> Result<(), Error> {
         let now = Instant::now();
         match event {
-            Event::Scanned(scanned) => self.scanned(scanned, now)?,
+            Event::Scanned { asked, scanned } => self.scanned(scanned, asked, now)?,
             Event::Watched(seen) => self.watched(seen, now),
             Event::Listed { stream, asked, listed } => self.listed(stream, asked, listed, now)?,
             Event::Created { stream, created } => self.created(stream, created, now)?,
@@ -309,15 +326,27 @@ impl Fleet {
         };
         let promised = |lease: &&Lease| {
             let is_mine = lease.owner.as_ref() == Some(self.view.me()) && lease.draining.is_some();
-            is_mine && !lease.is_ended() && !self.mine.contains_key(&lease.key)
+            is_mine && !lease.is_ended() && !self.mine.contains_key(&lease.key) && is_ready(lease)
         };
         let promised: Vec<_> = self.view.leases().filter(promised).cloned().collect();
+        let patience = self.settings.timing.watch() / 4;
         let mine = Mine {
             has: &|key| self.mine.contains_key(key),
-            is_asking: self.mine.values().any(|phase| *phase == Phase::Asking),
+            is_asking: now < self.ask_at || self.mine.values().any(|phase| *phase == Phase::Asking),
             limit: if self.take_at <= now { self.takes } else { 0 },
+            is_left_over: &|key| {
+                now < self.left_overs_until && self.left.get(key).is_some_and(|since| now - *since >= patience)
+            },
         };
-        let Moves { take, ask, is_limited } = balance::moves(&self.view, &is_ready, mine, now);
+        let Moves { take, ask, is_limited, left } = balance::moves(&self.view, &is_ready, mine, now);
+        let is_unclaimed = |lease: &Lease| {
+            lease.owner.as_ref() == Some(self.view.me()) && !lease.is_ended() && !self.mine.contains_key(&lease.key)
+        };
+        if !left.is_empty() || self.view.leases().any(is_unclaimed) {
+            self.balance_at = Some(now + patience);
+        }
+        let since = |key: LeaseKey| (self.left.get(&key).copied().unwrap_or(now), key);
+        self.left = left.into_iter().map(since).map(|(since, key)| (key, since)).collect();
         for known in &mut self.streams {
             let is_stale = |lease: &Lease| {
                 lease.key.stream == known.stream.key && !lease.is_ended() && !known.is_current_for(lease, &self.view)
@@ -326,7 +355,7 @@ impl Fleet {
                 known.list_at = known.list_at.min(now + RELIST);
             }
         }
-        if is_limited {
+        if is_limited && self.take_at <= now {
             // Others that start now as well take their part meanwhile, and are seen by then.
             self.take_at = self.take_at.max(now + self.settings.timing.watch());
             self.scan_at = self.scan_at.min(self.take_at);

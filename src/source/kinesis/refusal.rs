@@ -1,7 +1,6 @@
 //! A refusal: why a shard cannot be read any further, in words for a person. The same whichever way the shard is read.
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::debug;
 
 use super::client::Kinesis;
 use super::error::CallError;
@@ -23,12 +22,23 @@ pub(super) struct Oldest {
 }
 
 impl Oldest {
-    /// Looks it up. It makes an error clearer, or unnecessary; without it there is one, too.
-    pub(super) async fn look_up(kinesis: &Kinesis, shard: &ShardId) -> Option<Self> {
-        let looked_up = kinesis.oldest(shard).await;
-        let record = looked_up.inspect_err(|error| debug!(%error, "the oldest record is not known")).ok()??;
-        Some(Self { sequence: SequenceNumber::new(&record.sequence_number)?, arrival: arrival(&record) })
+    /// Looks it up; `None` if the shard has no record that can be found.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub(super) async fn look_up(kinesis: &Kinesis, shard: &ShardId) -> Result<Option<Self>, CallError> {
+        let record = kinesis.oldest(shard).await?;
+        let sequence = record.as_ref().and_then(|record| SequenceNumber::new(&record.sequence_number));
+        Ok(sequence.zip(record).map(|(sequence, record)| Self { sequence, arrival: arrival(&record) }))
     }
+}
+
+/// A shard that was read to its end, and is open: the stream is another one than that of the positions.
+pub(super) fn made_anew(kinesis: &Kinesis, shard: &ShardId) -> SourceError {
+    let advice = "its stored position is its end, and the stream lists it as open: the stream was deleted and made anew. \
+                  Begin with another table of leases, or directory of positions, or delete what the old stream left there";
+    let what = format!("shard {shard} of {}", kinesis.resource());
+    SourceError::Position { what, advice: advice.to_owned(), source: None }
 }
 
 /// Whether a time is about now: a clock that runs fast or slow made it.

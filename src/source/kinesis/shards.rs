@@ -1,8 +1,10 @@
 //! The shards of a stream: who goes on where whom ended, and which may be read when. Pure, but for the listing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
@@ -84,6 +86,20 @@ impl Graph {
         self.shards.values().filter(move |shard| is_new(shard) && shard.parents.iter().all(is_over))
     }
 
+    /// Whether a shard goes on, at whatever distance, from one that is known.
+    fn descends(&self, shard: &Shard, known: &BTreeMap<ShardId, Position>) -> bool {
+        let (mut seen, mut next) = (BTreeSet::new(), shard.parents.iter().collect::<Vec<_>>());
+        while let Some(parent) = next.pop() {
+            if known.contains_key(parent) {
+                return true;
+            }
+            if seen.insert(parent) {
+                next.extend(self.shards.get(parent).into_iter().flat_map(|shard| &shard.parents));
+            }
+        }
+        false
+    }
+
     /// Where the shards start that have no stored position, children before parents: stored in this order, a shard
     /// whose start is known has children whose start is known. `asked` is a time just before the listing.
     pub fn starts(
@@ -95,7 +111,11 @@ impl Graph {
         let mut unknown: Vec<_> = self.shards.values().rev().filter(|shard| !known.contains_key(&shard.id)).collect();
         // A child is made after its parents, and its id is greater; ids of no such order lose only this nicety.
         unknown.sort_by(|a, b| b.id.cmp(&a.id));
-        let begun = known.values().find(|position| matches!(position, Position::AtTimestamp(_)));
+        let time = |position: &&Position| match position {
+            Position::AtTimestamp(time) => Some(*time),
+            _ => None,
+        };
+        let begun = known.values().filter(|position| time(position).is_some()).min_by_key(time);
         let position = |shard: &Shard| match (known.is_empty(), start) {
             (true, Start::TrimHorizon) => Position::TrimHorizon,
             (true, Start::Latest) if shard.closed => Position::End,
@@ -104,11 +124,35 @@ impl Graph {
             // A child of a shard that is known goes on where that one ended. A shard of unknown descent beside one
             // that is still at the time of the start was listed by a start that was cut off before it was stored.
             (false, _) => match begun {
-                Some(begun) if !shard.parents.iter().any(|parent| known.contains_key(parent)) => begun.clone(),
+                Some(begun) if !self.descends(shard, known) => begun.clone(),
                 _ => Position::TrimHorizon,
             },
         };
         unknown.into_iter().map(|shard| (shard.id.clone(), position(shard))).collect()
+    }
+}
+
+/// Shards that were read to their end, and that the stream lists as open: it was deleted, and made anew.
+#[derive(Clone, Debug, Default)]
+pub struct Reopened {
+    since: BTreeMap<ShardId, Instant>,
+}
+
+/// For how long a shard must be listed as open to be believed: a listing may be older than a shard's end, by seconds.
+const REOPENED_FOR: Duration = Duration::from_secs(60);
+
+impl Reopened {
+    /// Compares a listing with the shards that were read to their end. Gives one that has been open again for a while.
+    pub fn look<'a>(
+        &mut self,
+        listed: &Graph,
+        ended: impl Iterator<Item = &'a ShardId>,
+        now: Instant,
+    ) -> Option<ShardId> {
+        let is_open = |shard: &&ShardId| listed.shards.get(*shard).is_some_and(|shard| !shard.closed);
+        let since = |shard: &ShardId| (shard.clone(), self.since.get(shard).copied().unwrap_or(now));
+        self.since = ended.filter(is_open).map(since).collect();
+        self.since.iter().find(|(_, since)| now - **since >= REOPENED_FOR).map(|(shard, _)| shard.clone())
     }
 }
 

@@ -120,16 +120,20 @@ impl Attempt {
     pub(super) async fn run(mut self) -> Outcome {
         let used = self.subscription.as_ref().map_or_else(|| self.consumer.arn(), |held| Arc::clone(&held.consumer));
         let mut called = None;
-        let result = self.read(&mut called).await;
+        let mut result = self.read(&mut called).await;
         let found = match &result {
             Err(Stop::Failed(failure)) if failure.policy == Policy::ResourceGone => Some(self.look(&used).await),
             _ => None,
         };
-        let oldest = if self.misses_position(&result) {
-            Oldest::look_up(&self.kinesis, self.progress.shard()).await
-        } else {
-            None
-        };
+        let mut oldest = None;
+        if self.misses_position(&result) {
+            match Oldest::look_up(&self.kinesis, self.progress.shard()).await {
+                Ok(found) => oldest = found,
+                // What came is judged by it: it is subscribed to again. A refusal is one without it, too.
+                Err(unclear) if result.is_ok() => result = Err(Stop::Failed(unclear)),
+                Err(_) => {}
+            }
+        }
         let subscription = self.subscription.filter(|_| result.is_ok());
         Outcome { result, subscription, called, found, oldest }
     }

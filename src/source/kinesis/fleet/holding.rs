@@ -46,6 +46,8 @@ impl Fleet {
             }
             Ok(Step::Obtained(key, Err(end))) => {
                 self.takes = TAKES;
+                // One try between two looks: what is refused now is refused the next moment.
+                self.ask_at = now + self.settings.timing.watch();
                 self.settle(&key, None, end, now)
             }
             Ok(Step::Ended(key, result, end)) => self.settle(&key, result, end, now),
@@ -103,7 +105,11 @@ impl Fleet {
             }
             End::GivenUp(lease) => self.view.saw(lease, now),
             End::NotTaken(Some(lease)) => self.view.saw(lease, now),
-            End::NotTaken(None) | End::Lost => self.scan_at = now,
+            End::NotTaken(None) | End::Lost => {
+                // What is known of it is not true; nothing is decided on it before the next look.
+                self.view.forget(key);
+                self.scan_at = now;
+            }
             End::Failed(error) => return Err(error.into()),
         }
         let partition = || match self.streams.iter().find(|known| known.stream.key == key.stream) {

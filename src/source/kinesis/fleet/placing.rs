@@ -13,6 +13,7 @@ use super::{CLOCK_MARGIN, CallError, Error, Event, Fleet, Graph, Lease, Policy, 
 use crate::lease::ready::Leases;
 use crate::source::kinesis::coordinator::MAX_CHILD_LOOKS;
 use crate::source::kinesis::pace::fraction;
+use crate::source::kinesis::refusal::made_anew;
 
 /// Leases that are created at a time. A start that is cut off, or that meets another worker's, has done that many for
 /// nothing at most.
@@ -42,6 +43,10 @@ impl Fleet {
         match listed {
             Ok(graph) => {
                 (known.brief, known.slow) = (super::Backoff::brief(), super::Backoff::slow());
+                let ours = self.view.leases().filter(|lease| lease.key.stream == known.stream.key && lease.is_ended());
+                if let Some(shard) = known.reopened.look(&graph, ours.map(|lease| &lease.key.shard), now) {
+                    return Err(made_anew(&known.stream.kinesis, &shard).into());
+                }
                 known.graph = Some((graph, asked.1));
                 known.list_at = now + audit;
                 self.place(stream, asked.0, now);
@@ -74,7 +79,7 @@ impl Fleet {
             known.unlisted_children += 1;
             known.list_at = known.list_at.min(now + Duration::from_secs(1) * known.unlisted_children);
         }
-        if !missing.is_empty() && !known.is_creating {
+        if !missing.is_empty() && !known.is_creating && known.create_at <= now {
             info!(stream = %known.stream.kinesis.resource(), leases = missing.len(), "creating leases");
             known.is_creating = true;
             let table = Arc::clone(&self.table);
@@ -91,7 +96,9 @@ impl Fleet {
                         Err(error) => warn!(lease = %key, %error, "a lease that is over cannot be deleted"),
                     }
                 }
-                info!(leases = deleted.len(), "leases of shards that left the stream are deleted");
+                if !deleted.is_empty() {
+                    info!(leases = deleted.len(), "leases of shards that left the stream are deleted");
+                }
                 Event::Deleted(deleted)
             });
         }
@@ -106,18 +113,17 @@ impl Fleet {
         known.is_creating = false;
         match failure {
             Some(unusable @ TableError::Unusable { .. }) => return Err(unusable.into()),
-            Some(error) => {
-                warn!(%error, "leases cannot be created, trying again");
-                known.list_at = now + known.brief.wait();
-            }
+            Some(error) => warn!(%error, "leases cannot be created, trying again"),
             // Whoever began goes on; this worker sees later whether anything was left out.
-            None if has_met_another => {
-                self.scan_at = now;
-                known.list_at =
-                    known.list_at.min(now + Duration::from_secs(1) + Duration::from_secs(2).mul_f64(fraction()));
+            None if has_met_another => self.scan_at = now,
+            None => {
+                known.create_trouble = super::Backoff::slow();
+                self.balance_soon(now);
+                return Ok(());
             }
-            None => {}
         }
+        known.create_at = now + known.create_trouble.wait();
+        known.list_at = known.list_at.min(known.create_at);
         self.balance_soon(now);
         Ok(())
     }
@@ -125,7 +131,7 @@ impl Fleet {
     /// The workers that hold leases, this one among them.
     fn workers(&self) -> usize {
         let held = self.view.leases().filter(|lease| !lease.is_ended());
-        let owners = held.filter_map(|lease| lease.owner.as_ref());
+        let owners = held.filter_map(|lease| lease.owner.as_ref()).filter(|owner| self.view.is_live(owner));
         owners.chain([self.view.me()]).collect::<std::collections::BTreeSet<_>>().len()
     }
 }
