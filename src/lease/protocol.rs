@@ -121,8 +121,8 @@ pub enum Verdict {
     Done(Lease),
     /// Another worker asked for the lease; the update was not applied. The row is this.
     Asked(Lease),
-    /// The lease is another worker's, or gone.
-    Lost,
+    /// The lease is another worker's; the row is this, or there is none.
+    Lost(Option<Lease>),
 }
 
 /// What an answer means to the holder who sent `update` before, and does not know what became of it. A refusal is no loss where the row is what the update makes of
@@ -131,13 +131,13 @@ pub enum Verdict {
 pub fn judge(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
     let row = match answer {
         Answer::Applied(row) => return Verdict::Done(row),
-        Answer::Refused(None) => return Verdict::Lost,
+        Answer::Refused(None) => return Verdict::Lost(None),
         Answer::Refused(Some(row)) => row,
     };
     let was_asked = row.draining.as_ref() == Some(me);
     if row.counter == update.counter {
         // Nothing was written since, so that only a request to hand over can have come between.
-        return if was_asked { Verdict::Asked(row) } else { Verdict::Lost };
+        return if was_asked { Verdict::Asked(row) } else { Verdict::Lost(Some(row)) };
     }
     let holds = (row.owner.as_ref() == Some(me) && row.draining.is_none()) || was_asked;
     let written = row.counter == update.counter + 1;
@@ -152,7 +152,7 @@ pub fn judge(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
             Change::Release { position } => row.owner.is_none() && has(position),
             Change::Ask { .. } => false,
         };
-    if done { Verdict::Done(row) } else { Verdict::Lost }
+    if done { Verdict::Done(row) } else { Verdict::Lost(Some(row)) }
 }
 
 /// What the answer to the first try of an update means: no earlier one can have been applied, so a refusal is one. Two
@@ -163,7 +163,7 @@ pub fn judge_first(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
         Answer::Refused(Some(row)) if row.counter == update.counter && row.draining.as_ref() == Some(me) => {
             Verdict::Asked(row)
         }
-        Answer::Refused(_) => Verdict::Lost,
+        Answer::Refused(row) => Verdict::Lost(row),
     }
 }
 
@@ -287,7 +287,7 @@ mod tests {
             let told = match judge(&worker("me"), &sent, Answer::Refused(Some(stands.clone()))) {
                 Verdict::Done(row) if row == stands => Done,
                 Verdict::Asked(row) if row == stands => Asked,
-                Verdict::Lost => Lost,
+                Verdict::Lost(Some(row)) if row == stands => Lost,
                 other => panic!("{other:?} is of another row"),
             };
             assert_eq!(told, expected, "{sent:?} with {stands:?}");
@@ -295,7 +295,7 @@ mod tests {
             let first = judge_first(&worker("me"), &sent, Answer::Refused(Some(stands.clone())));
             assert_eq!(matches!(first, Verdict::Asked(_)), told == Asked, "{first:?}");
             assert!(!matches!(first, Verdict::Done(_)), "{first:?}");
-            assert_eq!(judge(&worker("me"), &sent, Answer::Refused(None)), Verdict::Lost);
+            assert_eq!(judge(&worker("me"), &sent, Answer::Refused(None)), Verdict::Lost(None));
             assert_eq!(judge(&worker("me"), &sent, Answer::Applied(stands.clone())), Verdict::Done(stands));
         };
         // Applied before, asked since, written by another, written twice, not what was sent.

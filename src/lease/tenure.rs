@@ -113,7 +113,8 @@ impl Keeper {
         let deadline = Instant::now() + self.timing.failover;
         match self.write(&self.update(lease, change), deadline).await? {
             (Verdict::Done(lease), sent) => Ok(Taken { lease, sent }),
-            _ => Err(End::NotTaken(None)),
+            (Verdict::Asked(row), _) => Err(End::NotTaken(Some(row))),
+            (Verdict::Lost(row), _) => Err(End::NotTaken(row)),
         }
     }
 
@@ -378,7 +379,7 @@ impl Holding<'_> {
                     self.deadline = Instant::now() + self.keeper.timing.handoff + self.keeper.timing.failover;
                     halt.cancel();
                 }
-                Verdict::Lost => {
+                Verdict::Lost(_) => {
                     info!(lease = %self.lease.key, "the lease is another worker's");
                     return Err(End::Lost);
                 }

@@ -160,7 +160,7 @@ async fn check(shards: usize, workers: usize) {
     fleet.stops[1].cancel();
     let (held, _) = fleet.until_balanced(workers - 1, &[name(&1)]).await;
     eprintln!("one stopped: all its leases held after {held:?}");
-    assert!(held <= Duration::from_secs(2), "{held:?}");
+    assert!(held <= Duration::from_secs(4), "{held:?}");
 
     // A third dies at one moment.
     sleep(Duration::from_secs(60)).await;

@@ -181,8 +181,8 @@ struct Fleet {
     is_watching: bool,
     /// When to decide anew, if anything has changed.
     balance_at: Option<Instant>,
-    /// No leases are taken before this.
-    take_at: Instant,
+    /// As many leases were taken as are at a time: no more before the next look at all of them.
+    has_taken: bool,
     /// No lease is asked for before this.
     ask_at: Instant,
     /// Until then leases that others leave are taken beyond this worker's part: another worker has stopped.
@@ -235,7 +235,7 @@ impl Fleet {
             watch_at: now,
             is_watching: false,
             balance_at: None,
-            take_at: now,
+            has_taken: false,
             ask_at: now,
             left_overs_until: now,
             left: HashMap::new(),
@@ -333,7 +333,7 @@ impl Fleet {
         let mine = Mine {
             has: &|key| self.mine.contains_key(key),
             is_asking: now < self.ask_at || self.mine.values().any(|phase| *phase == Phase::Asking),
-            limit: if self.take_at <= now { self.takes } else { 0 },
+            limit: if self.has_taken { 0 } else { self.takes },
             is_left_over: &|key| {
                 now < self.left_overs_until && self.left.get(key).is_some_and(|since| now - *since >= patience)
             },
@@ -355,10 +355,10 @@ impl Fleet {
                 known.list_at = known.list_at.min(now + RELIST);
             }
         }
-        if is_limited && self.take_at <= now {
+        if is_limited && !self.has_taken {
             // Others that start now as well take their part meanwhile, and are seen by then.
-            self.take_at = self.take_at.max(now + self.settings.timing.watch());
-            self.scan_at = self.scan_at.min(self.take_at);
+            self.has_taken = true;
+            self.scan_at = self.scan_at.min(now + self.settings.timing.watch());
             self.takes = self.takes.saturating_mul(2);
         }
         for lease in promised {

@@ -115,7 +115,7 @@ impl Rules {
         match judge(&me, &self.update(worker, shard, write), self.answer(shard, answer)) {
             Verdict::Done(lease) => Told::Done(self.row(&lease)),
             Verdict::Asked(lease) => Told::Asked(self.row(&lease)),
-            Verdict::Lost => Told::Lost,
+            Verdict::Lost(_) => Told::Lost,
         }
     }
 

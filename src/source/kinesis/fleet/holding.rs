@@ -46,8 +46,10 @@ impl Fleet {
             }
             Ok(Step::Obtained(key, Err(end))) => {
                 self.takes = TAKES;
-                // One try between two looks: what is refused now is refused the next moment.
-                self.ask_at = now + self.settings.timing.watch();
+                if self.mine.get(&key) == Some(&Phase::Asking) {
+                    // One try between two looks: what is refused now is refused the next moment.
+                    self.ask_at = now + self.settings.timing.watch();
+                }
                 self.settle(&key, None, end, now)
             }
             Ok(Step::Ended(key, result, end)) => self.settle(&key, result, end, now),

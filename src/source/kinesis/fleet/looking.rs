@@ -80,7 +80,7 @@ impl Fleet {
                         "the table holds leases of streams that this configuration does not name; they are left alone");
                 }
                 self.view.saw_all(ours, asked, now);
-                self.has_scanned = true;
+                (self.has_scanned, self.has_taken) = (true, false);
                 self.note_dead(now);
                 self.balance_soon(now);
             }
