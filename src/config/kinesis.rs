@@ -23,7 +23,7 @@ pub struct KinesisSource {
     pub stream: Option<String>,
     /// The names or ARNs of 1 to 100 streams, which are read together; either this or `stream`. Streams of one name are
     /// told apart by their ARNs. Positions are kept under other keys than those of `stream`, as the KCL keeps them:
-    /// whoever changes from one key to the other begins at `start` again.
+    /// whoever changes from one key to the other begins at `start` again, in another directory or table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 100))]
     pub streams: Vec<String>,

@@ -479,6 +479,16 @@ async fn a_table_that_refuses_is_not_asked_on_and_on() {
     assert!((10..32).contains(&asked), "{asked} updates in 20 s");
     drop((one, two));
 
+    // Once it does not, or has only seen another counter, the next ask follows soon.
+    let town = Town::new(4);
+    let one = town.worker("one");
+    town.until("all are held", || town.owners().get("one") == Some(&4)).await;
+    let two = town.worker("two");
+    two.link.trouble(Call::Update, [Trouble::Refused; 3]);
+    let took = town.until("both have their part", || town.owners().get("two") == Some(&2)).await;
+    assert!(took < Duration::from_secs(28), "{took:?}");
+    drop((one, two));
+
     // So is creating.
     let town = Town::new(4);
     let three = town.worker("three");

@@ -342,7 +342,11 @@ impl Fleet {
         let is_unclaimed = |lease: &Lease| {
             lease.owner.as_ref() == Some(self.view.me()) && !lease.is_ended() && !self.mine.contains_key(&lease.key)
         };
-        if !left.is_empty() || self.view.leases().any(is_unclaimed) {
+        if now < self.ask_at {
+            self.balance_at = Some(self.ask_at);
+        }
+        let may_be_left = !left.is_empty() && now < self.left_overs_until;
+        if may_be_left || self.view.leases().any(is_unclaimed) {
             self.balance_at = Some(now + patience);
         }
         let since = |key: LeaseKey| (self.left.get(&key).copied().unwrap_or(now), key);

@@ -46,8 +46,8 @@ impl Fleet {
             }
             Ok(Step::Obtained(key, Err(end))) => {
                 self.takes = TAKES;
-                if self.mine.get(&key) == Some(&Phase::Asking) {
-                    // One try between two looks: what is refused now is refused the next moment.
+                if matches!(end, End::NotTaken(None)) && self.mine.get(&key) == Some(&Phase::Asking) {
+                    // A table that fails now fails the next moment. A refusal that shows the row is news to go on with.
                     self.ask_at = now + self.settings.timing.watch();
                 }
                 self.settle(&key, None, end, now)
