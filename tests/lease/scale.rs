@@ -171,7 +171,9 @@ async fn check(shards: usize, workers: usize) {
     let gone: Vec<_> = dead.iter().chain(&[1]).map(name).collect();
     let (held, balanced) = fleet.until_balanced(workers - gone.len(), &gone).await;
     eprintln!("{} workers died: all leases held after {held:?}, balanced after {balanced:?}", dead.len());
-    assert!(held <= timing.failover + Duration::from_secs(5), "{held:?}");
+    // Who watches a dead worker takes what it held up to its own part; the rest of the fleet sees the rest by the clocks
+    // of its own looks.
+    assert!(held <= timing.failover.mul_f64(1.5), "{held:?}");
     assert!(balanced <= 2 * timing.failover, "{balanced:?}");
     for worker in fleet.workers.drain(..) {
         worker.abort();
