@@ -21,7 +21,7 @@ use super::view::Timing;
 use super::{Lease, LeaseKey, WorkerId};
 use crate::record::Position;
 use crate::sink::retry::Backoff;
-use crate::source::kinesis::poll::CLOCK_MARGIN;
+use crate::source::kinesis::poll::margin_before;
 
 /// Writes that are under way at a time: a start or a stop with thousands of leases opens no thousands of connections.
 const CONCURRENT_WRITES: usize = 64;
@@ -101,8 +101,7 @@ impl Keeper {
             return Ok(taken);
         }
         // "From now on" is a time from here on: whoever reads on after this worker begins there as well.
-        let now = Timestamp::now();
-        let now = now.saturating_sub(CLOCK_MARGIN).unwrap_or(now);
+        let now = margin_before(Timestamp::now());
         // A row holds milliseconds, and what is read there is compared with what was written.
         let position = Timestamp::from_millisecond(now.as_millisecond()).ok().map(Position::AtTimestamp);
         self.must(&taken.lease, Change::Renew { position }).await

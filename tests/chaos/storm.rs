@@ -203,8 +203,7 @@ impl Storm {
             if Instant::now() >= end {
                 return;
             }
-            let mut open = self.double.open_shards().await;
-            open.sort_by_key(first_hash_key);
+            let open = self.double.open_shards().await;
             let is_split = open.len() <= OPEN_SHARDS.0 || (open.len() < OPEN_SHARDS.1 && random.below(2) == 0);
             if is_split {
                 self.double.split(&open[random.below(open.len())]).await;
@@ -305,10 +304,6 @@ fn proxy(worker: &Worker, service: Service) -> &Proxy {
         Service::Kinesis => &worker.kinesis,
         Service::Dynamo => &worker.dynamo,
     }
-}
-
-fn first_hash_key(shard: &Shard) -> u128 {
-    shard.hash_key_range().unwrap().starting_hash_key().parse().unwrap()
 }
 
 fn is_closed(shard: &Shard) -> bool {

@@ -111,10 +111,13 @@ impl Double {
         self.client.list_shards().stream_name(STREAM).send().await.unwrap().shards.unwrap_or_default()
     }
 
+    /// The shards that are written to, by their hash keys: neighbours stand side by side.
     pub(crate) async fn open_shards(&self) -> Vec<Shard> {
         let is_open =
             |shard: &Shard| shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none());
-        self.shards().await.into_iter().filter(is_open).collect()
+        let mut open: Vec<_> = self.shards().await.into_iter().filter(is_open).collect();
+        open.sort_by_key(|shard| shard.hash_key_range().unwrap().starting_hash_key().parse::<u128>().unwrap());
+        open
     }
 
     /// Splits a shard in the middle.
@@ -143,15 +146,19 @@ impl Double {
     }
 
     async fn until_active(&self) {
-        loop {
-            let described = self.client.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
-            let status =
-                described.stream_description_summary().map(|summary| summary.stream_status().as_str().to_owned());
-            if status.as_deref() == Some("ACTIVE") {
-                return;
-            }
-            tokio::task::yield_now().await;
+        until_active(&self.client, STREAM).await;
+    }
+}
+
+/// Waits until the emulator has made or changed a stream, which it does after its answer.
+pub(crate) async fn until_active(client: &Client, stream: &str) {
+    loop {
+        let described = client.describe_stream_summary().stream_name(stream).send().await.unwrap();
+        let status = described.stream_description_summary().map(|summary| summary.stream_status().as_str().to_owned());
+        if status.as_deref() == Some("ACTIVE") {
+            return;
         }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -11,6 +11,8 @@ use ferrokinesis::store::StoreOptions;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::support::kinesis_double::until_active;
+
 use super::{envelope, records};
 
 /// An embedded stream, and a program that watches it.
@@ -35,6 +37,7 @@ impl Watched {
             .build();
         let client = Client::from_conf(config);
         client.create_stream().stream_name("s").shard_count(2).send().await.unwrap();
+        until_active(&client, "s").await;
         Self { client, url }
     }
 

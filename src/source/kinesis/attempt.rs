@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
@@ -142,6 +143,19 @@ impl Attempt {
         // that hold a part each and wait for the rest would wait for each other.
         drop(reservation);
         self.budget.reserve(bytes.min(self.most_bytes())).await
+    }
+}
+
+/// Waits for the try that is under way and takes its outcome out, whole: what follows awaits nothing before the next turn.
+/// `None` if there is none. A future that is dropped meanwhile leaves the try where it was.
+pub(super) async fn outcome_of<T>(attempt: &mut Option<AbortOnDropHandle<T>>) -> Option<T> {
+    let outcome = attempt.as_mut()?.await;
+    *attempt = None;
+    match outcome {
+        Ok(outcome) => Some(outcome),
+        Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+        // Only a runtime that shuts down breaks off a task that is still wanted; this one ends with it.
+        Err(_) => None,
     }
 }
 

@@ -14,10 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::client::{self, ClientError, Kinesis};
-use super::error::{CallError, Policy};
 use super::fanout::consumer::ConsumerError;
 use super::pace::{Backoff, Limits};
-use super::poll::CLOCK_MARGIN;
+use super::poll::margin_before;
 use super::reader::{Mode, Reader};
 use super::refusal::made_anew;
 use super::shards::{self, Graph, Reopened, Start};
@@ -245,7 +244,7 @@ impl Coordinator {
                         self.place(asked).await?;
                         due = Instant::now() + self.next_listing();
                     }
-                    Err(failure) => due = Instant::now() + self.settle(failure, &mut brief, &mut slow)?,
+                    Err(failure) => due = Instant::now() + shards::listing_failed(&self.kinesis, failure, &mut brief, &mut slow)?,
                 },
             }
         }
@@ -267,8 +266,7 @@ impl Coordinator {
     /// Stores where new shards start, then starts every shard that may be read.
     async fn place(&mut self, asked: Timestamp) -> Result<(), Error> {
         let is_first = self.positions.is_empty();
-        let asked = asked.saturating_sub(CLOCK_MARGIN).unwrap_or(asked);
-        let starts = self.graph.starts(&self.positions, self.settings.start, asked);
+        let starts = self.graph.starts(&self.positions, self.settings.start, margin_before(asked));
         if is_first {
             info!(stream = %self.kinesis.stream(), shards = starts.len(), start = ?self.settings.start, "first start");
         }
@@ -391,24 +389,6 @@ impl Coordinator {
             return Duration::from_secs(1).min(self.settings.list_interval) * self.unlisted_children;
         }
         self.settings.list_interval
-    }
-
-    /// How long to wait after a listing that failed, or why there is nothing to wait for.
-    fn settle(&self, failure: CallError, brief: &mut Backoff, slow: &mut Backoff) -> Result<Duration, Error> {
-        match failure.policy {
-            Policy::ResourceGone | Policy::BadPosition => {
-                let (what, advice) = (self.kinesis.resource(), failure.advice());
-                Err(SourceError::Fatal { what, advice, source: Some(failure.into()) }.into())
-            }
-            Policy::Denied => {
-                warn!(error = %failure, advice = failure.advice(), "shards cannot be listed until a person acts");
-                Ok(slow.wait())
-            }
-            Policy::Throttled | Policy::Retry | Policy::TokenExpired | Policy::IteratorExpired | Policy::StreamBusy => {
-                warn!(error = %failure, advice = failure.advice(), "shards cannot be listed, trying again");
-                Ok(brief.wait())
-            }
-        }
     }
 
     /// What the stream is called in positions.

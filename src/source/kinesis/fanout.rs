@@ -6,18 +6,17 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use self::attempt::{Attempt, Came, Found, Outcome, Stop, Subscription};
 use self::consumer::Consumer;
-use super::attempt::held_bytes;
+use super::attempt::{held_bytes, outcome_of};
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, fraction};
-use super::poll::{CLOCK_MARGIN, PollSource};
+use super::poll::PollSource;
 use super::progress::Progress;
 use super::refusal::{Oldest, Place, is_clock_drift};
 use crate::budget::Budget;
@@ -164,16 +163,7 @@ impl FanOutSource {
                 }
                 self.attempt = Some(AbortOnDropHandle::new(tokio::spawn(self.next_attempt().run())));
             }
-            let Some(attempt) = &mut self.attempt else { continue };
-            let outcome = attempt.await;
-            // From here to the next turn nothing is awaited: the outcome is taken whole.
-            self.attempt = None;
-            let outcome = match outcome {
-                Ok(outcome) => outcome,
-                Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-                // Only a runtime that shuts down breaks off a task that is still wanted; this one ends with it.
-                Err(_) => continue,
-            };
+            let Some(outcome) = outcome_of(&mut self.attempt).await else { continue };
             if let Some(read) = self.take(outcome)? {
                 return Ok(read);
             }
@@ -182,11 +172,6 @@ impl FanOutSource {
 
     fn next_attempt(&mut self) -> Attempt {
         let position = self.progress.ask();
-        if position == Position::Latest {
-            // "From now on" is asked for once. If this try fails, the next one goes back to its time.
-            let now = Timestamp::now();
-            self.progress.set_position(Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now)));
-        }
         Attempt {
             kinesis: self.kinesis.clone(),
             consumer: self.consumer.clone(),
@@ -375,6 +360,8 @@ fn is_refusal(failure: &CallError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]

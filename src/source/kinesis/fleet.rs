@@ -17,9 +17,8 @@ use tracing::{info, warn};
 
 use super::client::Kinesis;
 use super::coordinator::{Error, OnTrimmed};
-use super::error::{CallError, Policy};
+use super::error::CallError;
 use super::pace::{Backoff, fraction};
-use super::poll::CLOCK_MARGIN;
 use super::reader::Reader;
 use super::shards::{self, Graph, Reopened, Start};
 use crate::delivery::Lanes;
@@ -30,7 +29,6 @@ use crate::lease::table::{Table, TableError};
 use crate::lease::tenure::{Claim, Keeper};
 use crate::lease::view::{Timing, View};
 use crate::lease::{Lease, LeaseKey, StreamKey, WorkerId};
-use crate::source::SourceError;
 
 use holding::Step;
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
-use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes};
+use super::attempt::{Attempt, Outcome, ShardIterator, held_bytes, outcome_of};
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
 use super::pace::{Backoff, Limits, Pace};
@@ -32,11 +32,16 @@ const CAUGHT_UP_BYTES_PER_SECOND: f64 = 2.4 * 1024.0 * 1024.0;
 const SMALLEST_CALL_BYTES: usize = 256 * 1024;
 /// The service's clock and this host's differ by less than this: a start "from now on" that has to be asked for again
 /// goes back so far, and repeats a little rather than leaving something out.
-pub const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 /// Iterators that the service refuses in a row before it is said that the shard cannot be read.
 const MAX_REFUSED_ITERATORS: u32 = 5;
 /// How often a shard that brings nothing, but is not at its newest record, tells its lag.
 const LAG_NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A time so long before `time` that no clock has passed it.
+pub fn margin_before(time: Timestamp) -> Timestamp {
+    time.saturating_sub(CLOCK_MARGIN).unwrap_or(time)
+}
 
 /// Reads one shard by polling.
 #[derive(Debug)]
@@ -97,16 +102,7 @@ impl PollSource {
                 sleep_until(self.pace.next().max(self.retry_at)).await;
                 self.attempt = Some(AbortOnDropHandle::new(tokio::spawn(self.next_attempt().run())));
             }
-            let Some(attempt) = &mut self.attempt else { continue };
-            let outcome = attempt.await;
-            // From here to the next turn nothing is awaited: the outcome is taken whole.
-            self.attempt = None;
-            let outcome = match outcome {
-                Ok(outcome) => outcome,
-                Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-                // Only a runtime that shuts down breaks off a task that is still wanted; this one ends with it.
-                Err(_) => continue,
-            };
+            let Some(outcome) = outcome_of(&mut self.attempt).await else { continue };
             if let Some(read) = self.take(outcome)? {
                 return Ok(read);
             }
@@ -115,13 +111,7 @@ impl PollSource {
 
     fn next_attempt(&mut self) -> Attempt {
         let iterator = self.iterator.take().filter(ShardIterator::is_fresh);
-        let position = self.progress.ask();
-        if position == Position::Latest {
-            // "From now on" is asked for once. If this try fails, the next one goes back to its time.
-            let now = Timestamp::now();
-            self.progress.set_position(Position::AtTimestamp(now.saturating_sub(CLOCK_MARGIN).unwrap_or(now)));
-        }
-        let fallback = self.progress.ask();
+        let (position, fallback) = (self.progress.ask(), self.progress.ask());
         Attempt {
             kinesis: self.kinesis.clone(),
             progress: self.progress.clone(),

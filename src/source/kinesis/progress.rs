@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
 
+use super::poll::margin_before;
 use crate::decode;
 use crate::record::{HashKeys, Origin, Part, Position, Record, SequenceNumber, ShardId};
 
@@ -88,13 +89,18 @@ impl Progress {
 
     /// Where the service is asked to begin. A position that was stored is asked for with its record, which is left out
     /// when it comes: if another one comes first, the stored one was trimmed out of the stream, and [`Self::read`] says
-    /// so. Later on, reading goes on after the last record that came.
+    /// so. Later on, reading goes on after the last record that came. "From now on" is asked for once: if that try fails,
+    /// the next one goes back to its time.
     pub fn ask(&mut self) -> Position {
         match (&self.last, &self.position) {
             (Some(last), _) => Position::After(last.clone()),
             (None, Position::After(sequence) | Position::Within(sequence, _)) => {
                 self.awaited = Some(sequence.clone());
                 Position::Within(sequence.clone(), 0)
+            }
+            (None, Position::Latest) => {
+                self.set_position(Position::AtTimestamp(margin_before(Timestamp::now())));
+                Position::Latest
             }
             (None, position) => position.clone(),
         }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::client::Kinesis;
 use super::error::{CallError, Policy};
+use super::pace::Backoff;
 use crate::record::{HashKeys, Position, ShardId};
+use crate::source::SourceError;
 
 /// Pages of a listing: a million shards, fifty times the highest quota. A service that pages on for ever is a fault.
 const MAX_PAGES: usize = 1000;
@@ -180,6 +183,32 @@ pub async fn list(kinesis: &Kinesis) -> Result<Graph, CallError> {
         message: None,
         request_id: None,
     })
+}
+
+/// How long to wait after a listing that failed.
+///
+/// # Errors
+/// Why there is nothing to wait for.
+pub(super) fn listing_failed(
+    kinesis: &Kinesis,
+    failure: CallError,
+    brief: &mut Backoff,
+    slow: &mut Backoff,
+) -> Result<Duration, SourceError> {
+    match failure.policy {
+        Policy::ResourceGone | Policy::BadPosition => {
+            let (what, advice) = (kinesis.resource(), failure.advice());
+            Err(SourceError::Fatal { what, advice, source: Some(failure.into()) })
+        }
+        Policy::Denied => {
+            warn!(error = %failure, advice = failure.advice(), "shards cannot be listed until a person acts");
+            Ok(slow.wait())
+        }
+        Policy::Throttled | Policy::Retry | Policy::TokenExpired | Policy::IteratorExpired | Policy::StreamBusy => {
+            warn!(error = %failure, advice = failure.advice(), "shards cannot be listed, trying again");
+            Ok(brief.wait())
+        }
+    }
 }
 
 /// What a listing says about a shard that a call did not find.

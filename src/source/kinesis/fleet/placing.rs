@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{CLOCK_MARGIN, CallError, Error, Event, Fleet, Graph, Lease, Policy, SourceError, Table, TableError};
+use super::{CallError, Error, Event, Fleet, Graph, Lease, Table, TableError, shards};
 use crate::lease::ready::Leases;
 use crate::source::kinesis::coordinator::MAX_CHILD_LOOKS;
 use crate::source::kinesis::pace::fraction;
+use crate::source::kinesis::poll::margin_before;
 use crate::source::kinesis::refusal::made_anew;
 
 /// Leases that are created at a time. A start that is cut off, or that meets another worker's, has done that many for
@@ -54,7 +55,8 @@ impl Fleet {
                 Ok(())
             }
             Err(failure) => {
-                known.list_at = now + known.settle(failure)?;
+                let wait = shards::listing_failed(&known.stream.kinesis, failure, &mut known.brief, &mut known.slow)?;
+                known.list_at = now + wait;
                 Ok(())
             }
         }
@@ -66,8 +68,7 @@ impl Fleet {
         let Some((graph, _)) = &known.graph else { return };
         let key = known.stream.key.clone();
         let leases: Leases<'_> = self.view.leases().filter(|lease| lease.key.stream == key).collect();
-        let asked = asked.saturating_sub(CLOCK_MARGIN).unwrap_or(asked);
-        let missing = leases.missing(key.as_ref(), graph, self.settings.start, asked);
+        let missing = leases.missing(key.as_ref(), graph, self.settings.start, margin_before(asked));
         let over = self.view.leases().filter(|lease| lease.key.stream == key && leases.is_over(lease, graph));
         let over: Vec<_> = over.map(|lease| (lease.key.clone(), lease.counter)).collect();
         let is_childless =
@@ -133,26 +134,6 @@ impl Fleet {
         let held = self.view.leases().filter(|lease| !lease.is_ended());
         let owners = held.filter_map(|lease| lease.owner.as_ref()).filter(|owner| self.view.is_live(owner));
         owners.chain([self.view.me()]).collect::<std::collections::BTreeSet<_>>().len()
-    }
-}
-
-impl super::Known {
-    /// How long to wait after a listing that failed, or why there is nothing to wait for.
-    fn settle(&mut self, failure: CallError) -> Result<Duration, Error> {
-        match failure.policy {
-            Policy::ResourceGone | Policy::BadPosition => {
-                let (what, advice) = (self.stream.kinesis.resource(), failure.advice());
-                Err(SourceError::Fatal { what, advice, source: Some(failure.into()) }.into())
-            }
-            Policy::Denied => {
-                warn!(error = %failure, advice = failure.advice(), "shards cannot be listed until a person acts");
-                Ok(self.slow.wait())
-            }
-            Policy::Throttled | Policy::Retry | Policy::TokenExpired | Policy::IteratorExpired | Policy::StreamBusy => {
-                warn!(error = %failure, advice = failure.advice(), "shards cannot be listed, trying again");
-                Ok(self.brief.wait())
-            }
-        }
     }
 }
 
