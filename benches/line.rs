@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use bedrock_tap::decode::Inflater;
+use bedrock_tap::enrich::Event;
+use bedrock_tap::enrich::cost::Prices;
 use bedrock_tap::extract::LogEvent;
 use bedrock_tap::format::{Format, Lines};
 use bedrock_tap::invocation::Invocation;
@@ -50,14 +52,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let settings = Settings {
-            limits: LIMITS,
-            log_groups: globset::GlobSet::empty(),
-            outputs: vec![Format::Panther],
-            source_id: None,
-            source_label: None,
-            unmapped: true,
-        };
+        let settings = Settings { limits: LIMITS, outputs: vec![Format::Panther.into()], ..Settings::default() };
         Self { line: Line::new(settings), parcel: Parcel::default() }
     }
 
@@ -213,12 +208,18 @@ fn run(
         }),
         Contender::Format => {
             let origin = Origin::File { path: "corpus".into(), offset: 0 };
-            let context =
-                Context { origin: &origin, parse_time: now, source_id: None, source_label: None, unmapped: true };
+            let context = Context {
+                origin: &origin,
+                parse_time: now,
+                source_id: None,
+                source_label: None,
+                unmapped: true,
+                prices: &Prices::default(),
+            };
             clock::processor_time(|| {
                 for invocation in invocations {
                     buffer.clear();
-                    Format::Panther.encode(invocation, &context, &mut buffer);
+                    Format::Panther.encode(&Event::new(invocation), &context, &mut buffer);
                     keep(&buffer);
                 }
             })
@@ -301,9 +302,9 @@ fn prepare(corpus: &Corpus) -> Prepared {
 struct Nothing;
 
 impl Visit for Nothing {
-    fn invocation(&mut self, invocation: &Invocation<'_>, _: &Context<'_>) -> bool {
+    fn invocation(&mut self, invocation: &Invocation<'_>, _: &Context<'_>) -> Option<Skip> {
         keep(invocation);
-        true
+        None
     }
     fn reject(&mut self, _: Fault, _: &[u8], _: Option<&LogEvent<'_>>, _: &Origin) {}
     fn skip(&mut self, _: Skip, _: u64) {}
@@ -313,9 +314,9 @@ impl Visit for Nothing {
 struct Messages<'a>(&'a mut Vec<String>);
 
 impl Visit for Messages<'_> {
-    fn invocation(&mut self, invocation: &Invocation<'_>, _: &Context<'_>) -> bool {
+    fn invocation(&mut self, invocation: &Invocation<'_>, _: &Context<'_>) -> Option<Skip> {
         self.0.push(invocation.event.message.to_owned());
-        true
+        None
     }
     fn reject(&mut self, _: Fault, _: &[u8], _: Option<&LogEvent<'_>>, _: &Origin) {}
     fn skip(&mut self, _: Skip, _: u64) {}

@@ -16,7 +16,7 @@ use crate::checkpoint::{CheckpointStore, Commits};
 use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
-use crate::pipeline::Tally;
+use crate::pipeline::{Noted, Tally};
 use crate::sink::batch::{self, Driver};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::file::FileSink;
@@ -338,7 +338,7 @@ fn say(summary: &Summary, closed_pipe: bool) {
     if undelivered > 0 && !closed_pipe {
         warn!(records = undelivered, "stopped before these were delivered, the next start reads them again");
     }
-    let Tally { payloads, envelopes, control, log_events, invocations, skipped, rejects } = &summary.tally;
+    let Tally { payloads, envelopes, control, log_events, invocations, skipped, rejects, noted } = &summary.tally;
     info!(
         records = summary.records_read,
         payloads,
@@ -350,6 +350,15 @@ fn say(summary: &Summary, closed_pipe: bool) {
         rejects = rejects.values().sum::<u64>(),
         "done"
     );
+    if *noted != Noted::default() {
+        info!(
+            unevaluated = noted.unevaluated,
+            masked = ?noted.masked,
+            bodies = ?noted.bodies,
+            unpriced = ?noted.unpriced,
+            "noted on the way"
+        );
+    }
 }
 
 #[cfg(unix)]

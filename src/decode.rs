@@ -129,10 +129,9 @@ impl<'a> Walk<'a> {
 
     fn invocation(&mut self, invocation: &Invocation<'_>) {
         self.tally.log_events += 1;
-        if self.visit.invocation(invocation, &self.context) {
-            self.tally.invocations += 1;
-        } else {
-            *self.tally.skipped.entry(Skip::Filtered).or_default() += 1;
+        match self.visit.invocation(invocation, &self.context) {
+            None => self.tally.invocations += 1,
+            Some(kind) => *self.tally.skipped.entry(kind).or_default() += 1,
         }
     }
 }

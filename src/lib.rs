@@ -4,8 +4,8 @@
 //! The modules stand in the order in which the data flows:
 //!
 //! ```text
-//! source ─ records ─▶ decode ▶ extract ▶ parse ▶ format ─ batch ─▶ sink ─ durable ─▶ checkpoint
-//!   I/O              └──────── pure, synchronous, cannot fail ───┘   I/O               I/O
+//! source ─ records ─▶ decode ▶ extract ▶ parse ▶ enrich ▶ select ▶ redact ▶ format ─ batch ─▶ sink ─ durable ─▶ checkpoint
+//!   I/O              └──────────────── pure, synchronous, cannot fail ───────────┘   I/O               I/O
 //! ```
 
 pub mod aws;
@@ -15,12 +15,16 @@ pub mod source;
 
 pub mod json;
 
-pub mod body;
 pub mod decode;
 pub mod extract;
 pub mod invocation;
 pub mod parse;
 pub mod reject;
+
+pub mod body;
+pub mod enrich;
+pub mod redact;
+pub mod select;
 
 pub mod format;
 pub mod pipeline;

@@ -1,15 +1,20 @@
 //! The pure line: a record's bytes in, encoded lines and rejects out. Synchronous; it cannot fail.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::decode::{self, Scratch, Walk};
+use crate::enrich::Event;
+use crate::enrich::cost::Prices;
 use crate::extract::LogEvent;
 use crate::format::{Format, Lines};
 use crate::invocation::Invocation;
 use crate::record::{Origin, Record};
+use crate::redact::Redactor;
 use crate::reject::{Fault, Reason, Skip};
+use crate::select::Selection;
 
 /// What an encoder knows beside the invocation.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +29,8 @@ pub struct Context<'a> {
     pub source_label: Option<&'a str>,
     /// Whether unknown fields are written under `unmapped`.
     pub unmapped: bool,
+    /// What models cost.
+    pub prices: &'a Prices,
 }
 
 /// Limits of decoding; each default stands beside its reason in the configuration.
@@ -51,8 +58,8 @@ impl Default for Limits {
 
 /// What becomes of a record, told one by one as it is read.
 pub trait Visit {
-    /// A log event that was read as an invocation. Gives whether it was kept; `false` counts it as filtered.
-    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool;
+    /// A log event that was read as an invocation. Gives as what it was left out; none if it was kept.
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip>;
     /// Something that could not be read: its bytes as they came, and the log event's envelope where there was one.
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin);
     /// Log events that are no invocations.
@@ -77,14 +84,83 @@ pub struct Tally {
     pub skipped: BTreeMap<Skip, u64>,
     /// What could not be read, by reason.
     pub rejects: BTreeMap<Reason, u64>,
+    /// What was noted about invocations on their way.
+    pub noted: Noted,
+}
+
+/// What was noted about invocations beside their number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Invocations that were to be priced and have no price, by model; of many models the further ones together.
+    pub unpriced: BTreeMap<String, u64>,
+    /// Expressions that could not be evaluated for an event, which was kept.
+    pub unevaluated: u64,
+    /// Secrets that were masked, by kind, over all sinks.
+    pub masked: BTreeMap<String, u64>,
+    /// Bodies in S3 that were to be fetched, by what became of them.
+    pub bodies: BTreeMap<&'static str, u64>,
+}
+
+/// Models that are told apart among those without a price: more than an account uses, few enough for a metric's label.
+const MAX_UNPRICED: usize = 100;
+
+/// Where the models beyond those are counted.
+const OTHER_MODELS: &str = "(others)";
+
+impl Noted {
+    /// Adds what was noted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.unevaluated += other.unevaluated;
+        other.unpriced.iter().for_each(|(model, count)| self.unpriced(model, *count));
+        for (kind, count) in &other.masked {
+            *self.masked.entry(kind.clone()).or_default() += count;
+        }
+        for (state, count) in &other.bodies {
+            *self.bodies.entry(state).or_default() += count;
+        }
+    }
+
+    fn unpriced(&mut self, model: &str, count: u64) {
+        let known = self.unpriced.contains_key(model) || self.unpriced.len() < MAX_UNPRICED;
+        *self.unpriced.entry(if known { model } else { OTHER_MODELS }.to_owned()).or_default() += count;
+    }
+
+    /// Notes what a redaction did.
+    fn redacted(&mut self, event: &Event<'_>) {
+        for (kind, count) in event.marks.redacted.iter().flat_map(|redacted| &redacted.masked) {
+            *self.masked.entry(kind.clone()).or_default() += count;
+        }
+    }
+
+    /// Notes what an event shows once all formats have it.
+    fn event(&mut self, event: &Event<'_>) {
+        if event.is_unpriced() {
+            self.unpriced(&event.invocation.model_id.decode(), 1);
+        }
+    }
+
+    fn members(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut members = serde_json::Map::new();
+        let mut add = |name: &str, value: serde_json::Value, any: bool| {
+            if any {
+                members.insert(name.to_owned(), value);
+            }
+        };
+        add("unpriced", serde_json::json!(self.unpriced), !self.unpriced.is_empty());
+        add("unevaluated", serde_json::json!(self.unevaluated), self.unevaluated > 0);
+        add("masked", serde_json::json!(self.masked), !self.masked.is_empty());
+        add("bodies", serde_json::json!(self.bodies), !self.bodies.is_empty());
+        members
+    }
 }
 
 impl Tally {
-    /// The counts as one JSON object; every kind of skip is in it, and the reasons of rejects that there are.
+    /// The counts as one JSON object; every kind of skip is in it, and the reasons of rejects and the notes that there
+    /// are.
     pub fn to_json(&self) -> serde_json::Value {
         let skipped = Skip::ALL.map(|kind| (kind.as_str(), self.skipped.get(&kind).copied().unwrap_or_default()));
         let rejects = self.rejects.iter().map(|(reason, count)| (reason.as_str(), *count));
-        serde_json::json!({
+        let mut counts = serde_json::json!({
             "payloads": self.payloads,
             "envelopes": self.envelopes,
             "control": self.control,
@@ -92,7 +168,11 @@ impl Tally {
             "invocations": self.invocations,
             "skipped": BTreeMap::from(skipped),
             "rejects": rejects.collect::<BTreeMap<_, _>>(),
-        })
+        });
+        if let Some(counts) = counts.as_object_mut() {
+            counts.append(&mut self.noted.members());
+        }
+        counts
     }
 }
 
@@ -149,8 +229,12 @@ pub struct Settings {
     pub limits: Limits,
     /// Globs of log groups to take; empty takes all. Events without a known log group are always taken.
     pub log_groups: globset::GlobSet,
-    /// The format of each output.
-    pub outputs: Vec<Format>,
+    /// Which invocations are kept.
+    pub selection: Option<Arc<Selection>>,
+    /// What models cost.
+    pub prices: Arc<Prices>,
+    /// What each output gets.
+    pub outputs: Vec<Output>,
     /// `p_source_id`
     pub source_id: Option<String>,
     /// `p_source_label`
@@ -159,12 +243,30 @@ pub struct Settings {
     pub unmapped: bool,
 }
 
+/// What one output gets.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// In which format.
+    pub format: Format,
+    /// What is taken out before.
+    pub redactor: Option<Arc<Redactor>>,
+}
+
+impl From<Format> for Output {
+    /// Everything, in this format.
+    fn from(format: Format) -> Self {
+        Self { format, redactor: None }
+    }
+}
+
 impl Default for Settings {
     /// Takes every log group, has no output, and keeps unknown fields.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
             log_groups: globset::GlobSet::empty(),
+            selection: None,
+            prices: Arc::default(),
             outputs: Vec::new(),
             source_id: None,
             source_label: None,
@@ -187,14 +289,15 @@ impl Line {
 
     /// Takes one record through the line and tells `visit` what became of it.
     pub fn visit(&mut self, record: &Record, parse_time: Timestamp, visit: &mut dyn Visit, tally: &mut Tally) {
+        let Settings { limits, log_groups, source_id, source_label, unmapped, prices, .. } = &self.settings;
         let context = Context {
             origin: &record.origin,
             parse_time,
-            source_id: self.settings.source_id.as_deref(),
-            source_label: self.settings.source_label.as_deref(),
-            unmapped: self.settings.unmapped,
+            source_id: source_id.as_deref(),
+            source_label: source_label.as_deref(),
+            unmapped: *unmapped,
+            prices,
         };
-        let Settings { limits, log_groups, .. } = &self.settings;
         let mut walk = Walk::new(context, limits, log_groups, visit, tally);
         decode::record(record, &mut walk, &mut self.scratch);
     }
@@ -202,27 +305,47 @@ impl Line {
     /// Takes one record through the line; what becomes of it is appended to `parcel`.
     pub fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
         parcel.outputs.resize_with(self.settings.outputs.len(), Lines::default);
-        let formats = std::mem::take(&mut self.settings.outputs);
+        let plans = std::mem::take(&mut self.settings.outputs);
+        let selection = self.settings.selection.clone();
         let Parcel { outputs, rejects, tally } = parcel;
-        let mut packer = Packer { formats: &formats, outputs, rejects };
+        let mut packer =
+            Packer { selection: selection.as_deref(), plans: &plans, outputs, rejects, noted: Noted::default() };
         self.visit(record, parse_time, &mut packer, tally);
-        self.settings.outputs = formats;
+        tally.noted.add(&packer.noted);
+        self.settings.outputs = plans;
     }
 }
 
-/// Encodes invocations for each output and keeps rejects with their bytes.
+/// Encodes what is kept for each output, and keeps rejects with their bytes.
 struct Packer<'a> {
-    formats: &'a [Format],
+    selection: Option<&'a Selection>,
+    plans: &'a [Output],
     outputs: &'a mut [Lines],
     rejects: &'a mut Vec<Rejected>,
+    noted: Noted,
 }
 
 impl Visit for Packer<'_> {
-    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool {
-        for (format, lines) in self.formats.iter().zip(self.outputs.iter_mut()) {
-            lines.push_with(|out| format.encode(invocation, context, out));
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
+        let event = Event::new(invocation);
+        if let Some(selection) = self.selection {
+            let verdict = selection.verdict(&event, context);
+            self.noted.unevaluated += verdict.failures;
+            if verdict.skip.is_some() {
+                return verdict.skip;
+            }
         }
-        true
+        for (plan, lines) in self.plans.iter().zip(self.outputs.iter_mut()) {
+            match &plan.redactor {
+                None => lines.push_with(|out| plan.format.encode(&event, context, out)),
+                Some(redactor) => redactor.redact(&event, |redacted| {
+                    lines.push_with(|out| plan.format.encode(redacted, context, out));
+                    self.noted.redacted(redacted);
+                }),
+            }
+        }
+        self.noted.event(&event);
+        None
     }
 
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {

@@ -79,6 +79,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The stream's name, or the file's path.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Kinesis { stream, .. } => stream,
+            Self::File { path, .. } => path,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

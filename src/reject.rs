@@ -137,11 +137,13 @@ pub enum Skip {
     Empty,
     /// An invocation that the user's filters left out.
     Filtered,
+    /// An invocation that was not among those that sampling keeps.
+    Sampled,
 }
 
 impl Skip {
     /// Every kind, in the order in which summaries show them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Control,
         Self::Notice,
         Self::OtherShard,
@@ -149,6 +151,7 @@ impl Skip {
         Self::NotInvocation,
         Self::Empty,
         Self::Filtered,
+        Self::Sampled,
     ];
 
     /// The name used in summaries and metrics.
@@ -161,6 +164,7 @@ impl Skip {
             Self::NotInvocation => "not_invocation",
             Self::Empty => "empty",
             Self::Filtered => "filtered",
+            Self::Sampled => "sampled",
         }
     }
 }

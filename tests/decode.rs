@@ -21,7 +21,11 @@ fn check(folder: &Path) {
     let record = Record::new(fs::read(folder.join("payload")).unwrap().into(), origin);
     let mut parcel = Parcel::default();
     let time = "2026-11-22T00:00:00Z".parse().unwrap();
-    Line::new(Settings { outputs: vec![Format::Panther], ..Settings::default() }).process(&record, time, &mut parcel);
+    Line::new(Settings { outputs: vec![Format::Panther.into()], ..Settings::default() }).process(
+        &record,
+        time,
+        &mut parcel,
+    );
     let lines = String::from_utf8(parcel.outputs[0].bytes().to_vec()).unwrap();
     let lines = lines.replace("\"p_parse_time\":\"2026-11-22 00:00:00.000000000\",", "");
     let told: Vec<_> = parcel.rejects.iter().map(|reject| reject.fault.to_string()).collect();

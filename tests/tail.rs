@@ -44,14 +44,7 @@ impl Write for Paper {
 }
 
 fn settings() -> Settings {
-    Settings {
-        limits: Limits { inflated_bytes: 1 << 20, events: 1000, depth: 128 },
-        log_groups: globset::GlobSet::empty(),
-        outputs: Vec::new(),
-        source_id: None,
-        source_label: None,
-        unmapped: true,
-    }
+    Settings { limits: Limits { inflated_bytes: 1 << 20, events: 1000, depth: 128 }, ..Settings::default() }
 }
 
 /// A subscription's envelope around these messages; the event ids are counted from `first`.

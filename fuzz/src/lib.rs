@@ -19,7 +19,17 @@ const INFLATED_BYTES: usize = 1 << 20;
 /// Where one of these does not hold.
 pub fn decode(bytes: &[u8]) {
     let limits = Limits { inflated_bytes: INFLATED_BYTES, ..Limits::default() };
-    let outputs = vec![Format::Panther, Format::Raw, Format::Text];
+    let formats = [
+        Format::Panther,
+        Format::Raw,
+        Format::Text,
+        Format::Ocsf,
+        Format::Ecs,
+        Format::Otel,
+        Format::Flat,
+        Format::View,
+    ];
+    let outputs = formats.map(Into::into).into();
     let mut line = Line::new(Settings { limits, outputs, ..Settings::default() });
     let origin = Origin::File { path: "input".into(), offset: 0 };
     let record = Record::new(Bytes::copy_from_slice(bytes), origin);
@@ -35,13 +45,16 @@ pub fn decode(bytes: &[u8]) {
     let rejected: u64 = tally.rejects.values().sum();
     assert_eq!(tally.invocations + skipped + rejected, tally.log_events, "the sum of what became of log events");
     assert_eq!(first.rejects.len() as u64, rejected, "rejects kept and counted");
-    assert_eq!(first.outputs.len(), 3, "outputs");
+    assert_eq!(first.outputs.len(), formats.len(), "outputs");
     for lines in &first.outputs {
         assert_eq!(lines.len() as u64, tally.invocations, "lines of an output");
     }
-    for line in first.outputs[0].iter() {
-        assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1, "a line has one newline, at its end");
-        assert!(serde_json::from_slice::<IgnoredAny>(line).is_ok(), "a line of the panther format is JSON");
+    for (format, lines) in formats.iter().zip(&first.outputs) {
+        for line in lines.iter() {
+            assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1, "a line has one newline, at its end");
+            let is_json = *format == Format::Text || serde_json::from_slice::<IgnoredAny>(line).is_ok();
+            assert!(is_json, "a line of the format {} is JSON", format.as_str());
+        }
     }
 
     let second = process();

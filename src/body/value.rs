@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::text::Text;
 use crate::invocation::{JsonStr, RawJson};
 pub(crate) use crate::json::Kind;
 use crate::json::{Cursor, MAX_DEPTH};
@@ -46,6 +47,30 @@ impl<'a> Value<'a> {
         Some(JsonStr(content).decode())
     }
 
+    /// The content of a string, still escaped.
+    pub(crate) fn as_text(self) -> Option<Text<'a>> {
+        Some(Text::of_json(self.0.strip_prefix('"')?.strip_suffix('"')?))
+    }
+
+    /// The string member of that name, still escaped.
+    pub(crate) fn get_text(self, name: &str) -> Option<Text<'a>> {
+        self.get(name)?.as_text()
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(self) -> Option<bool> {
+        match self.0 {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The JSON, for who passes it on.
+    pub(crate) fn raw(self) -> RawJson<'a> {
+        RawJson(self.0)
+    }
+
     /// The text of the string member of that name.
     pub(crate) fn get_string(self, name: &str) -> Option<Cow<'a, str>> {
         self.get(name)?.string()
@@ -65,20 +90,21 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Walks an object's members: keys still escaped, values raw.
+/// Walks an object's members: keys with their escapes resolved, since a caller may write any letter of a known key as
+/// one; values raw.
 pub(crate) struct Members<'a> {
     rest: &'a str,
 }
 
 impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, Value<'a>);
+    type Item = (Cow<'a, str>, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (key, rest) = take(next_item(self.rest)?)?;
         let key = key.strip_prefix('"')?.strip_suffix('"')?;
         let (value, rest) = take(rest.trim_start_matches(is_space).strip_prefix(':')?)?;
         self.rest = rest;
-        Some((key, Value(value)))
+        Some((JsonStr(key).decode(), Value(value)))
     }
 }
 
@@ -131,6 +157,7 @@ mod tests {
     fn members_and_elements_are_walked_in_order() {
         let object = value(" { \"a\" : [1, 2 ,{\"x\":\"]}\\\"\"}] ,\"b\":null,\n\"c\" : -1.5e3, \"a\": \"z\" } ");
         let seen: Vec<_> = object.members().map(|(key, value)| (key, value.text())).collect();
+        let seen: Vec<_> = seen.iter().map(|(key, text)| (&**key, *text)).collect();
         assert_eq!(seen, [("a", "[1, 2 ,{\"x\":\"]}\\\"\"}]"), ("b", "null"), ("c", "-1.5e3"), ("a", "\"z\"")]);
         let first = object.members().next().unwrap().1;
         assert_eq!(first.elements().map(Value::text).collect::<Vec<_>>(), ["1", "2", "{\"x\":\"]}\\\"\"}"]);

@@ -9,7 +9,6 @@ use crate::config::{
     self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
     FileSink, KinesisSource, Look, Mode, Sink, Source, units::format_duration,
 };
-use crate::format::Format;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -134,11 +133,7 @@ fn access(role: Option<&AssumeRole>, endpoint: Option<&str>) -> String {
 }
 
 fn destination(sink: &Sink) -> String {
-    let format = match sink.format() {
-        Format::Panther => "panther",
-        Format::Raw => "raw",
-        Format::Text => "text",
-    };
+    let format = sink.format().as_str();
     match sink {
         Sink::Stdout(_) => format!("standard output, {format}"),
         Sink::File(FileSink { path, rotate_size, rotate_age, compression, .. }) => {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::{UsageError, print_error};
@@ -30,8 +29,8 @@ pub struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// The form of the lines.
-    #[arg(long, value_enum, default_value_t = FormatName::Panther)]
-    format: FormatName,
+    #[arg(long, value_enum, default_value_t = Format::Panther)]
+    format: Format,
     /// Write rejects to this file, as JSON lines with their original bytes; without it they are told on standard error.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -41,27 +40,6 @@ pub struct Args {
     /// Exit with 2 if anything was rejected.
     #[arg(long)]
     strict: bool,
-}
-
-/// The formats by their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FormatName {
-    /// One JSON object a line: the schema's fields and Panther's standard fields.
-    Panther,
-    /// The record as it came.
-    Raw,
-    /// One line for people.
-    Text,
-}
-
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Panther => Self::Panther,
-            FormatName::Raw => Self::Raw,
-            FormatName::Text => Self::Text,
-        }
-    }
 }
 
 /// Runs the command.

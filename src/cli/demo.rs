@@ -114,7 +114,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         ..Access::default()
     };
     let client = client::Settings { stream: feed.stream, access };
-    let lines = |format| Crew::of_lines(Settings { outputs: vec![format], ..Settings::default() });
+    let lines = |format: Format| Crew::of_lines(Settings { outputs: vec![format.into()], ..Settings::default() });
     let crew = match feed.output {
         // One worker, since a day's heading is printed once.
         Output::Text if std::io::stdout().is_terminal() => Crew::new(1, 1, || Box::new(Shown::for_terminal())),

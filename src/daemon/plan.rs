@@ -59,7 +59,9 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.decode.limits(),
         log_groups: config.extract.log_group_set().context("`extract.log_groups`")?,
-        outputs: config.sinks.values().map(Sink::format).collect(),
+        selection: None,
+        prices: std::sync::Arc::default(),
+        outputs: config.sinks.values().map(|sink| sink.format().into()).collect(),
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),
         unmapped: config.panther.unmapped,

@@ -103,10 +103,10 @@ struct Notes {
 }
 
 impl Visit for Notes {
-    fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> bool {
+    fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> Option<Skip> {
         assert!(invocation.event.message.contains(r#"{"q":"\"\\\n\u00e9"}"#), "the body is not as it was written");
         self.words.push(invocation.request_id.unwrap().decode().into_owned());
-        true
+        None
     }
 
     fn reject(&mut self, fault: Fault, original: &[u8], _event: Option<&LogEvent<'_>>, _origin: &Origin) {
@@ -141,6 +141,7 @@ fn walk_part(payload: &[u8], part: Part, limits: Limits, groups: &[&str]) -> (No
         source_id: None,
         source_label: None,
         unmapped: true,
+        prices: &Default::default(),
     };
     let log_groups = set.build().unwrap();
     let mut walk = Walk::new(context, &limits, &log_groups, &mut notes, &mut tally);
@@ -613,9 +614,9 @@ proptest! {
 fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
     struct Loose(Vec<String>);
     impl Visit for Loose {
-        fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> bool {
+        fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> Option<Skip> {
             self.0.push(invocation.request_id.map(|id| id.decode().into_owned()).unwrap_or_default());
-            true
+            None
         }
         fn reject(&mut self, _fault: Fault, _original: &[u8], _event: Option<&LogEvent<'_>>, _origin: &Origin) {
             self.0.push("!".to_owned());
@@ -633,6 +634,7 @@ fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
         source_id: None,
         source_label: None,
         unmapped: true,
+        prices: &Default::default(),
     };
     let (limits, log_groups) = (limits(), globset::GlobSet::empty());
     let mut walk = Walk::new(context, &limits, &log_groups, &mut loose, &mut tally);

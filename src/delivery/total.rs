@@ -42,6 +42,7 @@ impl Total {
         for (reason, count) in &part.rejects {
             *total.rejects.entry(*reason).or_default() += count;
         }
+        total.noted.add(&part.noted);
     }
 
     pub(super) fn add_read(&self, records: usize) {

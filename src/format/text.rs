@@ -1,7 +1,7 @@
 //! The text format: one line an invocation, for people. A sink gets it plain, with every column and nothing cut; a
 //! terminal gets it fitted to its width. In both, what a terminal would act on is shown escaped.
 
-use crate::invocation::Invocation;
+use crate::enrich::Event;
 use crate::pipeline::Context;
 
 pub mod bodies;
@@ -17,9 +17,9 @@ pub use row::{Outcome, Row};
 
 /// Appends one line for people: all columns, in full, without colour. No field holds white space and a missing one is
 /// `-`, so that the columns can be counted.
-pub fn encode(invocation: &Invocation<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
+pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let _ = context;
-    out.extend_from_slice(plain(&Row::of(invocation), Colours::Off).as_bytes());
+    out.extend_from_slice(plain(&Row::of(event), Colours::Off).as_bytes());
 }
 
 /// The row in full: time, operation, model, who, tokens, latency, end, Region, account, request id.

@@ -165,11 +165,8 @@ fn the_log_holds_neither_what_a_panic_says_nor_what_libraries_send() {
 fn raw_lines() -> Settings {
     Settings {
         limits: Limits { inflated_bytes: 64 << 20, events: 100_000, depth: 128 },
-        log_groups: globset::GlobSet::empty(),
-        outputs: vec![Format::Raw],
-        source_id: None,
-        source_label: None,
-        unmapped: true,
+        outputs: vec![Format::Raw.into()],
+        ..Settings::default()
     }
 }
 

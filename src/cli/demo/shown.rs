@@ -42,12 +42,12 @@ struct Print<'a> {
 }
 
 impl Visit for Print<'_> {
-    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool {
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
         self.printer.invocation(invocation, context);
         let printed = self.printer.take_lines();
         // A new day's heading and the line under it are one item.
         self.lines.push_with(|out| out.extend_from_slice(printed.strip_suffix(b"\n").unwrap_or(&printed)));
-        true
+        None
     }
 
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {

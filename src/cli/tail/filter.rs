@@ -3,7 +3,7 @@
 use globset::{GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 
-use crate::body::Facts;
+use crate::body::{StopReason, View};
 use crate::invocation::{Invocation, JsonStr};
 
 /// A pattern: a glob that knows no case. Without a wildcard it is found anywhere in the text.
@@ -73,5 +73,5 @@ impl Filter {
 /// Whether the call failed: the record has an error code, or the answer's stream broke off and says so.
 fn failed(invocation: &Invocation<'_>) -> bool {
     invocation.error_code.is_some_and(|code| !code.0.is_empty())
-        || Facts::of(invocation).stop_reason.is_some_and(|reason| matches!(&*reason, "failed" | "error" | "ERROR"))
+        || View::of(invocation).stop_reason() == Some(StopReason::Error)
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::enrich::Event;
 use crate::format::text::escape::{Place, json_for_terminal, push_escaped};
 use crate::format::text::layout::Layout;
 use crate::format::text::{Colours, Row, Tone, bodies, plain};
@@ -104,10 +105,11 @@ impl Printer {
 
     /// Prints an invocation.
     pub fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) {
+        let event = Event::new(invocation);
         match self.form {
-            Form::Text { bodies } => self.text(invocation, bodies),
-            Form::Json => self.json(|out| panther::encode(invocation, context, out)),
-            Form::Raw => self.json(|out| raw::encode(invocation, out)),
+            Form::Text { bodies } => self.text(&event, bodies),
+            Form::Json => self.json(|out| panther::encode(&event, context, out)),
+            Form::Raw => self.json(|out| raw::encode(&event, out)),
         }
     }
 
@@ -129,8 +131,8 @@ impl Printer {
         std::mem::take(&mut self.notes)
     }
 
-    fn text(&mut self, invocation: &Invocation<'_>, with_bodies: bool) {
-        let row = Row::of(invocation);
+    fn text(&mut self, event: &Event<'_>, with_bodies: bool) {
+        let row = Row::of(event);
         let colours = self.look.colours;
         let mut text = String::new();
         match &self.layout {
@@ -146,7 +148,7 @@ impl Printer {
         }
         text.push('\n');
         if with_bodies {
-            bodies::push(&mut text, invocation, self.look.columns, colours);
+            bodies::push(&mut text, event, self.look.columns, colours);
         }
         self.out.extend_from_slice(text.as_bytes());
     }

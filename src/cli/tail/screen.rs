@@ -110,13 +110,13 @@ struct Shown {
 }
 
 impl Visit for Shown {
-    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> bool {
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
         let shown = self.left != Some(0) && self.filter.takes(invocation) && self.seen.insert(invocation.row_id());
         if shown {
             self.printer.invocation(invocation, context);
             self.left = self.left.map(|left| left - 1);
         }
-        shown
+        (!shown).then_some(Skip::Filtered)
     }
 
     fn reject(&mut self, fault: Fault, _original: &[u8], _event: Option<&LogEvent<'_>>, origin: &Origin) {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::extract::LogEvent;
+use crate::format::object::push_integer;
 use crate::parse::{self, Parsed};
+use crate::record::Origin;
 
 fn line(message: &str, unmapped: bool) -> String {
     let origin = Origin::File { path: "some \"file\"".into(), offset: 0 };
@@ -10,11 +12,12 @@ fn line(message: &str, unmapped: bool) -> String {
         source_id: Some("id"),
         source_label: None,
         unmapped,
+        prices: &crate::enrich::cost::Prices::default(),
     };
     let event = LogEvent { message, ..LogEvent::default() };
     let Parsed::Invocation(invocation) = parse::message(event, 128) else { panic!("no invocation") };
     let mut out = Vec::new();
-    encode(&invocation, &context, &mut out);
+    encode(&Event::new(&invocation), &context, &mut out);
     String::from_utf8(out).unwrap()
 }
 

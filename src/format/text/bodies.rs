@@ -3,8 +3,9 @@
 use super::colour::{Colours, Tone};
 use super::escape::{Place, cut, push_escaped};
 use super::wrap::Wrap;
-use crate::body::{Part, Turn, conversation};
-use crate::invocation::{Invocation, Section};
+use crate::body::{Arguments, Media, Message, Part, Text, ToolCall, moved_to};
+use crate::enrich::Event;
+use crate::invocation::Section;
 
 /// The blanks before a turn.
 const INDENT: usize = 4;
@@ -16,22 +17,32 @@ const MAX_ROLE: usize = 16;
 const MAX_JSON_LEVELS: usize = 16;
 
 /// Appends prompt and answer, each line indented and ended by a newline; `columns` is the terminal's width, if any.
-pub fn push(out: &mut String, invocation: &Invocation<'_>, columns: Option<usize>, colours: Colours) {
-    let input = invocation.input.as_ref().and_then(|input| input.input_body_json);
-    let output = invocation.output.as_ref().and_then(|output| output.output_body_json);
-    let moved = |role: &'static str, section, key| {
-        let field = invocation.unknown.iter().find(|field| field.section == section && field.key.0 == key)?;
-        let path = field.value.0.trim().trim_matches('"');
-        Some(Turn { role: role.into(), parts: vec![Part::Media(format!("in {path}"))] })
-    };
+pub fn push(out: &mut String, event: &Event<'_>, columns: Option<usize>, colours: Colours) {
     let page = Page { columns, colours };
-    if input.is_none_or(|body| body.0.trim() == "null") {
-        moved("request", Section::Input, "inputBodyS3Path").iter().for_each(|turn| page.turn(out, turn));
-    }
-    conversation(input, output).iter().for_each(|turn| page.turn(out, turn));
-    if output.is_none_or(|body| body.0.trim() == "null") {
-        moved("answer", Section::Output, "outputBodyS3Path").iter().for_each(|turn| page.turn(out, turn));
-    }
+    let view = &event.view;
+    let (input, output) = view.bodies();
+    let request = view.request();
+    page.side(out, "request", input.is_some(), moved_to(event.invocation, Section::Input), |page, out| {
+        if !request.system.is_empty() {
+            page.parts(out, "system", &request.system);
+        }
+        request.messages.iter().for_each(|message| page.message(out, message));
+        let known = !request.system.is_empty() || !request.messages.is_empty();
+        input.filter(|_| !known).iter().for_each(|body| page.parts(out, "request", &[Part::Json(*body)]));
+    });
+    let answer = view.answer();
+    page.side(out, "answer", output.is_some(), moved_to(event.invocation, Section::Output), |page, out| {
+        answer.messages.iter().for_each(|message| page.message(out, message));
+        if let Some(embeddings) = answer.embeddings {
+            let text = match embeddings.count {
+                1 => format!("embedding of {}", embeddings.dimensions),
+                count => format!("{count} embeddings of {}", embeddings.dimensions),
+            };
+            page.role(out, "assistant", |page, out, used| page.text(out, used, Tone::Warning, &format!("[{text}]")));
+        } else if answer.messages.is_empty() {
+            output.iter().for_each(|body| page.parts(out, "answer", &[Part::Json(*body)]));
+        }
+    });
 }
 
 struct Page {
@@ -40,39 +51,64 @@ struct Page {
 }
 
 impl Page {
-    fn turn(&self, out: &mut String, turn: &Turn<'_>) {
-        let mut role = String::new();
-        push_escaped(&mut role, &turn.role, Place::Field);
-        let role = cut(&role, MAX_ROLE);
-        for (index, part) in turn.parts.iter().enumerate() {
-            out.extend(std::iter::repeat_n(' ', INDENT));
-            // The role stands once; further parts hang under it.
-            let used = if index == 0 {
-                out.push_str(&self.colours.paint(Tone::Name, &role));
-                out.push_str(": ");
-                INDENT + super::escape::width(&role) + 2
-            } else {
-                out.extend(std::iter::repeat_n(' ', HANGING - INDENT));
-                HANGING
-            };
-            self.part(out, used, part);
-            out.push('\n');
+    /// One side's body: what it says, or where it is.
+    fn side(
+        &self,
+        out: &mut String,
+        role: &str,
+        is_there: bool,
+        moved_to: Option<Text<'_>>,
+        show: impl FnOnce(&Self, &mut String),
+    ) {
+        match moved_to {
+            Some(path) if !is_there => {
+                let note = format!("[in {}]", path.decode());
+                self.role(out, role, |page, out, used| page.text(out, used, Tone::Warning, &note));
+            }
+            _ => show(self, out),
         }
+    }
+
+    fn message(&self, out: &mut String, message: &Message<'_>) {
+        self.parts(out, &message.role.decode(), &message.parts);
+    }
+
+    fn parts(&self, out: &mut String, role: &str, parts: &[Part<'_>]) {
+        for (index, part) in parts.iter().enumerate() {
+            // The role stands once; further parts hang under it.
+            if index == 0 {
+                self.role(out, role, |page, out, used| page.part(out, used, part));
+            } else {
+                out.extend(std::iter::repeat_n(' ', HANGING));
+                self.part(out, HANGING, part);
+                out.push('\n');
+            }
+        }
+    }
+
+    /// A line that begins with a role.
+    fn role(&self, out: &mut String, role: &str, rest: impl FnOnce(&Self, &mut String, usize)) {
+        let mut escaped = String::new();
+        push_escaped(&mut escaped, role, Place::Field);
+        let role = cut(&escaped, MAX_ROLE);
+        out.extend(std::iter::repeat_n(' ', INDENT));
+        out.push_str(&self.colours.paint(Tone::Name, &role));
+        out.push_str(": ");
+        rest(self, out, INDENT + super::escape::width(&role) + 2);
+        out.push('\n');
     }
 
     fn part(&self, out: &mut String, used: usize, part: &Part<'_>) {
         match part {
-            Part::Text(text) => self.text(out, used, Tone::Plain, text),
-            Part::Reasoning(text) => self.text(out, used, Tone::Dim, &format!("(thinking) {text}")),
-            Part::ToolCall { name, arguments } => {
-                self.text(out, used, Tone::Warning, &format!("[call {name} {}]", compact(arguments)));
-            }
-            Part::ToolResult(parts) => {
-                let text = parts.iter().map(flat).collect::<Vec<_>>().join("\n");
+            Part::Text(text) => self.text(out, used, Tone::Plain, &text.decode()),
+            Part::Reasoning(text) => self.text(out, used, Tone::Dim, &format!("(thinking) {}", text.decode())),
+            Part::ToolCall(call) => self.text(out, used, Tone::Warning, &called(call)),
+            Part::ToolResult(result) => {
+                let text = result.parts.iter().map(flat).collect::<Vec<_>>().join("\n");
                 self.text(out, used, Tone::Dim, &format!("[result {text}]"));
             }
-            Part::Media(label) => self.text(out, used, Tone::Warning, &format!("[{label}]")),
-            Part::Json(json) => self.text(out, used, Tone::Plain, &indented(json)),
+            Part::Media(media) => self.text(out, used, Tone::Warning, &labelled(media)),
+            Part::Json(json) => self.text(out, used, Tone::Plain, &indented(json.0)),
         }
     }
 
@@ -95,12 +131,35 @@ impl Page {
 /// A part of a tool's result, as text.
 fn flat(part: &Part<'_>) -> String {
     match part {
-        Part::Text(text) | Part::Reasoning(text) => text.to_string(),
-        Part::ToolCall { name, arguments } => format!("[call {name} {}]", compact(arguments)),
-        Part::ToolResult(parts) => parts.iter().map(flat).collect::<Vec<_>>().join("\n"),
-        Part::Media(label) => format!("[{label}]"),
-        Part::Json(json) => compact(json),
+        Part::Text(text) | Part::Reasoning(text) => text.decode().into_owned(),
+        Part::ToolCall(call) => called(call),
+        Part::ToolResult(result) => result.parts.iter().map(flat).collect::<Vec<_>>().join("\n"),
+        Part::Media(media) => labelled(media),
+        Part::Json(json) => compact(json.0),
     }
+}
+
+fn called(call: &ToolCall<'_>) -> String {
+    let arguments = match &call.arguments {
+        Arguments::Json(json) => compact(json.0),
+        Arguments::Text(text) => compact(&text.decode()),
+    };
+    format!("[call {} {arguments}]", call.name.decode())
+}
+
+/// `[image png]`, and where it is if it is elsewhere.
+fn labelled(media: &Media<'_>) -> String {
+    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.decode().into_owned()).unwrap_or_default();
+    let mut label = media.kind.as_str().to_owned();
+    // `image/png` of a media type is `png`.
+    let format = text(&media.media_type);
+    for word in [format.rsplit('/').next().unwrap_or_default(), &text(&media.name), &text(&media.uri)] {
+        if !word.is_empty() {
+            label.push(' ');
+            label.push_str(word);
+        }
+    }
+    format!("[{label}]")
 }
 
 /// JSON without the white space between its tokens; any other text stays as it is, but for newlines.

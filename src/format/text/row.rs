@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::colour::Tone;
 use super::escape::{Place, push_escaped, width};
-use crate::body::Facts;
-use crate::invocation::{Invocation, JsonStr};
+use crate::body::{StopReason, View};
+use crate::enrich::Event;
+use crate::invocation::JsonStr;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +54,21 @@ pub struct Row {
 
 impl Row {
     /// Reads the fields that people look at, the answer's body included.
-    pub fn of(invocation: &Invocation<'_>) -> Self {
-        let facts = Facts::of(invocation);
+    pub fn of(event: &Event<'_>) -> Self {
+        let (invocation, view) = (event.invocation, &event.view);
+        let usage = view.usage();
         let error = field(invocation.error_code);
-        let (end, outcome) = if error.is_empty() { ending(&facts) } else { (error, Outcome::Failed) };
+        let (end, outcome) = if error.is_empty() { ending(view) } else { (error, Outcome::Failed) };
         let arn = invocation.identity.as_ref().and_then(|identity| identity.arn);
         Self {
             time: invocation.event_time,
             operation: field(invocation.operation),
             model: escaped(model_name(&invocation.model_id.decode())),
             who: escaped(who(&arn.map(JsonStr::decode).unwrap_or_default())),
-            input: facts.input_tokens,
-            output: facts.output_tokens,
-            cached: facts.cache_read_tokens,
-            latency_ms: facts.latency_ms,
+            input: usage.input,
+            output: usage.output,
+            cached: usage.cache_read,
+            latency_ms: view.answer().latency_ms,
             end,
             outcome,
             region: region(field(invocation.region), &field(invocation.inference_region)),
@@ -144,32 +146,27 @@ fn field(text: Option<JsonStr<'_>>) -> String {
     text.map(|text| escaped(&text.decode())).unwrap_or_default()
 }
 
-fn ending(facts: &Facts<'_>) -> (String, Outcome) {
-    let stop = facts.stop_reason.as_deref().unwrap_or_default();
-    if facts.guardrail_intervened {
-        return match stop {
-            "" | "guardrail_intervened" => ("guardrail_intervened".to_owned(), Outcome::Guardrail),
-            _ => (escaped(&format!("guardrail:{stop}")), Outcome::Guardrail),
-        };
+fn ending(view: &View<'_>) -> (String, Outcome) {
+    let reason = view.stop_reason();
+    let word = view.answer().stop_reason.as_ref();
+    let word = word.map(|word| escaped(&word.decode())).unwrap_or_default();
+    if reason == Some(StopReason::GuardrailIntervened) || view.guardrail().is_some_and(|found| found.intervened) {
+        let stopped_it = matches!(reason, None | Some(StopReason::GuardrailIntervened));
+        let end = if stopped_it { "guardrail_intervened".to_owned() } else { format!("guardrail:{word}") };
+        return (end, Outcome::Guardrail);
     }
-    let outcome = match stop {
-        "max_tokens"
-        | "max_output_tokens"
-        | "length"
-        | "LENGTH"
-        | "MAX_TOKENS"
-        | "content_filtered"
-        | "content_filter"
-        | "CONTENT_FILTERED"
-        | "malformed_model_output"
-        | "malformed_tool_use"
-        | "model_context_window_exceeded"
-        | "refusal"
-        | "incomplete" => Outcome::Partial,
-        "failed" | "error" | "ERROR" => Outcome::Failed,
+    let outcome = match reason {
+        Some(
+            StopReason::MaxTokens
+            | StopReason::ContentFiltered
+            | StopReason::MalformedModelOutput
+            | StopReason::MalformedToolUse
+            | StopReason::ContextWindowExceeded,
+        ) => Outcome::Partial,
+        Some(StopReason::Error) => Outcome::Failed,
         _ => Outcome::Answered,
     };
-    (escaped(stop), outcome)
+    (word, outcome)
 }
 
 /// The id at the end of an ARN (`inference-profile/us.anthropic…`), or the model id as it is.

@@ -1,0 +1,67 @@
+//! A stop reason: why a model ended its answer, in one set of words for all dialects.
+
+/// Why a model ended its answer. The words are those of Bedrock's Converse API where it has one (source: the API model
+/// `bedrock-runtime`, `StopReason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StopReason {
+    /// The answer is complete.
+    EndTurn,
+    /// The model asks for a tool.
+    ToolUse,
+    /// The limit of tokens was reached.
+    MaxTokens,
+    /// A stop sequence was met.
+    StopSequence,
+    /// A guardrail intervened.
+    GuardrailIntervened,
+    /// The model's own filter, or the model's refusal, ended it.
+    ContentFiltered,
+    /// The model wrote what is no message.
+    MalformedModelOutput,
+    /// The model wrote what is no tool call.
+    MalformedToolUse,
+    /// The context window was full.
+    ContextWindowExceeded,
+    /// The answer broke off with an error.
+    Error,
+    /// A word that is not known.
+    Other,
+}
+
+impl StopReason {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndTurn => "end_turn",
+            Self::ToolUse => "tool_use",
+            Self::MaxTokens => "max_tokens",
+            Self::StopSequence => "stop_sequence",
+            Self::GuardrailIntervened => "guardrail_intervened",
+            Self::ContentFiltered => "content_filtered",
+            Self::MalformedModelOutput => "malformed_model_output",
+            Self::MalformedToolUse => "malformed_tool_use",
+            Self::ContextWindowExceeded => "model_context_window_exceeded",
+            Self::Error => "error",
+            Self::Other => "other",
+        }
+    }
+
+    /// The reason that a dialect's word stands for. Case does not matter: Titan and Cohere shout.
+    pub fn of(word: &str) -> Self {
+        match word.to_ascii_lowercase().as_str() {
+            "end_turn" | "stop" | "finish" | "finished" | "complete" | "completed" | "endoftext" | "success" => {
+                Self::EndTurn
+            }
+            "tool_use" | "tool_calls" | "tool_call" | "function_call" => Self::ToolUse,
+            "max_tokens" | "length" | "max_output_tokens" | "model_length" => Self::MaxTokens,
+            "stop_sequence" | "stop_criteria_met" => Self::StopSequence,
+            "guardrail_intervened" => Self::GuardrailIntervened,
+            "content_filtered" | "content_filter" | "refusal" | "error_toxic" => Self::ContentFiltered,
+            "malformed_model_output" => Self::MalformedModelOutput,
+            "malformed_tool_use" => Self::MalformedToolUse,
+            "model_context_window_exceeded" | "error_limit" => Self::ContextWindowExceeded,
+            "error" | "failed" | "incomplete" | "cancelled" => Self::Error,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! An event: an invocation, the view of its bodies, and what was found out about it on its way. Selection, redaction and
+//! the formats work on it; what none of them asks for is never computed.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use crate::body::View;
+use crate::format::object::Object;
+use crate::invocation::Invocation;
+
+pub mod cost;
+
+use cost::{Cost, Prices};
+
+/// An invocation on its way from the parser to the formats.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The invocation. Fetched bodies stand in it, redacted ones too.
+    pub invocation: &'a Invocation<'a>,
+    /// The view of its bodies.
+    pub view: View<'a>,
+    /// What was done to it.
+    pub marks: Marks,
+    row_id: Option<[u8; 16]>,
+    cost: OnceCell<Option<Cost>>,
+}
+
+/// What was done to an event on its way, for whoever reads it later. Written as the member `bedrock_tap` of the lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// What became of the request's body in S3, if it was to be fetched: `fetched`, or why it is missing.
+    pub input_body: Option<&'static str>,
+    /// What became of the answer's body in S3.
+    pub output_body: Option<&'static str>,
+    /// What redaction did, if there was any.
+    pub redacted: Option<Redacted>,
+}
+
+/// What a redaction did to one event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redacted {
+    /// Secrets that were masked, by kind.
+    pub masked: BTreeMap<String, u64>,
+    /// What stands in the place of the bodies, where they were taken out: `dropped` or `hashed`.
+    pub bodies: Option<&'static str>,
+}
+
+impl<'a> Event<'a> {
+    /// An event of an invocation as it was read.
+    pub fn new(invocation: &'a Invocation<'a>) -> Self {
+        Self { invocation, view: View::of(invocation), marks: Marks::default(), row_id: None, cost: OnceCell::new() }
+    }
+
+    /// The same event with another text, which keeps its identity.
+    pub fn with_invocation<'b>(&self, invocation: &'b Invocation<'b>, marks: Marks) -> Event<'b> {
+        Event { marks, row_id: Some(self.row_id()), ..Event::new(invocation) }
+    }
+
+    /// The event's identity, as [`Invocation::row_id`] tells it of the record as it came.
+    pub fn row_id(&self) -> [u8; 16] {
+        self.row_id.unwrap_or_else(|| self.invocation.row_id())
+    }
+
+    /// Whether somebody asked what the call cost and no price was known.
+    pub(crate) fn is_unpriced(&self) -> bool {
+        matches!(self.cost.get(), Some(None))
+    }
+
+    /// What the call cost; none where no price is known.
+    pub fn cost(&self, prices: &Prices) -> Option<&Cost> {
+        self.cost.get_or_init(|| prices.cost_of(self.invocation, &self.view)).as_ref()
+    }
+}
+
+impl Marks {
+    /// Appends the member `bedrock_tap`, if there is anything to say.
+    pub(crate) fn write(&self, object: &mut Object<'_>) {
+        if *self == Self::default() {
+            return;
+        }
+        object.object("bedrock_tap", |object| self.members(object));
+    }
+
+    /// Appends what there is to say.
+    pub(crate) fn members(&self, object: &mut Object<'_>) {
+        for (key, state) in [("input_body", self.input_body), ("output_body", self.output_body)] {
+            if let Some(state) = state {
+                object.text(key, state);
+            }
+        }
+        if let Some(redacted) = &self.redacted {
+            object.object("redacted", |object| {
+                if let Some(bodies) = redacted.bodies {
+                    object.text("bodies", bodies);
+                }
+                object.object_if_any("masked", |object| {
+                    for (kind, count) in &redacted.masked {
+                        // Kinds are names of the configuration: letters, digits, `_` and `-`.
+                        object.raw_key(kind);
+                        object.raw(&count.to_string());
+                    }
+                });
+            });
+        }
+    }
+}
