@@ -160,7 +160,7 @@ fn without_a_terminal_every_line_has_every_column() {
     let text = lines(&records::all(), look(None, Colours::Off));
     assert_eq!(text.lines().count(), records::all().len(), "{text}");
     for line in text.lines() {
-        assert_eq!(line.split_whitespace().count(), 12, "{line}");
+        assert_eq!(line.split_whitespace().count(), 13, "{line}");
     }
     let second: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(
@@ -173,6 +173,7 @@ fn without_a_terminal_every_line_has_every_column() {
             "in=437",
             "out=49",
             "cached=24316",
+            "cost=-",
             "12556ms",
             "tool_use",
             "us-east-2>us-west-2",
@@ -180,7 +181,7 @@ fn without_a_terminal_every_line_has_every_column() {
             "07075204-0000-4000-8000-202610070752",
         ]
     );
-    let ends: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(8)).take(12).collect();
+    let ends: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(9)).take(12).collect();
     assert_eq!(
         ends,
         [
@@ -340,6 +341,7 @@ fn filters_choose() {
     check("operations by a glob", Filter { operation: whole("Converse*"), ..any() }, 2);
     check("an identity", Filter { identity: anywhere("alice@example"), ..any() }, 1);
     check("errors", Filter { errors: true, ..any() }, 2);
+    check("guardrails", Filter { guardrail: true, ..any() }, 1);
     check("errors of a model", Filter { errors: true, model: anywhere("opus"), ..any() }, 1);
     let since = |time: &str| Filter { since: Some(time.parse().unwrap()), ..any() };
     check("since", since("2026-10-08T00:00:01Z"), 3);

@@ -43,8 +43,8 @@ const PATTERNS: &str = "\
 Patterns: PAT is a glob (* ? [abc] {a,b}) for the whole text; without a wildcard it is found anywhere in it. Case never \
 matters. A flag that is given several times takes what any of its patterns takes; different flags must all hold.
 
-Lines: time (UTC), operation (~ is an answer that was streamed), model, who, tokens as prompt+cached/answer, latency, \
-stop reason or error. Wider terminals show more; without a terminal every line has every column.";
+Lines: time (UTC), operation (~ is an answer that was streamed), model, who, tokens as prompt+cached/answer, cost in \
+USD (an estimate), latency, stop reason or error. Wider terminals show more; without a terminal every line has every column.";
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -103,6 +103,9 @@ struct FilterArgs {
     /// Only calls that failed.
     #[arg(long)]
     errors: bool,
+    /// Only calls in which a guardrail intervened.
+    #[arg(long)]
+    guardrail: bool,
     /// Begin this long ago (30s, 15m, 2h, 1d), or at an RFC 3339 time.
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
@@ -127,7 +130,14 @@ enum When {
 impl FilterArgs {
     fn filter(self, now: Timestamp) -> Filter {
         let since = self.since.map(|since| since.time(now));
-        Filter { model: self.model, operation: self.operation, identity: self.identity, errors: self.errors, since }
+        Filter {
+            model: self.model,
+            operation: self.operation,
+            identity: self.identity,
+            errors: self.errors,
+            guardrail: self.guardrail,
+            since,
+        }
     }
 }
 

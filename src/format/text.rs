@@ -18,11 +18,10 @@ pub use row::{Outcome, Row};
 /// Appends one line for people: all columns, in full, without colour. No field holds white space and a missing one is
 /// `-`, so that the columns can be counted.
 pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
-    let _ = context;
-    out.extend_from_slice(plain(&Row::of(event), Colours::Off).as_bytes());
+    out.extend_from_slice(plain(&Row::of(event, context.prices), Colours::Off).as_bytes());
 }
 
-/// The row in full: time, operation, model, who, tokens, latency, end, Region, account, request id.
+/// The row in full: time, operation, model, who, tokens, cost, latency, end, Region, account, request id.
 pub fn plain(row: &Row, colours: Colours) -> String {
     let mut line = String::with_capacity(256);
     // The widths are those of what is common, so that most lines stand in straight columns.
@@ -30,6 +29,7 @@ pub fn plain(row: &Row, colours: Colours) -> String {
         Some(count) => format!("{name}={count}"),
         None => format!("{name}=-"),
     };
+    let cost = row.cost.map_or_else(|| "cost=-".to_owned(), |cost| format!("cost={cost}"));
     let latency = row.latency_ms.map(|ms| format!("{ms}ms")).unwrap_or_default();
     let cells = [
         (format!("{:.3}", row.time), 24, Tone::Dim),
@@ -39,6 +39,7 @@ pub fn plain(row: &Row, colours: Colours) -> String {
         (count("in", row.input), 9, Tone::Plain),
         (count("out", row.output), 9, Tone::Plain),
         (count("cached", row.cached), 12, Tone::Plain),
+        (cost, 14, Tone::Plain),
         (latency, 8, Tone::Dim),
         (row.end.clone(), 20, row.tone()),
         (row.region.clone(), 19, Tone::Dim),
@@ -59,6 +60,7 @@ pub fn plain(row: &Row, colours: Colours) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::enrich::cost::Usd;
 
     /// A row as most are.
     pub(crate) fn row() -> Row {
@@ -70,6 +72,7 @@ pub(crate) mod tests {
             input: Some(1645),
             output: Some(15),
             cached: Some(0),
+            cost: Some(Usd(1_720_000_000)),
             latency_ms: Some(576),
             end: "end_turn".to_owned(),
             outcome: Outcome::Answered,
@@ -92,6 +95,7 @@ pub(crate) mod tests {
                 "in=1645",
                 "out=15",
                 "cached=0",
+                "cost=0.00172",
                 "576ms",
                 "end_turn",
                 "us-east-2",
@@ -105,6 +109,7 @@ pub(crate) mod tests {
             input: None,
             output: None,
             cached: None,
+            cost: None,
             latency_ms: None,
             end: String::new(),
             region: String::new(),
@@ -112,7 +117,7 @@ pub(crate) mod tests {
             ..row()
         };
         let empty = plain(&empty, Colours::Off);
-        assert_eq!(empty.split_whitespace().count(), 12, "{empty}");
+        assert_eq!(empty.split_whitespace().count(), 13, "{empty}");
         assert_eq!(empty.find("cached="), line.find("cached="), "columns stand where they stood");
     }
 }

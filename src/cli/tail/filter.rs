@@ -52,6 +52,8 @@ pub struct Filter {
     pub identity: Vec<Pattern>,
     /// Only calls that failed.
     pub errors: bool,
+    /// Only calls in which a guardrail intervened.
+    pub guardrail: bool,
     /// Only calls at or after this time.
     pub since: Option<Timestamp>,
 }
@@ -67,6 +69,7 @@ impl Filter {
             && one_of(&self.operation, invocation.operation)
             && one_of(&self.identity, invocation.identity.as_ref().and_then(|identity| identity.arn))
             && (!self.errors || failed(invocation))
+            && (!self.guardrail || View::of(invocation).guardrail().is_some_and(|found| found.intervened))
     }
 }
 

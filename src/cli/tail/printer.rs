@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::enrich::Event;
+use crate::enrich::cost::Prices;
 use crate::format::text::escape::{Place, json_for_terminal, push_escaped};
 use crate::format::text::layout::Layout;
 use crate::format::text::{Colours, Row, Tone, bodies, plain};
@@ -107,7 +108,7 @@ impl Printer {
     pub fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) {
         let event = Event::new(invocation);
         match self.form {
-            Form::Text { bodies } => self.text(&event, bodies),
+            Form::Text { bodies } => self.text(&event, context.prices, bodies),
             Form::Json => self.json(|out| panther::encode(&event, context, out)),
             Form::Raw => self.json(|out| raw::encode(&event, out)),
         }
@@ -131,8 +132,8 @@ impl Printer {
         std::mem::take(&mut self.notes)
     }
 
-    fn text(&mut self, event: &Event<'_>, with_bodies: bool) {
-        let row = Row::of(event);
+    fn text(&mut self, event: &Event<'_>, prices: &Prices, with_bodies: bool) {
+        let row = Row::of(event, prices);
         let colours = self.look.colours;
         let mut text = String::new();
         match &self.layout {

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use super::colour::{Colours, Tone};
 use super::escape::{cut, width};
-use super::number::{Digits, count, duration};
+use super::number::{Digits, count, duration, money};
 use super::row::{Outcome, Row};
 
 /// A column.
@@ -15,6 +15,7 @@ enum Column {
     Model,
     Who,
     Tokens,
+    Cost,
     Latency,
     End,
     Region,
@@ -22,23 +23,26 @@ enum Column {
     RequestId,
 }
 
-use Column::{Account, End, Latency, Model, Operation, Region, RequestId, Time, Tokens, Who};
+use Column::{Account, Cost, End, Latency, Model, Operation, Region, RequestId, Time, Tokens, Who};
 
 /// The columns that every terminal shows which is wide enough, as they stand, each with its least width.
-const CORE: [(Column, usize); 7] =
-    [(Time, 8), (Operation, 9), (Model, 14), (Who, 9), (Tokens, 12), (Latency, 5), (End, 10)];
+const CORE: [(Column, usize); 8] =
+    [(Time, 8), (Operation, 9), (Model, 14), (Who, 9), (Tokens, 10), (Cost, 6), (Latency, 5), (End, 10)];
 
 /// What a narrow terminal does without, first to last. The time is always shown.
-const DROPPED: [Column; 6] = [Operation, Latency, Tokens, Who, End, Model];
+const DROPPED: [Column; 7] = [Operation, Latency, Cost, Tokens, Who, End, Model];
 
 /// What room that is left is spent on, first to last: a width that a core column grows to, or a further column that is
 /// shown where all of it fits. The widths hold what is common: a model without its date, then with it.
-const GROWN: [(Column, usize); 13] = [
+const GROWN: [(Column, usize); 16] = [
+    (Model, 16),
+    (Tokens, 12),
     (Model, 20),
     (Who, 14),
     (End, 13),
     (Operation, 14),
     (Model, 29),
+    (Cost, 8),
     (Who, 20),
     (RequestId, 36),
     (Region, 19),
@@ -102,15 +106,15 @@ impl Layout {
         let mut skipped = 0;
         let spans = row.outcome == Outcome::Failed && (row.input, row.output) == (None, None);
         for &(column, columns) in &self.columns {
-            // A call that failed has no tokens and no latency: its error takes their place.
-            if spans && matches!(column, Tokens | Latency) {
+            // A call that failed has no tokens, cost and latency: its error takes their place.
+            if spans && matches!(column, Tokens | Cost | Latency) {
                 skipped += columns + self.gap;
                 continue;
             }
             let columns = columns + std::mem::take(&mut skipped);
             let text = cut(&cell(row, column, columns), columns.min(self.width));
             let padding = columns.saturating_sub(width(&text));
-            let (before, after) = if matches!(column, Tokens | Latency) { (padding, 0) } else { (0, padding) };
+            let (before, after) = if matches!(column, Tokens | Cost | Latency) { (padding, 0) } else { (0, padding) };
             line.extend(std::iter::repeat_n(' ', blanks + before));
             line.push_str(&colours.paint(tone(row, column), &text));
             // Blanks at the end of a line are never written.
@@ -127,6 +131,7 @@ fn cell(row: &Row, column: Column, columns: usize) -> String {
         Model => row.model_in(columns),
         Who => row.who_in(columns).to_owned(),
         Tokens => tokens(row, columns),
+        Cost => row.cost.map(|cost| money(cost, columns)).unwrap_or_default(),
         Latency => row.latency_ms.map(duration).unwrap_or_default(),
         End => row.end_in(columns),
         Region => row.region.clone(),
@@ -140,7 +145,7 @@ fn tone(row: &Row, column: Column) -> Tone {
     match column {
         Operation => Tone::Name,
         Who => Tone::Who,
-        Model | Tokens => Tone::Plain,
+        Model | Tokens | Cost => Tone::Plain,
         End => row.tone(),
         Time | Latency | Region | Account | RequestId => Tone::Dim,
     }
@@ -178,10 +183,11 @@ mod tests {
         };
         check(0, "");
         check(8, "07:51:59");
-        check(23, "07:51:59 us.claude-hai…");
+        check(23, "07:51:59 claude-haiku-…");
         check(40, "07:51:59 us.claude-haiku-4-5  end_turn");
-        check(60, "07:51:59 us.claude-haiku-… App/alice      1645/15 end_turn");
-        check(80, "07:51:59 Converse~ us.claude-haiku-4-5  App/alice       1645/15 576ms end_turn");
+        check(60, "07:51:59 claude-haiku-4-5  App/alice      1645/15 end_turn");
+        check(80, "07:51:59 Converse~ claude-haiku-4-5 App/alice    1645/15 $.0017 576ms end_turn");
+        check(100, "07:51:59  Converse~  us.claude-haiku-4-5   App/alice            1645/15   $.0017  576ms  end_turn");
     }
 
     #[test]
@@ -193,6 +199,7 @@ mod tests {
             input: Some(i64::MIN),
             output: Some(i64::MAX),
             cached: Some(i64::MAX),
+            cost: Some(crate::enrich::cost::Usd(i64::MAX)),
             latency_ms: Some(i64::MAX),
             end: "x".repeat(100),
             region: "y".repeat(100),
@@ -232,13 +239,14 @@ mod tests {
             input: None,
             output: None,
             cached: None,
+            cost: None,
             latency_ms: None,
             end: "ServiceQuotaExceededException".to_owned(),
             outcome: Outcome::Failed,
             ..row()
         };
         let line = Layout::new(80).line(&failed, Colours::Off);
-        assert!(line.ends_with("App/alice  ServiceQuotaExceededException"), "{line}");
+        assert!(line.ends_with("App/alice ServiceQuotaExceededException"), "{line}");
     }
 
     #[test]

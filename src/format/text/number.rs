@@ -1,4 +1,6 @@
-//! Numbers and durations in few columns.
+//! Numbers, durations and amounts of money in few columns.
+
+use crate::enrich::cost::Usd;
 
 /// How much of a number is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +47,64 @@ pub(super) fn duration(ms: i64) -> String {
     }
 }
 
+/// An amount in at most `columns` (six or more), with two or three digits that say something: `$1.23`, `$0.12`,
+/// `$.0023`, `$.00045`. What is less than the columns can show is `<$.001`.
+pub(super) fn money(amount: Usd, columns: usize) -> String {
+    const DOLLAR: i64 = 1_000_000_000_000;
+    let picodollars = amount.0.max(0);
+    match picodollars / DOLLAR {
+        0 => cents(picodollars, columns),
+        whole @ 1..10 => format!("${whole}.{:02}", picodollars % DOLLAR / (DOLLAR / 100)),
+        whole @ 10..100 => format!("${whole}.{}", picodollars % DOLLAR / (DOLLAR / 10)),
+        whole => format!("${}", count(whole, if whole < 10_000 { Digits::All } else { Digits::Two })),
+    }
+}
+
+/// An amount of less than a dollar: two digits after the zeros, if they fit.
+fn cents(picodollars: i64, columns: usize) -> String {
+    if picodollars == 0 {
+        return "$0".to_owned();
+    }
+    let digits = format!("{picodollars:012}");
+    let zeros = digits.bytes().take_while(|digit| *digit == b'0').count();
+    let shown = digits.get(..zeros + 2).unwrap_or(&digits);
+    let room = columns.saturating_sub("$.".len());
+    if shown.len() < room {
+        format!("$0.{shown}")
+    } else if shown.len() == room {
+        format!("$.{shown}")
+    } else {
+        let places = columns.saturating_sub("<$.".len()).max(1);
+        format!("<$.{}1", "0".repeat(places - 1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_take_their_columns() {
+        const MICRO: i64 = 1_000_000;
+        for (picodollars, narrow, wide) in [
+            (0, "$0", "$0"),
+            (1, "<$.001", "<$.00001"),
+            (38 * MICRO, "<$.001", "$.000038"),
+            (999 * MICRO, "<$.001", "$0.00099"),
+            (2_345 * MICRO, "$.0023", "$0.0023"),
+            (12_345 * MICRO, "$0.012", "$0.012"),
+            (123_456 * MICRO, "$0.12", "$0.12"),
+            (999_999 * MICRO, "$0.99", "$0.99"),
+            (1_234_567 * MICRO, "$1.23", "$1.23"),
+            (12_345_678 * MICRO, "$12.3", "$12.3"),
+            (1_234_567_890_000 * MICRO, "$1.2M", "$1.2M"),
+            (i64::MAX, "$9.2M", "$9.2M"),
+            (-1, "$0", "$0"),
+        ] {
+            assert_eq!(money(Usd(picodollars), 6), narrow, "{picodollars}");
+            assert_eq!(money(Usd(picodollars), 8), wide, "{picodollars}");
+        }
+    }
 
     #[test]
     fn counts_take_few_columns() {

@@ -4,9 +4,13 @@ use jiff::Timestamp;
 
 use super::colour::Tone;
 use super::escape::{Place, push_escaped, width};
-use crate::body::{StopReason, View};
+use crate::body::{Guardrail, StopReason, View};
 use crate::enrich::Event;
+use crate::enrich::cost::{Prices, Usd};
 use crate::invocation::JsonStr;
+
+/// What a guardrail acted on is named up to this many; who wants all of it asks for the view.
+const MAX_POLICIES: usize = 3;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub struct Row {
     pub output: Option<i64>,
     /// Tokens read from the cache.
     pub cached: Option<i64>,
+    /// What the call cost, if its price is known.
+    pub cost: Option<Usd>,
     /// Milliseconds.
     pub latency_ms: Option<i64>,
     /// The stop reason, or the error's code.
@@ -54,7 +60,7 @@ pub struct Row {
 
 impl Row {
     /// Reads the fields that people look at, the answer's body included.
-    pub fn of(event: &Event<'_>) -> Self {
+    pub fn of(event: &Event<'_>, prices: &Prices) -> Self {
         let (invocation, view) = (event.invocation, &event.view);
         let usage = view.usage();
         let error = field(invocation.error_code);
@@ -68,6 +74,7 @@ impl Row {
             input: usage.input,
             output: usage.output,
             cached: usage.cache_read,
+            cost: event.cost(prices).map(|cost| cost.total),
             latency_ms: view.answer().latency_ms,
             end,
             outcome,
@@ -103,10 +110,10 @@ impl Row {
         }
     }
 
-    /// The model, fitted: without version and date, then without the vendor.
+    /// The model, fitted: without version and date, then without the vendor, then without where it runs.
     pub(super) fn model_in(&self, columns: usize) -> String {
         let mut name = self.model.clone();
-        for shorten in [without_version, without_date, without_vendor] {
+        for shorten in [without_version, without_date, without_vendor, without_geography] {
             if width(&name) <= columns {
                 break;
             }
@@ -150,10 +157,11 @@ fn ending(view: &View<'_>) -> (String, Outcome) {
     let reason = view.stop_reason();
     let word = view.answer().stop_reason.as_ref();
     let word = word.map(|word| escaped(&word.decode())).unwrap_or_default();
-    if reason == Some(StopReason::GuardrailIntervened) || view.guardrail().is_some_and(|found| found.intervened) {
-        let stopped_it = matches!(reason, None | Some(StopReason::GuardrailIntervened));
-        let end = if stopped_it { "guardrail_intervened".to_owned() } else { format!("guardrail:{word}") };
-        return (end, Outcome::Guardrail);
+    if let Some(found) = view.guardrail().filter(|found| found.intervened) {
+        return (intervention(found, &word), Outcome::Guardrail);
+    }
+    if reason == Some(StopReason::GuardrailIntervened) {
+        return (word, Outcome::Guardrail);
     }
     let outcome = match reason {
         Some(
@@ -167,6 +175,24 @@ fn ending(view: &View<'_>) -> (String, Outcome) {
         _ => Outcome::Answered,
     };
     (word, outcome)
+}
+
+/// What a guardrail stopped or masked, such as `guardrail:VIOLENCE,EMAIL`; where it does not say, how the call ended.
+fn intervention(found: &Guardrail<'_>, word: &str) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for assessment in &found.assessments {
+        let acted = assessment.action.as_ref().is_some_and(|action| *action == "BLOCKED" || *action == "ANONYMIZED");
+        let name = assessment.kind.as_ref().filter(|kind| *kind != "DENY").or(assessment.name.as_ref());
+        let name = name.map_or_else(|| assessment.policy.as_str().to_owned(), |name| escaped(&name.decode()));
+        if acted && names.len() < MAX_POLICIES && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match (names.is_empty(), word) {
+        (false, _) => format!("guardrail:{}", names.join(",")),
+        (true, "" | "guardrail_intervened") => "guardrail_intervened".to_owned(),
+        (true, word) => format!("guardrail:{word}"),
+    }
 }
 
 /// The id at the end of an ARN (`inference-profile/us.anthropic…`), or the model id as it is.
@@ -231,6 +257,15 @@ fn without_vendor(model: &str) -> String {
     }
 }
 
+/// `us.` of `us.claude-haiku-4-5`: the last to go, since it is half of what the Region says.
+fn without_geography(model: &str) -> String {
+    const GEOGRAPHIES: [&str; 9] = ["us", "eu", "apac", "jp", "au", "in", "ca", "us-gov", "global"];
+    match model.split_once('.') {
+        Some((prefix, rest)) if GEOGRAPHIES.contains(&prefix) => rest.to_owned(),
+        _ => model.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +300,7 @@ mod tests {
         check(haiku, 40, "us.anthropic.claude-haiku-4-5-20251001");
         check(haiku, 30, "us.anthropic.claude-haiku-4-5");
         check(haiku, 20, "us.claude-haiku-4-5");
+        check(haiku, 16, "claude-haiku-4-5");
         check(
             "arn:aws:bedrock:us-east-2:1:inference-profile/us.meta.llama3-3-70b-instruct-v1:0",
             24,
