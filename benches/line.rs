@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use bedrock_tap::body::View;
 use bedrock_tap::decode::Inflater;
 use bedrock_tap::enrich::Event;
 use bedrock_tap::enrich::cost::Prices;
@@ -80,6 +81,8 @@ pub(crate) enum Contender {
     Parse,
     /// From invocations to lines.
     Format,
+    /// All of the view of each invocation: texts joined and read, tools, usage, guardrail.
+    View,
     /// The whole line.
     Line,
     /// The straightforward program.
@@ -87,13 +90,14 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Floor,
         Self::Flate2,
         Self::Decode,
         Self::ExtractParse,
         Self::Parse,
         Self::Format,
+        Self::View,
         Self::Line,
         Self::Value,
     ];
@@ -224,6 +228,16 @@ fn run(
                 }
             })
         }
+        Contender::View => clock::processor_time(|| {
+            for invocation in invocations {
+                let view = View::of(invocation);
+                keep(view.request());
+                keep(view.answer());
+                keep(&*view.prompt_text().decode());
+                keep(&*view.answer_text().decode());
+                keep(&(view.usage(), view.stop_reason(), view.guardrail()));
+            }
+        }),
         Contender::Line => clock::processor_time(|| {
             corpus.records.iter().for_each(|record| keep(subject.process(record, now)));
         }),

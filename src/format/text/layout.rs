@@ -187,7 +187,7 @@ mod tests {
         check(40, "07:51:59 us.claude-haiku-4-5  end_turn");
         check(60, "07:51:59 claude-haiku-4-5  App/alice      1645/15 end_turn");
         check(80, "07:51:59 Converse~ claude-haiku-4-5 App/alice    1645/15 $.0017 576ms end_turn");
-        check(100, "07:51:59  Converse~  us.claude-haiku-4-5   App/alice            1645/15   $.0017  576ms  end_turn");
+        check(100, "07:51:59  Converse~  us.claude-haiku-4-5   App/alice            1645/15  $.0017  576ms  end_turn");
     }
 
     #[test]
