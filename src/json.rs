@@ -8,6 +8,7 @@ use std::ops::Range;
 mod block;
 mod grammar;
 mod skip;
+pub(crate) mod trusted;
 mod unescape;
 
 pub use skip::MAX_DEPTH;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::text::Text;
 use crate::invocation::{JsonStr, RawJson};
 pub(crate) use crate::json::Kind;
-use crate::json::{Cursor, MAX_DEPTH};
+use crate::json::trusted;
 
 /// One JSON value as it came, without white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +141,9 @@ fn next_item(rest: &str) -> Option<&str> {
 
 /// Cuts the first value off the text.
 fn take(text: &str) -> Option<(&str, &str)> {
-    let span = Cursor::new(text.as_bytes(), 0).value(MAX_DEPTH).ok()?;
-    Some((text.get(span.clone())?, text.get(span.end..)?))
+    let start = text.len() - text.trim_start_matches(is_space).len();
+    let end = trusted::value_end(text.as_bytes(), start)?;
+    Some((text.get(start..end)?, text.get(end..)?))
 }
 
 #[cfg(test)]

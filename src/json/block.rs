@@ -56,6 +56,40 @@ pub(super) fn string_masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> (u64, u64) 
     (equal(lanes, b'"') | backslash | lanes.simd_lt(0x20).to_bitmask(), backslash)
 }
 
+/// Quotes and backslashes.
+#[inline(always)]
+pub(super) fn quote_masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> (u64, u64) {
+    let lanes = u8x64::from_slice(simd, block);
+    (equal(lanes, b'"'), equal(lanes, b'\\'))
+}
+
+/// What tells where a container ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brackets {
+    /// `"`
+    pub quote: u64,
+    /// `\`
+    pub backslash: u64,
+    /// `{ [`
+    pub open: u64,
+    /// `} ]`
+    pub close: u64,
+}
+
+/// The masks that the end of a container needs.
+#[inline(always)]
+pub(super) fn bracket_masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> Brackets {
+    let lanes = u8x64::from_slice(simd, block);
+    // With bit 5 set, `{` and `[` are one byte, and so are `}` and `]`; no other byte becomes either.
+    let folded = lanes | 0x20;
+    Brackets {
+        quote: equal(lanes, b'"'),
+        backslash: equal(lanes, b'\\'),
+        open: folded.simd_eq(b'{').to_bitmask(),
+        close: folded.simd_eq(b'}').to_bitmask(),
+    }
+}
+
 /// All masks.
 #[inline(always)]
 pub(super) fn masks<S: Simd>(simd: S, block: &[u8; WIDTH]) -> Masks {
