@@ -17,7 +17,7 @@ const MAX_NESTING: usize = 3;
 /// the limit keeps a forged one from taking many times its size in memory.
 const MAX_ASSESSMENTS: usize = 100_000;
 
-/// Names of units that are told apart. The API knows ten (source: the API model `bedrock-runtime`, `GuardrailUsage`).
+/// Names of units that are told apart. The API knows fewer than a dozen (source: the API model `bedrock-runtime`, `GuardrailUsage`).
 const MAX_UNITS: usize = 64;
 
 /// The evidence in a request's and an answer's body; none where neither knows of a guardrail.
@@ -97,10 +97,7 @@ impl<'a> Reader<'a> {
                 "metadata" => value.get("trace").into_iter().for_each(|trace| self.trace(trace)),
                 "amazon-bedrock-guardrailAction" => self.action(value),
                 "stopReason" | "stop_reason" | "finishReason" | "finish_reason" | "completionReason" => {
-                    if value.as_text().is_some_and(|reason| is(&reason, "guardrail_intervened")) {
-                        self.known = true;
-                        self.found.intervened = true;
-                    }
+                    self.stop(value);
                 }
                 "delta" | "message" | "messageStop" | "chunk" | "response" if nesting < MAX_NESTING => {
                     self.event(value, nesting + 1);
@@ -110,6 +107,13 @@ impl<'a> Reader<'a> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn stop(&mut self, reason: Value<'a>) {
+        if reason.as_text().is_some_and(|reason| is(&reason, "guardrail_intervened")) {
+            self.known = true;
+            self.found.intervened = true;
         }
     }
 
