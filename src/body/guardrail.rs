@@ -3,6 +3,8 @@
 use super::text::Text;
 use super::value::Value;
 
+mod read;
+
 /// What is known of the guardrail that a call went through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guardrail<'a> {
@@ -56,7 +58,7 @@ pub struct Assessment<'a> {
 }
 
 /// Which way the assessed text went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// To the model.
     Input,
@@ -116,6 +118,8 @@ impl Policy {
 
 /// The evidence in a request's and an answer's body; none where neither knows of a guardrail.
 pub(super) fn read<'a>(input: Option<Value<'a>>, output: Option<Value<'a>>) -> Option<Guardrail<'a>> {
-    let _ = (input, output);
-    None
+    read::evidence(input, output)
 }
+
+#[cfg(test)]
+mod tests;

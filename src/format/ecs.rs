@@ -1,11 +1,112 @@
-//! The ECS format: Elastic's field names for Bedrock invocations.
+//! The ECS format: Elastic's field names for Bedrock invocations, as the data stream `invocation` of its integration
+//! `aws_bedrock` has them, in nested objects, so that a line can be indexed as it is. Bodies are never cut. What Elastic
+//! has no name for, cached tokens and the cost, stands under `bedrock_tap`.
+
+use std::io::Write as _;
 
 use super::object::Object;
+use crate::body::{StopReason, Usage, View};
 use crate::enrich::Event;
+use crate::enrich::cost::Cost;
+use crate::invocation::{Invocation, JsonStr};
 use crate::pipeline::Context;
+
+mod fields;
+mod gen_ai;
+mod model;
+
+/// The version of ECS that Elastic's integration follows.
+const ECS_VERSION: &str = "8.11.0";
 
 /// Appends the event as one JSON object.
 pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
-    let _ = context;
-    Object::begin(out, event.invocation.line_breaks).end();
+    let (invocation, view) = (event.invocation, &event.view);
+    let mut object = Object::begin(out, invocation.line_breaks);
+    time(&mut object, "@timestamp", invocation);
+    object.object("ecs", |object| object.text("version", ECS_VERSION));
+    object.object("event", |object| about(object, event));
+    object.object("cloud", |object| {
+        object.text("provider", "aws");
+        object.object_if_any("account", |object| object.string("id", filled(Some(invocation.account_id))));
+        object.string("region", filled(invocation.region));
+        object.object("service", |object| object.text("name", "bedrock"));
+    });
+    object.object_if_any("user", |object| object.string("id", caller(invocation)));
+    object.object("aws_bedrock", |object| {
+        object.object("invocation", |object| fields::write(object, invocation, view));
+    });
+    object.object("gen_ai", |object| gen_ai::write(object, invocation, view));
+    object.object_if_any("bedrock_tap", |object| {
+        event.marks.members(object);
+        object.object_if_any("usage", |object| usage(object, view.usage()));
+        if let Some(cost) = event.cost(context.prices) {
+            object.object("cost", |object| price(object, cost));
+        }
+    });
+    object.end();
 }
+
+/// The member `event`.
+fn about(object: &mut Object<'_>, event: &Event<'_>) {
+    let invocation = event.invocation;
+    object.string("action", filled(invocation.operation));
+    object.text("dataset", "aws_bedrock.invocation");
+    object.hex("id", &event.row_id());
+    object.text("kind", "event");
+    object.text("module", "aws_bedrock");
+    object.text("original", invocation.event.message);
+    let failed = filled(invocation.error_code).is_some() || intervened(&event.view);
+    object.text("outcome", if failed { "failure" } else { "success" });
+}
+
+fn usage(object: &mut Object<'_>, usage: &Usage) {
+    object.integer("cache_read", usage.cache_read);
+    object.integer("cache_write", usage.cache_write);
+    object.integer("cache_write_1h", usage.cache_write_1h);
+    object.integer("reasoning", usage.reasoning);
+    object.integer("total", usage.total);
+    object.boolean("total_is_off", usage.total_is_off.then_some(true));
+}
+
+/// The cost in USD.
+fn price(object: &mut Object<'_>, cost: &Cost) {
+    for (key, part) in [
+        ("input", cost.input),
+        ("output", cost.output),
+        ("cache_read", cost.cache_read),
+        ("cache_write", cost.cache_write),
+        ("guardrail", cost.guardrail),
+        ("total", cost.total),
+    ] {
+        object.float(key, Some(part.as_f64()));
+    }
+    object.text("price_key", &cost.price_key);
+    object.text("price_date", &cost.price_date);
+}
+
+/// When the call was, as RFC 3339 writes it.
+fn time(object: &mut Object<'_>, key: &'static str, invocation: &Invocation<'_>) {
+    object.quoted(key, |out| {
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{}", invocation.event_time);
+    });
+}
+
+/// Who called: an ARN.
+fn caller<'a>(invocation: &Invocation<'a>) -> Option<JsonStr<'a>> {
+    filled(invocation.identity.as_ref().and_then(|identity| identity.arn))
+}
+
+/// A string that says something.
+fn filled(text: Option<JsonStr<'_>>) -> Option<JsonStr<'_>> {
+    text.filter(|text| !text.0.is_empty())
+}
+
+/// Whether a guardrail intervened.
+fn intervened(view: &View<'_>) -> bool {
+    view.guardrail().is_some_and(|guardrail| guardrail.intervened)
+        || view.stop_reason() == Some(StopReason::GuardrailIntervened)
+}
+
+#[cfg(test)]
+mod tests;
