@@ -34,7 +34,9 @@ pub(super) fn message(message: Value<'_>) -> Option<Message<'_>> {
     // Some servers write the same thought under both names.
     let thoughts = [thought, thought_too.filter(|_| thought != thought_too), plan];
     let thoughts = thoughts.into_iter().flatten().filter_map(text_of);
-    let mut parts: Vec<_> = thoughts.map(Part::Reasoning).collect();
+    // Most messages have one part; parts are large, and a body may be full of tiny messages.
+    let mut parts = Vec::with_capacity(1);
+    parts.extend(thoughts.map(Part::Reasoning));
     if role == "tool" || role == "function" {
         let content = content.map(self::parts).unwrap_or_default();
         let id = result_id.and_then(Value::as_text);
@@ -47,8 +49,8 @@ pub(super) fn message(message: Value<'_>) -> Option<Message<'_>> {
         let media = Media { kind: MediaKind::Audio, media_type: None, name: None, bytes: None, uri: Some(uri) };
         parts.push(Part::Media(media));
     }
-    parts.extend(calls.into_iter().flat_map(Value::elements).map(function_call));
-    parts.extend(call.map(function_call));
+    let calls = calls.into_iter().flat_map(Value::elements).chain(call);
+    parts.extend(calls.filter(|call| call.kind() == Kind::Object).map(function_call));
     (!parts.is_empty()).then_some(Message { role, parts })
 }
 
@@ -109,16 +111,19 @@ fn text_of(value: Value<'_>) -> Option<Text<'_>> {
 fn push_content<'a>(out: &mut Vec<Part<'a>>, content: Value<'a>, depth: usize) {
     if depth > MAX_CONTENT_DEPTH {
         out.push(Part::Json(content.raw()));
-    } else if content.kind() == Kind::Array {
-        content.elements().for_each(|block| push_block(out, block, depth));
-    } else {
-        push_block(out, content, depth);
+        return;
+    }
+    match content.kind() {
+        Kind::Null => {}
+        Kind::String | Kind::Object => push_block(out, content, depth),
+        Kind::Bool | Kind::Number => out.push(Part::Json(content.raw())),
+        Kind::Array => content.elements().for_each(|block| push_block(out, block, depth)),
     }
 }
 
+/// What is neither a text nor an object is no block, such as the tokens of a prompt that a caller made himself.
 fn push_block<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
     match block.kind() {
-        Kind::Null => {}
         Kind::String => push_text(out, block, block),
         Kind::Object => {
             let [kind, text] = block.fields(["type", "text"]);
@@ -128,7 +133,7 @@ fn push_block<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
                 _ => push_named(out, block, depth),
             }
         }
-        _ => out.push(Part::Json(block.raw())),
+        _ => {}
     }
 }
 
@@ -150,7 +155,9 @@ fn push_typed<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, kind: &str, text: O
         "summary_text" | "reasoning_text" => out.extend(text.and_then(text_of).map(Part::Reasoning)),
         "redacted_thinking" => out.push(Part::Reasoning(Text::default())),
         "tool_use" | "server_tool_use" | "mcp_tool_use" => out.push(tool_use(block)),
-        "image" | "image_url" | "input_image" | "computer_screenshot" => push_media(out, MediaKind::Image, block, depth),
+        "image" | "image_url" | "input_image" | "computer_screenshot" => {
+            push_media(out, MediaKind::Image, block, depth)
+        }
         "document" => match block.get("document") {
             Some(inner) => document(out, inner),
             None => push_media(out, MediaKind::Document, block, depth),
@@ -192,7 +199,9 @@ fn push_named<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
         }
         return;
     }
-    out.push(Part::Json(block.raw()));
+    if block.members().next().is_some() {
+        out.push(Part::Json(block.raw()));
+    }
 }
 
 /// Anthropic: a text. Mistral: a list of texts.

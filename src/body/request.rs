@@ -55,7 +55,7 @@ const MEMBERS: &[(&str, Read)] = &[
     ("singleEmbeddingParams", task),
     ("segmentedEmbeddingParams", task),
     // Marengo.
-    ("text", task),
+    ("text", input_text),
     ("text_image", task),
     // Llama and Cohere; Stability; Titan; Marengo.
     ("images", images),
@@ -107,14 +107,12 @@ struct Reading<'a> {
     kind: Option<MediaKind>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     fn end_message(&mut self) {
         let parts = std::mem::take(&mut self.user);
         self.push(Message::new("user", parts));
     }
-}
 
-impl<'a> Reading<'a> {
     fn push(&mut self, message: Message<'a>) {
         if !message.parts.is_empty() {
             self.request.messages.push(message);
@@ -132,10 +130,18 @@ fn messages<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
 
 /// A text, or items and texts.
 fn input<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
-    if value.kind() == Kind::Array {
-        value.elements().for_each(|item| reading.push(block::item(item)));
-    } else {
+    if value.kind() != Kind::Array {
         say(reading, value);
+    }
+    for item in value.elements() {
+        match item.kind() {
+            Kind::String => say(reading, item),
+            Kind::Object => {
+                reading.end_message();
+                reading.push(block::item(item));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -149,15 +155,20 @@ fn history<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
             Some(role) => Text::of(&role),
         };
         let mut parts = message.map(block::parts).unwrap_or_default();
-        parts.extend(calls.into_iter().flat_map(Value::elements).map(block::function_call));
-        parts.extend(results.into_iter().flat_map(Value::elements).map(tool_result));
+        parts.extend(objects(calls).map(block::function_call));
+        parts.extend(objects(results).map(tool_result));
         reading.push(Message { role, parts });
     }
 }
 
 fn tool_results<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
     reading.end_message();
-    reading.push(Message::new("tool", value.elements().map(tool_result).collect()));
+    reading.push(Message::new("tool", objects(Some(value)).map(tool_result).collect()));
+}
+
+/// The objects of a list; what else is in it is not meant.
+fn objects<'a>(list: Option<Value<'a>>) -> impl Iterator<Item = Value<'a>> {
+    list.into_iter().flat_map(Value::elements).filter(|element| element.kind() == Kind::Object)
 }
 
 /// What a tool gave, in Cohere's older chat: a list of objects of any shape.
@@ -175,18 +186,23 @@ fn documents<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
     value.elements().for_each(|document| block::document(&mut reading.user, document));
 }
 
-/// Cohere's embeddings: contents of several blocks. Text generation of open models: a text.
+/// Cohere's embeddings: contents of several blocks. Open models: a text, or several.
 fn inputs<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
     if value.kind() == Kind::String {
         say(reading, value);
     }
     for input in value.elements() {
-        say(reading, input.get("content").unwrap_or(input));
+        let text = Some(input).filter(|input| input.kind() == Kind::String);
+        text.or_else(|| input.get("content")).into_iter().for_each(|content| say(reading, content));
     }
 }
 
 fn variables<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
     value.members().for_each(|(_, variable)| say(reading, variable));
+}
+
+fn input_text<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
+    value.get("inputText").into_iter().for_each(|text| say(reading, text));
 }
 
 fn task<'a>(reading: &mut Reading<'a>, value: Value<'a>) {

@@ -2,17 +2,14 @@
 
 use super::{message, parts, text_of};
 use crate::body::text::Text;
-use crate::body::value::{Kind, Value};
+use crate::body::value::Value;
 use crate::body::{Arguments, MediaKind, Message, Part, ToolCall, ToolResult};
 
 /// Reads an item; one of a kind that is not known is a message of its JSON.
 pub(in crate::body) fn item(item: Value<'_>) -> Message<'_> {
-    if item.kind() != Kind::Object {
-        return Message::new("user", parts(item));
-    }
     let kind = item.get_string("type").unwrap_or_default();
     match &*kind {
-        "message" | "" => message(item).unwrap_or_else(|| Message::new("user", vec![Part::Json(item.raw())])),
+        "message" | "" => message(item).unwrap_or_else(|| Message::new("user", parts(item))),
         "reasoning" => Message::new("assistant", reasoning(item)),
         "image_generation_call" => {
             let mut image = Vec::new();
@@ -45,12 +42,14 @@ fn reasoning(item: Value<'_>) -> Vec<Part<'_>> {
 /// A call; a provider's own tool has no name but in the item's type. A tool that the provider runs leaves its output in
 /// the call.
 fn called<'a>(item: Value<'a>, kind: &str) -> Vec<Part<'a>> {
-    let mut parts = vec![function_call(item)];
-    if let Some(Part::ToolCall(call)) = parts.first_mut().filter(|_| kind != "function") {
-        if call.name.is_empty() {
-            call.name = Text::of(kind);
-        }
+    let mut call = function_call(item);
+    if let Part::ToolCall(ToolCall { name, .. }) = &mut call
+        && name.is_empty()
+        && kind != "function"
+    {
+        *name = Text::of(kind);
     }
+    let mut parts = vec![call];
     let [id, output, error] = item.fields(["id", "output", "error"]);
     if output.is_some() || error.is_some() {
         parts.push(result(id, output.or(error), error.is_some()));

@@ -26,8 +26,15 @@ pub(super) fn tool(tool: Value<'_>) -> Option<Tool<'_>> {
 /// out.
 pub(super) fn parameter<'a>(parameters: &mut Parameters<'a>, key: &str, value: Value<'a>) {
     match key {
-        "max_tokens" | "maxTokens" | "max_new_tokens" | "maxTokenCount" | "max_gen_len" | "max_tokens_to_sample"
-        | "max_completion_tokens" | "max_output_tokens" | "maxOutputTokens" => {
+        "max_tokens"
+        | "maxTokens"
+        | "max_new_tokens"
+        | "maxTokenCount"
+        | "max_gen_len"
+        | "max_tokens_to_sample"
+        | "max_completion_tokens"
+        | "max_output_tokens"
+        | "maxOutputTokens" => {
             parameters.max_tokens = value.integer().or(parameters.max_tokens);
         }
         "temperature" => parameters.temperature = number(value).or(parameters.temperature),

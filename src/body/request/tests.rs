@@ -10,7 +10,8 @@ fn shown(request: &Request<'_>) -> Vec<String> {
     if !request.system.is_empty() {
         lines.push(format!("system= {}", parts(&request.system)));
     }
-    lines.extend(request.messages.iter().map(|message| format!("{}: {}", message.role.decode(), parts(&message.parts))));
+    lines
+        .extend(request.messages.iter().map(|message| format!("{}: {}", message.role.decode(), parts(&message.parts))));
     for Tool { name, description, schema } in &request.tools {
         let description = description.as_ref().map(|text| format!(" \"{}\"", text.decode())).unwrap_or_default();
         let schema = schema.map(|schema| format!(" {}", schema.0)).unwrap_or_default();
@@ -163,18 +164,62 @@ fn nova() {
         &["user: hi", "with max=9 top_k=1"],
     );
     for (name, params, expected) in [
-        ("textToImageParams", r#"{"text":"a cat","negativeText":"dogs","conditionImage":"AAAA","controlMode":"CANNY_EDGE"}"#, "a cat|dogs|(image bytes=3)"),
-        ("inPaintingParams", r#"{"text":"a","image":"AAAA","maskPrompt":"the sky","negativeText":"n"}"#, "a|(image bytes=3)|the sky|n"),
-        ("outPaintingParams", r#"{"image":"AAAA","maskImage":"AAA=","text":"a","outPaintingMode":"DEFAULT"}"#, "(image bytes=3)|(image bytes=2)|a"),
-        ("imageVariationParams", r#"{"images":["AAAA","AA=="],"text":"v","similarityStrength":0.7}"#, "(image bytes=3)|(image bytes=1)|v"),
-        ("colorGuidedGenerationParams", r##"{"colors":["#ff8080"],"referenceImage":"AAAA","text":"c"}"##, "(image bytes=3)|c"),
+        (
+            "textToImageParams",
+            r#"{"text":"a cat","negativeText":"dogs","conditionImage":"AAAA","controlMode":"CANNY_EDGE"}"#,
+            "a cat|dogs|(image bytes=3)",
+        ),
+        (
+            "inPaintingParams",
+            r#"{"text":"a","image":"AAAA","maskPrompt":"the sky","negativeText":"n"}"#,
+            "a|(image bytes=3)|the sky|n",
+        ),
+        (
+            "outPaintingParams",
+            r#"{"image":"AAAA","maskImage":"AAA=","text":"a","outPaintingMode":"DEFAULT"}"#,
+            "(image bytes=3)|(image bytes=2)|a",
+        ),
+        (
+            "imageVariationParams",
+            r#"{"images":["AAAA","AA=="],"text":"v","similarityStrength":0.7}"#,
+            "(image bytes=3)|(image bytes=1)|v",
+        ),
+        (
+            "colorGuidedGenerationParams",
+            r##"{"colors":["#ff8080"],"referenceImage":"AAAA","text":"c"}"##,
+            "(image bytes=3)|c",
+        ),
         ("backgroundRemovalParams", r#"{"image":"AAAA"}"#, "(image bytes=3)"),
-        ("textToVideoParams", r#"{"text":"waves","images":[{"format":"png","source":{"bytes":"AAAA"}}]}"#, "waves|(image png bytes=3)"),
-        ("multiShotManualParams", r#"{"shots":[{"text":"one"},{"text":"two","image":{"format":"png","source":{"s3Location":{"uri":"s3://b/i.png"}}}}]}"#, "one|two|(image png at s3://b/i.png)"),
-        ("singleEmbeddingParams", r#"{"embeddingPurpose":"GENERIC_INDEX","embeddingDimension":3072,"text":{"truncationMode":"END","value":"t"}}"#, "t"),
-        ("singleEmbeddingParams", r#"{"text":{"source":{"s3Location":{"uri":"s3://b/t.txt"}}}}"#, "(document at s3://b/t.txt)"),
-        ("singleEmbeddingParams", r#"{"image":{"format":"jpeg","detailLevel":"STANDARD_IMAGE","source":{"bytes":"AAAA"}}}"#, "(image jpeg bytes=3)"),
-        ("segmentedEmbeddingParams", r#"{"audio":{"format":"mp3","source":{"s3Location":{"uri":"s3://b/a.mp3"}}}}"#, "(audio mp3 at s3://b/a.mp3)"),
+        (
+            "textToVideoParams",
+            r#"{"text":"waves","images":[{"format":"png","source":{"bytes":"AAAA"}}]}"#,
+            "waves|(image png bytes=3)",
+        ),
+        (
+            "multiShotManualParams",
+            r#"{"shots":[{"text":"one"},{"text":"two","image":{"format":"png","source":{"s3Location":{"uri":"s3://b/i.png"}}}}]}"#,
+            "one|two|(image png at s3://b/i.png)",
+        ),
+        (
+            "singleEmbeddingParams",
+            r#"{"embeddingPurpose":"GENERIC_INDEX","embeddingDimension":3072,"text":{"truncationMode":"END","value":"t"}}"#,
+            "t",
+        ),
+        (
+            "singleEmbeddingParams",
+            r#"{"text":{"source":{"s3Location":{"uri":"s3://b/t.txt"}}}}"#,
+            "(document at s3://b/t.txt)",
+        ),
+        (
+            "singleEmbeddingParams",
+            r#"{"image":{"format":"jpeg","detailLevel":"STANDARD_IMAGE","source":{"bytes":"AAAA"}}}"#,
+            "(image jpeg bytes=3)",
+        ),
+        (
+            "segmentedEmbeddingParams",
+            r#"{"audio":{"format":"mp3","source":{"s3Location":{"uri":"s3://b/a.mp3"}}}}"#,
+            "(audio mp3 at s3://b/a.mp3)",
+        ),
     ] {
         let body = format!(r#"{{"taskType":"T","imageGenerationConfig":{{"width":1024,"seed":1}},"{name}":{params}}}"#);
         check(name, &body, &[&format!("user: {expected}")]);
@@ -189,7 +234,11 @@ fn titan() {
         &["user: p", "with max=100 temperature=0 top_p=1 stop=User:"],
     );
     check("embedding", r#"{"inputText":"p","dimensions":512,"normalize":true}"#, &["user: p"]);
-    check("embedding of an image", r#"{"inputText":"p","inputImage":"AAAA","embeddingConfig":{}}"#, &["user: p|(image bytes=3)"]);
+    check(
+        "embedding of an image",
+        r#"{"inputText":"p","inputImage":"AAAA","embeddingConfig":{}}"#,
+        &["user: p|(image bytes=3)"],
+    );
 }
 
 #[test]
@@ -284,7 +333,9 @@ fn llama_mistral_deepseek_qwen_writer_ai21() {
         "Pixtral",
         r#"{"messages":[{"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"data:image/webp;base64,AAAAAA=="}},
           {"type":"image_url","image_url":"https://example.com/a.jpg"},{"type":"document_url","document_url":"https://example.com/d.pdf","document_name":"d"}]}]}"#,
-        &["user: t|(image image/webp bytes=4)|(image at https://example.com/a.jpg)|(document name=d at https://example.com/d.pdf)"],
+        &[
+            "user: t|(image image/webp bytes=4)|(image at https://example.com/a.jpg)|(document name=d at https://example.com/d.pdf)",
+        ],
     );
     check(
         "DeepSeek",
@@ -344,10 +395,10 @@ fn cohere() {
             "system= be brief",
             "user: a",
             "assistant: calling|(call f {\"x\":1})",
-            "tool: (result  (json {\"y\":2})|z)",
+            "tool: (result (json {\"y\":2})|z)",
             "system: s",
             "user: b|(document name=T)|S|(document at https://e.com)|D|bare",
-            "tool: (result  (json {\"text\":\"r\"}))",
+            "tool: (result (json {\"text\":\"r\"}))",
             "tool f \"d\" {\"x\":{\"type\":\"int\",\"required\":true}}",
             "with max=10 top_p=0.5 top_k=3",
         ],
@@ -369,11 +420,7 @@ fn cohere() {
         r#"{"input_type":"search_query","inputs":[{"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]}]}"#,
         &["user: a|(image image/png bytes=1)"],
     );
-    check(
-        "reranking",
-        r#"{"query":"q","documents":["a",{"text":"b"}],"top_n":1,"api_version":2}"#,
-        &["user: q|a|b"],
-    );
+    check("reranking", r#"{"query":"q","documents":["a",{"text":"b"}],"top_n":1,"api_version":2}"#, &["user: q|a|b"]);
 }
 
 #[test]
@@ -407,7 +454,13 @@ fn openai() {
         ],
     );
     check("chat, one stop", r#"{"messages":[],"max_tokens":3,"stop":"END"}"#, &["with max=3 stop=END"]);
-    check("embeddings", r#"{"input":["a","b"],"encoding_format":"float"}"#, &["user: a", "user: b"]);
+    check("embeddings", r#"{"input":["a","b"],"encoding_format":"float"}"#, &["user: a|b"]);
+    check("embeddings of tokens", r#"{"input":[[1,2],[3]]}"#, &[]);
+    check(
+        "texts between items",
+        r#"{"input":["a","b",{"role":"x","content":"c"},"d"]}"#,
+        &["user: a|b", "x: c", "user: d"],
+    );
     check(
         "Responses",
         r#"{"model":"m","instructions":"i","input":[{"role":"developer","content":"d"},
@@ -498,8 +551,19 @@ fn stability_and_twelvelabs() {
 #[test]
 fn what_is_not_known_says_nothing() {
     for body in [
-        "null", "3", "\"s\"", "[]", "[{\"prompt\":\"x\"}]", "{}", r#"{"x":1}"#, r#"{"text":"x"}"#, r#"{"data":[{"text":"x"}]}"#,
-        r#"{"messages":"x"}"#, r#"{"messages":{"role":"user","content":"x"}}"#, r#"{"messages":[1,"x",null,[],{}]}"#,
+        "null",
+        "3",
+        "\"s\"",
+        "[]",
+        "[{\"prompt\":\"x\"}]",
+        "{}",
+        r#"{"x":1}"#,
+        r#"{"text":"x"}"#,
+        r#"{"text":{"value":"x","text":"y"}}"#,
+        r#"{"data":[{"text":"x"}]}"#,
+        r#"{"messages":"x"}"#,
+        r#"{"messages":{"role":"user","content":"x"}}"#,
+        r#"{"messages":[1,"x",null,[],{}]}"#,
         r#"{"messages":[{"role":"user"},{"role":"user","content":null},{"role":"user","content":""},{"content":[]}]}"#,
         r#"{"system":null,"prompt":null,"input":null,"tools":null,"stop":null,"max_tokens":null,"inferenceConfig":null}"#,
     ] {
@@ -526,22 +590,15 @@ fn wrong_kinds_are_left_out_or_shown_as_they_came() {
           {"image":3},{"image":{"source":5}},{"image":{"source":{"bytes":7}}},{"document":{"source":{"text":3}}},{"toolUse":1},{"toolResult":2},
           {"type":"tool_use"},{"type":"tool_result","content":8,"is_error":"yes"},{"reasoningContent":4},{"guardContent":5},{"guardContent":{"text":6}},
           {"citationsContent":7},{"type":"thinking","thinking":{"a":1}},{"type":"image_url","image_url":{"url":{"a":1}}}],"tool_calls":[1,{"function":2}]}]}"#,
-        &["assistant: (json 5)|(json true)|(json [1])|(json {})|t|(json {\"type\":\"text\"})|(json {\"type\":\"text\",\"text\":9})|\
-           (json {\"text\":[\"x\"]})|(image)|(image)|(image)|(document)|(json 3)|(call  '')|(result  )|(call  '')|(result  (json 8))|(thinking )|\
-           (json {\"guardContent\":5})|(json {\"guardContent\":{\"text\":6}})|(thinking )|(image)|(call  '')|(call  '')"],
+        &["assistant: t|(json {\"type\":\"text\"})|(json {\"type\":\"text\",\"text\":9})|\
+           (json {\"text\":[\"x\"]})|(image)|(image)|(image)|(document)|(json 3)|(call  '')|(result )|(call  '')|(result (json 8))|(thinking )|\
+           (json {\"guardContent\":5})|(json {\"guardContent\":{\"text\":6}})|(thinking )|(image)|(call  '')"],
     );
     check(
         "members",
         r#"{"system":5,"chat_history":[1,{"role":5,"message":6}],"input":[1,{"type":5}],"promptVariables":["x"],"documents":[1,{"title":1}],
           "inputs":[3],"textToImageParams":"x","images":{"a":1},"mediaSource":1,"tool_results":[1,{"outputs":5}],"additionalModelRequestFields":1}"#,
-        &[
-            "system= (json 5)",
-            "user: (json 6)",
-            "user: (json 1)",
-            "user: (json {\"type\":5})",
-            "user: (json 3)",
-            "tool: (result  )|(result  )",
-        ],
+        &["system= (json 5)", "user: (json 6)", "user: (json {\"type\":5})", "tool: (result )"],
     );
     check(
         "names that stand twice",
@@ -552,21 +609,20 @@ fn wrong_kinds_are_left_out_or_shown_as_they_came() {
 
 #[test]
 fn nesting_is_followed_a_bounded_depth() {
-    for (open, close) in [
-        (r#"{"type":"tool_result","content":["#, "]}"),
-        (r#"{"toolResult":{"content":["#, "]}}"),
-        (r#"{"citationsContent":{"content":["#, "]}}"),
-        (r#"{"type":"document","source":{"content":["#, "]}}"),
-        (r#"{"guardContent":{"text":"#, "}}"),
-        (r#"{"image":{"source":"#, "}}"),
-        (r#"{"type":"code_execution_result","content":["#, "]}"),
+    let levels = 40;
+    for (open, close, left) in [
+        (r#"{"type":"tool_result","content":["#, "]}", levels - 5),
+        (r#"{"toolResult":{"content":["#, "]}}", levels - 5),
+        (r#"{"citationsContent":{"content":["#, "]}}", levels - 5),
+        (r#"{"type":"document","source":{"content":["#, "]}}", levels - 5),
+        (r#"{"type":"code_execution_result","content":["#, "]}", levels - 5),
+        (r#"{"guardContent":{"text":"#, "}}", levels),
+        (r#"{"image":{"source":"#, "}}", 0),
+        (r#"{"type":"document","document":{"data":"#, "}}", 0),
     ] {
-        let levels = 40;
         let body = format!(r#"{{"messages":[{{"content":[{}"deep"{}]}}]}}"#, open.repeat(levels), close.repeat(levels));
-        let request = read(Value::new(RawJson(&body)));
-        let shown = shown(&request).concat();
-        assert!(shown.len() < 2 * body.len(), "what is too deep stays as it is: {shown}");
-        assert!(!shown.is_empty(), "{open}");
+        let shown = shown(&read(Value::new(RawJson(&body)))).concat();
+        assert_eq!(shown.matches(open).count(), left, "what is too deep stays as it is: {shown}");
     }
 }
 
