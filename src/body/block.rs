@@ -4,159 +4,251 @@ use super::text::Text;
 use super::value::{Kind, Value};
 use super::{Arguments, Media, MediaKind, Message, Part, ToolCall, ToolResult};
 
-/// Results of tools in results of tools are followed this far. No family nests them at all; each level that is followed
-/// reads all that is in it once more.
-const MAX_RESULT_DEPTH: usize = 2;
+mod item;
+mod media;
 
-/// A message of Converse, Anthropic, OpenAI or DeepSeek: a role, content, and tool calls beside it.
+pub(super) use item::{function_call, item};
+
+/// Contents in contents are followed this far: the result of a tool, the page in it that the tool fetched, the page's
+/// document, the document's blocks. What is deeper stays JSON. Each level that is followed reads all that is in it once
+/// more.
+const MAX_CONTENT_DEPTH: usize = 4;
+
+/// A message of Converse, Anthropic, OpenAI, Mistral, Cohere or DeepSeek: a role, content, and tool calls beside it.
 pub(super) fn message(message: Value<'_>) -> Option<Message<'_>> {
-    let role = message.get_text("role").unwrap_or(Text::of_json("assistant"));
-    let mut parts_ = Vec::new();
-    for name in ["reasoning_content", "reasoning"] {
-        parts_.extend(message.get_text(name).filter(|text| !text.is_empty()).map(Part::Reasoning));
+    let [role, content, calls, call, result_id, thought, thought_too, plan, refusal, audio] = message.fields([
+        "role",
+        "content",
+        "tool_calls",
+        // OpenAI's before there were tools.
+        "function_call",
+        "tool_call_id",
+        "reasoning_content",
+        "reasoning",
+        // Cohere.
+        "tool_plan",
+        "refusal",
+        "audio",
+    ]);
+    let role = role.and_then(Value::as_text).unwrap_or(Text::of_json("assistant"));
+    // Some servers write the same thought under both names.
+    let thoughts = [thought, thought_too.filter(|_| thought != thought_too), plan];
+    let thoughts = thoughts.into_iter().flatten().filter_map(text_of);
+    // Most messages have one part; parts are large, and a body may be full of tiny messages.
+    let mut parts = Vec::with_capacity(1);
+    parts.extend(thoughts.map(Part::Reasoning));
+    if role == "tool" || role == "function" {
+        let content = content.map(self::parts).unwrap_or_default();
+        let id = result_id.and_then(Value::as_text);
+        parts.push(Part::ToolResult(ToolResult { id, is_error: false, parts: content }));
+    } else if let Some(content) = content {
+        push_content(&mut parts, content, 0);
     }
-    let content = message.get("content").map(parts).unwrap_or_default();
-    if role == "tool" {
-        let id = message.get_text("tool_call_id");
-        parts_.push(Part::ToolResult(ToolResult { id, is_error: false, parts: content }));
-    } else {
-        parts_.extend(content);
+    parts.extend(refusal.and_then(text_of).map(Part::Text));
+    if let Some(uri) = audio.and_then(|audio| audio.get_text("id")) {
+        let media = Media { kind: MediaKind::Audio, media_type: None, name: None, bytes: None, uri: Some(uri) };
+        parts.push(Part::Media(media));
     }
-    parts_.extend(message.get_text("refusal").map(Part::Text));
-    parts_.extend(message.get("tool_calls").into_iter().flat_map(Value::elements).map(function_call));
-    (!parts_.is_empty()).then_some(Message { role, parts: parts_ })
-}
-
-/// An item of OpenAI's Responses, sent or received.
-pub(super) fn item(item: Value<'_>) -> Message<'_> {
-    let kind = item.get_string("type").unwrap_or_default();
-    match &*kind {
-        "function_call" => Message::new("assistant", vec![function_call(item)]),
-        "function_call_output" => {
-            let parts = item.get("output").map(parts).unwrap_or_default();
-            let result = ToolResult { id: item.get_text("call_id"), is_error: false, parts };
-            Message::new("tool", vec![Part::ToolResult(result)])
-        }
-        "reasoning" => {
-            let text = ["summary", "content"].into_iter().filter_map(|name| item.get(name)).flat_map(Value::elements);
-            let text = text.filter_map(|part| part.get_text("text")).map(Part::Reasoning);
-            Message::new("assistant", text.collect())
-        }
-        "message" | "" => message(item).unwrap_or_else(|| Message::new("user", vec![Part::Json(item.raw())])),
-        _ => Message::new("assistant", vec![Part::Json(item.raw())]),
-    }
+    let calls = calls.into_iter().flat_map(Value::elements).chain(call);
+    parts.extend(calls.filter(|call| call.kind() == Kind::Object).map(function_call));
+    (!parts.is_empty()).then_some(Message { role, parts })
 }
 
 /// The parts of a content: a text, a list of texts and blocks, or one block.
 pub(super) fn parts(content: Value<'_>) -> Vec<Part<'_>> {
-    parts_at(content, 0)
+    let mut parts = Vec::new();
+    push_content(&mut parts, content, 0);
+    parts
 }
 
-fn parts_at(content: Value<'_>, depth: usize) -> Vec<Part<'_>> {
-    match content.kind() {
-        Kind::Null => Vec::new(),
-        Kind::String => content.as_text().filter(|text| !text.is_empty()).map(Part::Text).into_iter().collect(),
-        Kind::Array => content.elements().filter_map(|block| part(block, depth)).collect(),
-        _ => part(content, depth).into_iter().collect(),
-    }
-}
-
-fn tool_result(result: Value<'_>, depth: usize) -> Part<'_> {
-    let parts = match result.get("content") {
-        Some(content) if depth < MAX_RESULT_DEPTH => parts_at(content, depth + 1),
-        Some(content) => vec![Part::Json(content.raw())],
-        None => Vec::new(),
-    };
-    let failed = |status: Text<'_>| status == "error";
-    Part::ToolResult(ToolResult {
-        id: result.get_text("toolUseId").or_else(|| result.get_text("tool_use_id")),
-        is_error: result.get("is_error").and_then(Value::boolean).unwrap_or(false)
-            || result.get_text("status").is_some_and(failed),
-        parts,
+/// A call of a tool, of Converse or Anthropic.
+pub(super) fn tool_use(tool: Value<'_>) -> Part<'_> {
+    let [converse_id, id, name, input] = tool.fields(["toolUseId", "id", "name", "input"]);
+    Part::ToolCall(ToolCall {
+        id: converse_id.or(id).and_then(Value::as_text),
+        name: name.and_then(Value::as_text).unwrap_or_default(),
+        arguments: input.map_or_else(Arguments::default, |input| Arguments::Json(input.raw())),
     })
 }
 
-fn part(block: Value<'_>, depth: usize) -> Option<Part<'_>> {
-    if block.kind() != Kind::Object {
-        return Some(block.as_text().map_or(Part::Json(block.raw()), Part::Text));
+/// Appends a medium that stands outside of any content, unless it is but the settings of one.
+pub(super) fn attach<'a>(out: &mut Vec<Part<'a>>, kind: MediaKind, value: Value<'a>) {
+    let found = media::read(kind, value);
+    if found.has_content() {
+        push_found(out, found, 0);
     }
-    if let Some(kind) = block.get_string("type") {
-        return Some(typed(block, &kind, depth));
+}
+
+/// Appends a document of Cohere's or AI21's: a text, or an object whose texts the model reads, whatever their names.
+pub(super) fn document<'a>(out: &mut Vec<Part<'a>>, document: Value<'a>) {
+    if document.kind() == Kind::String {
+        push_text(out, document, document);
     }
-    // Converse and Nova: one member, whose name is the kind. The texts of Titan and Cohere look the same.
-    for (key, value) in block.members() {
-        let found = match &*key {
-            "text" | "outputText" => value.as_text().map(Part::Text),
-            "guardContent" => value.get("text").and_then(|text| text.get_text("text")).map(Part::Text),
-            "toolUse" => Some(tool_use(value)),
-            "toolResult" => Some(tool_result(value, depth)),
-            "reasoningContent" => Some(reasoning(value)),
-            "image" => Some(media(MediaKind::Image, value)),
-            "document" => Some(media(MediaKind::Document, value)),
-            "video" => Some(media(MediaKind::Video, value)),
-            "audio" => Some(media(MediaKind::Audio, value)),
-            "json" => Some(Part::Json(value.raw())),
-            // A mark in the prompt that says nothing.
-            "cachePoint" => return None,
-            _ => None,
-        };
-        if found.is_some() {
-            return found;
+    let mut media = Media { kind: MediaKind::Document, media_type: None, name: None, bytes: None, uri: None };
+    let mut texts = Vec::new();
+    // Cohere's newer chat has them one level below.
+    let data = document.get("data");
+    for (key, value) in document.members().chain(data.into_iter().flat_map(Value::members)) {
+        let text = value.as_text().filter(|text| !text.is_empty());
+        match &*key {
+            "title" | "name" => media.name = text,
+            "url" => media.uri = text,
+            "id" => {}
+            _ => texts.extend(text.map(Part::Text)),
         }
     }
-    Some(Part::Json(block.raw()))
+    if media.name.is_some() || media.uri.is_some() {
+        out.push(Part::Media(media));
+    }
+    out.append(&mut texts);
 }
 
-/// A block of Anthropic or OpenAI, which says its kind.
-fn typed<'a>(block: Value<'a>, kind: &str, depth: usize) -> Part<'a> {
-    let text = |name: &str| block.get_text(name).unwrap_or_default();
-    match kind {
-        "text" | "input_text" | "output_text" => Part::Text(text("text")),
-        "refusal" => Part::Text(text("refusal")),
-        "thinking" => Part::Reasoning(text("thinking")),
-        "redacted_thinking" => Part::Reasoning(Text::default()),
-        "tool_use" | "server_tool_use" => tool_use(block),
-        "tool_result" => tool_result(block, depth),
-        "image" | "image_url" | "input_image" => media(MediaKind::Image, block),
-        "document" => media(MediaKind::Document, block),
-        "input_audio" => media(MediaKind::Audio, block.get("input_audio").unwrap_or(block)),
-        "file" | "input_file" => media(MediaKind::Document, block.get("file").unwrap_or(block)),
-        _ => Part::Json(block.raw()),
+/// The text of a string, or of an object with a `text`, that is not empty.
+fn text_of(value: Value<'_>) -> Option<Text<'_>> {
+    value.as_text().or_else(|| value.get_text("text")).filter(|text| !text.is_empty())
+}
+
+fn push_content<'a>(out: &mut Vec<Part<'a>>, content: Value<'a>, depth: usize) {
+    if depth > MAX_CONTENT_DEPTH {
+        out.push(Part::Json(content.raw()));
+        return;
+    }
+    match content.kind() {
+        Kind::Null => {}
+        Kind::String | Kind::Object => push_block(out, content, depth),
+        Kind::Bool | Kind::Number => out.push(Part::Json(content.raw())),
+        Kind::Array => content.elements().for_each(|block| push_block(out, block, depth)),
     }
 }
 
-pub(super) fn tool_use(tool: Value<'_>) -> Part<'_> {
-    let arguments = tool.get("input").map_or_else(Arguments::default, |input| Arguments::Json(input.raw()));
-    let id = tool.get_text("toolUseId").or_else(|| tool.get_text("id"));
-    Part::ToolCall(ToolCall { id, name: tool.get_text("name").unwrap_or_default(), arguments })
+/// What is neither a text nor an object is no block, such as the tokens of a prompt that a caller made himself.
+fn push_block<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
+    match block.kind() {
+        Kind::String => push_text(out, block, block),
+        Kind::Object => {
+            let [kind, text] = block.fields(["type", "text"]);
+            match (kind.and_then(Value::string), text) {
+                (Some(kind), text) => push_typed(out, block, &kind, text, depth),
+                (None, Some(text)) if text.kind() == Kind::String => push_text(out, block, text),
+                _ => push_named(out, block, depth),
+            }
+        }
+        _ => {}
+    }
 }
 
-/// A tool call of OpenAI's dialects: arguments are a text that holds JSON.
-pub(super) fn function_call(call: Value<'_>) -> Part<'_> {
-    let function = call.get("function").unwrap_or(call);
-    // Cohere writes `parameters`, an object.
-    let arguments = function.get("arguments").or_else(|| function.get("parameters"));
-    let arguments = arguments.map(|a| a.as_text().map_or(Arguments::Json(a.raw()), Arguments::Text));
-    Part::ToolCall(ToolCall {
-        id: call.get_text("call_id").or_else(|| call.get_text("id")),
-        name: function.get_text("name").unwrap_or_default(),
-        arguments: arguments.unwrap_or_default(),
-    })
+/// Appends a block's text; the block as it is where that is none.
+fn push_text<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, text: Value<'a>) {
+    match text.as_text() {
+        Some(text) if text.is_empty() => {}
+        Some(text) => out.push(Part::Text(text)),
+        None => out.push(Part::Json(block.raw())),
+    }
+}
+
+/// A block of Anthropic, OpenAI, Mistral or Cohere, which says its kind.
+fn push_typed<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, kind: &str, text: Option<Value<'a>>, depth: usize) {
+    match kind {
+        "text" | "input_text" | "output_text" => push_text(out, block, text.unwrap_or(block)),
+        "refusal" => push_text(out, block, block.get("refusal").unwrap_or(block)),
+        "thinking" => push_thinking(out, block.get("thinking")),
+        "summary_text" | "reasoning_text" => out.extend(text.and_then(text_of).map(Part::Reasoning)),
+        "redacted_thinking" => out.push(Part::Reasoning(Text::default())),
+        "tool_use" | "server_tool_use" | "mcp_tool_use" => out.push(tool_use(block)),
+        "image" | "image_url" | "input_image" | "computer_screenshot" => {
+            push_media(out, MediaKind::Image, block, depth)
+        }
+        "document" => match block.get("document") {
+            Some(inner) => document(out, inner),
+            None => push_media(out, MediaKind::Document, block, depth),
+        },
+        "file" | "input_file" | "document_url" | "container_upload" | "search_result" | "web_search_result"
+        | "web_fetch_result" => push_media(out, MediaKind::Document, block, depth),
+        "audio" | "audio_url" | "input_audio" => push_media(out, MediaKind::Audio, block, depth),
+        "video" | "video_url" | "input_video" => push_media(out, MediaKind::Video, block, depth),
+        _ if kind.ends_with("tool_result") => push_tool_result(out, block, depth),
+        _ if kind.ends_with("execution_result") => push_execution(out, block, depth),
+        _ => out.push(Part::Json(block.raw())),
+    }
+}
+
+/// A block of Converse or Nova: one member, whose name is the kind. The texts of Titan look the same.
+fn push_named<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
+    for (key, value) in block.members() {
+        match &*key {
+            "outputText" => push_text(out, block, value),
+            "guardContent" => match value.fields(["text", "image"]) {
+                [Some(text), _] => push_text(out, block, text.get("text").unwrap_or(text)),
+                [_, Some(image)] => push_media(out, MediaKind::Image, image, depth),
+                _ => out.push(Part::Json(block.raw())),
+            },
+            "citationsContent" => {
+                value.get("content").into_iter().for_each(|content| push_content(out, content, depth + 1));
+            }
+            "toolUse" => out.push(tool_use(value)),
+            "toolResult" => push_tool_result(out, value, depth),
+            "reasoningContent" => out.push(reasoning(value)),
+            "image" => push_media(out, MediaKind::Image, value, depth),
+            "document" | "searchResult" => push_media(out, MediaKind::Document, value, depth),
+            "video" => push_media(out, MediaKind::Video, value, depth),
+            "audio" => push_media(out, MediaKind::Audio, value, depth),
+            "json" => out.push(Part::Json(value.raw())),
+            // A mark in the prompt that says nothing.
+            "cachePoint" => {}
+            _ => continue,
+        }
+        return;
+    }
+    if block.members().next().is_some() {
+        out.push(Part::Json(block.raw()));
+    }
+}
+
+/// Anthropic: a text. Mistral: a list of texts.
+fn push_thinking<'a>(out: &mut Vec<Part<'a>>, thinking: Option<Value<'a>>) {
+    match thinking {
+        Some(list) if list.kind() == Kind::Array => {
+            out.extend(list.elements().filter_map(text_of).map(Part::Reasoning));
+        }
+        one => out.push(Part::Reasoning(one.and_then(Value::as_text).unwrap_or_default())),
+    }
 }
 
 fn reasoning(content: Value<'_>) -> Part<'_> {
-    let text = content.get("reasoningText").and_then(|text| text.get_text("text"));
-    Part::Reasoning(text.unwrap_or_default())
+    let [merged, delta] = content.fields(["reasoningText", "text"]);
+    Part::Reasoning(merged.or(delta).and_then(text_of).unwrap_or_default())
 }
 
-fn media(kind: MediaKind, value: Value<'_>) -> Part<'_> {
-    let source = value.get("source");
-    let media_type = || source.and_then(|source| source.get_text("media_type"));
-    Part::Media(Media {
-        kind,
-        media_type: value.get_text("format").or_else(media_type),
-        name: ["name", "title", "filename"].into_iter().find_map(|name| value.get_text(name)),
-        bytes: None,
-        uri: source.and_then(|source| source.get_text("s3Uri")),
-    })
+fn push_tool_result<'a>(out: &mut Vec<Part<'a>>, result: Value<'a>, depth: usize) {
+    let [converse_id, id, content, is_error, status] =
+        result.fields(["toolUseId", "tool_use_id", "content", "is_error", "status"]);
+    let mut parts = Vec::new();
+    let mut failed = is_error.and_then(Value::boolean) == Some(true)
+        || status.and_then(Value::string).is_some_and(|status| status == "error");
+    if let Some(content) = content {
+        // A tool that the provider runs: the type of what it gave says that it failed.
+        failed |= content.get_string("type").is_some_and(|kind| kind.ends_with("_error"));
+        push_content(&mut parts, content, depth + 1);
+    }
+    let id = converse_id.or(id).and_then(Value::as_text);
+    out.push(Part::ToolResult(ToolResult { id, is_error: failed, parts }));
+}
+
+/// What a program that ran at the provider wrote.
+fn push_execution<'a>(out: &mut Vec<Part<'a>>, execution: Value<'a>, depth: usize) {
+    let [stdout, stderr, content] = execution.fields(["stdout", "stderr", "content"]);
+    if stdout.is_none() && stderr.is_none() && content.is_none() {
+        out.push(Part::Json(execution.raw()));
+    }
+    out.extend([stdout, stderr].into_iter().flatten().filter_map(text_of).map(Part::Text));
+    content.into_iter().for_each(|content| push_content(out, content, depth + 1));
+}
+
+fn push_media<'a>(out: &mut Vec<Part<'a>>, kind: MediaKind, value: Value<'a>, depth: usize) {
+    push_found(out, media::read(kind, value), depth);
+}
+
+fn push_found<'a>(out: &mut Vec<Part<'a>>, found: media::Found<'a>, depth: usize) {
+    out.push(Part::Media(found.media));
+    found.texts.into_iter().for_each(|text| push_content(out, text, depth + 1));
 }

@@ -41,15 +41,30 @@ impl<'a> Value<'a> {
         self.members().filter(|(key, _)| *key == name).map(|(_, value)| value).last().filter(|v| v.kind() != Kind::Null)
     }
 
+    /// The members of those names, in one walk over the object; for each what `get` gives.
+    pub(crate) fn fields<const N: usize>(self, names: [&str; N]) -> [Option<Self>; N] {
+        let mut found = [None; N];
+        for (key, value) in self.members() {
+            if let Some((_, slot)) = names.iter().zip(&mut found).find(|(name, _)| **name == key) {
+                *slot = Some(value).filter(|value| value.kind() != Kind::Null);
+            }
+        }
+        found
+    }
+
+    /// The content of a string as it came: escaped, without quotes.
+    pub(crate) fn content(self) -> Option<&'a str> {
+        self.0.strip_prefix('"')?.strip_suffix('"')
+    }
+
     /// The text of a string.
     pub(crate) fn string(self) -> Option<Cow<'a, str>> {
-        let content = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        Some(JsonStr(content).decode())
+        self.content().map(|content| JsonStr(content).decode())
     }
 
     /// The content of a string, still escaped.
     pub(crate) fn as_text(self) -> Option<Text<'a>> {
-        Some(Text::of_json(self.0.strip_prefix('"')?.strip_suffix('"')?))
+        self.content().map(Text::of_json)
     }
 
     /// The string member of that name, still escaped.
@@ -165,6 +180,8 @@ mod tests {
         assert_eq!(object.get_string("a").as_deref(), Some("z"), "the last of a name that stands twice");
         assert_eq!(object.get("b"), None, "null is as if absent");
         assert_eq!(object.get("c").unwrap().integer(), Some(-1500));
+        let names = ["b", "a", "x", "c"];
+        assert_eq!(object.fields(names), names.map(|name| object.get(name)));
         assert_eq!(value("1e300").integer(), None);
         assert_eq!(value("[]").elements().count() + value("{ }").members().count(), 0);
     }
