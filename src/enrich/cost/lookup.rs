@@ -86,6 +86,8 @@ fn listed(named: &Named<'_>, region: &str, mapped: bool) -> Option<Found<'static
     let base = without_prefix(id);
     get(&format!("bedrock/{region}/{id}"), Basis::Region)
         .or_else(|| get(id, basis))
+        // A profile that has no row: its Region's price of the model is nearer to it than the price elsewhere.
+        .or_else(|| get(&format!("bedrock/{region}/{base}"), Basis::Base))
         .or_else(|| get(base, Basis::Base))
         .or_else(|| get(without_version(base), Basis::Base))
         // Some models have a price only under the endpoint of their provider's own API.
