@@ -83,16 +83,19 @@ fn listed(named: &Named<'_>, region: &str, mapped: bool) -> Option<Found<'static
         Some(Found { price, key, date: table.date(), basis })
     };
     let id = without_size(id);
-    let base = without_prefix(id);
+    let near = |id: &str| {
+        // A profile that has no row: its Region's price of the model is nearer to it than the price elsewhere.
+        get(&format!("bedrock/{region}/{id}"), Basis::Base)
+            .or_else(|| get(id, Basis::Base))
+            .or_else(|| get(without_version(id), Basis::Base))
+            // Some models have a price only under the endpoint of their provider's own API.
+            .or_else(|| get(&format!("bedrock_mantle/{region}/{id}"), Basis::Base))
+            .or_else(|| get(&format!("bedrock_mantle/{id}"), Basis::Base))
+    };
     get(&format!("bedrock/{region}/{id}"), Basis::Region)
         .or_else(|| get(id, basis))
-        // A profile that has no row: its Region's price of the model is nearer to it than the price elsewhere.
-        .or_else(|| get(&format!("bedrock/{region}/{base}"), Basis::Base))
-        .or_else(|| get(base, Basis::Base))
-        .or_else(|| get(without_version(base), Basis::Base))
-        // Some models have a price only under the endpoint of their provider's own API.
-        .or_else(|| get(&format!("bedrock_mantle/{region}/{base}"), Basis::Base))
-        .or_else(|| get(&format!("bedrock_mantle/{base}"), Basis::Base))
+        .or_else(|| near(id))
+        .or_else(|| near(without_prefix(id)?))
 }
 
 /// A model id without what it says of the context: `[1m]`, or the `51k`, `512` or `mm` of provisioned throughput.
@@ -107,13 +110,10 @@ fn without_size(id: &str) -> &str {
     }
 }
 
-/// A model id without the Regions of an inference profile, such as `eu` or `us-gov`. Whatever stands before the
-/// provider's name is taken for one: AWS adds some, and the table has no row for what is left of anything else.
-fn without_prefix(id: &str) -> &str {
-    match id.split_once('.') {
-        Some((_, model)) if model.contains('.') => model,
-        _ => id,
-    }
+/// A model id without the Regions of an inference profile, such as `eu` or `us-gov`. Whatever stands before the first of
+/// several dots is taken for them: AWS adds some, and the table has no row for what is left of anything else.
+fn without_prefix(id: &str) -> Option<&str> {
+    id.split_once('.').map(|(_, model)| model).filter(|model| model.contains('.'))
 }
 
 /// A model id without a number behind a colon: `amazon.titan-embed-image-v1:0` is `amazon.titan-embed-image-v1`.

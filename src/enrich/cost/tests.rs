@@ -81,6 +81,7 @@ fn prices_are_found_in_order() {
     check("cohere.embed-english-v3:0:512", "", Some(("base", "cohere.embed-english-v3")));
     check("openai.gpt-5.4", "us-east-1", Some(("base", "bedrock_mantle/openai.gpt-5.4")));
     check("openai.gpt-5.4", gov, Some(("base", "bedrock_mantle/us-gov-west-1/openai.gpt-5.4")));
+    check("eu.openai.gpt-5.4", "eu-west-1", Some(("base", "bedrock_mantle/openai.gpt-5.4")));
     // What ids say of the context costs nothing.
     check("anthropic.claude-v2:1:200k", "", Some(("exact", "anthropic.claude-v2:1")));
     check("amazon.nova-lite-v1:0:24k", "", Some(("exact", "amazon.nova-lite-v1:0")));
