@@ -20,6 +20,7 @@ use shape::Shape;
 mod access;
 mod conform;
 mod coordination;
+mod cost;
 mod decode;
 mod destinations;
 mod document;
@@ -38,6 +39,7 @@ mod validate;
 
 pub use access::AssumeRole;
 pub use coordination::{Coordination, DynamodbCoordination, LocalCoordination};
+pub use cost::{Cost, ModelPrice, PerMillion, PriceError};
 pub use decode::Decode;
 pub use environment::Environment;
 pub use error::{ConfigError, Look};
@@ -79,6 +81,10 @@ pub struct Config {
     /// What the `panther` format writes beside the schema's fields.
     #[serde(default)]
     pub panther: Panther,
+    /// What calls cost, for the formats that write an estimate of it. The prices of the program's own table are AWS' list
+    /// prices; this is for what the table does not have, or what you pay less for.
+    #[serde(default)]
+    pub cost: Cost,
     /// Where events go: `[sinks.NAME.KIND]`, at least one. Names are of lower-case letters, digits, and single `-` and
     /// `_` between them. A batch counts as delivered when every sink has it.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z](?:[_-]?[a-z0-9])*$", "maxLength": 64 }))]
@@ -189,6 +195,7 @@ impl Config {
         self.coordination.check(&self.source, problems);
         self.extract.check(problems);
         self.panther.check(problems);
+        self.cost.check(problems);
         destinations::check(self, problems);
     }
 

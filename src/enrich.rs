@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::body::View;
 use crate::format::object::Object;
@@ -10,7 +11,7 @@ use crate::invocation::Invocation;
 
 pub mod cost;
 
-use cost::{Cost, Prices};
+use cost::{Cost, Estimate, Prices};
 
 /// An invocation on its way from the parser to the formats.
 #[derive(Debug)]
@@ -22,7 +23,23 @@ pub struct Event<'a> {
     /// What was done to it.
     pub marks: Marks,
     row_id: Option<[u8; 16]>,
-    cost: OnceCell<Option<Cost>>,
+    estimate: OnceCell<Estimate>,
+    /// The event that this one was made of: what is left of a body does not change what the call cost.
+    source: Option<&'a dyn Priced>,
+}
+
+/// What has a cost.
+trait Priced: fmt::Debug {
+    fn estimate(&self, prices: &Prices) -> &Estimate;
+}
+
+impl Priced for Event<'_> {
+    fn estimate(&self, prices: &Prices) -> &Estimate {
+        match self.source {
+            Some(source) => source.estimate(prices),
+            None => self.estimate.get_or_init(|| prices.estimate(self.invocation, &self.view)),
+        }
+    }
 }
 
 /// What was done to an event on its way, for whoever reads it later. Written as the member `bedrock_tap` of the lines.
@@ -48,12 +65,19 @@ pub struct Redacted {
 impl<'a> Event<'a> {
     /// An event of an invocation as it was read.
     pub fn new(invocation: &'a Invocation<'a>) -> Self {
-        Self { invocation, view: View::of(invocation), marks: Marks::default(), row_id: None, cost: OnceCell::new() }
+        Self {
+            invocation,
+            view: View::of(invocation),
+            marks: Marks::default(),
+            row_id: None,
+            estimate: OnceCell::new(),
+            source: None,
+        }
     }
 
-    /// The same event with another text, which keeps its identity.
-    pub fn with_invocation<'b>(&self, invocation: &'b Invocation<'b>, marks: Marks) -> Event<'b> {
-        Event { marks, row_id: Some(self.row_id()), ..Event::new(invocation) }
+    /// The same event with another text, which keeps its identity and its cost.
+    pub fn with_invocation<'b>(&'b self, invocation: &'b Invocation<'b>, marks: Marks) -> Event<'b> {
+        Event { marks, row_id: Some(self.row_id()), source: Some(self), ..Event::new(invocation) }
     }
 
     /// The event's identity, as [`Invocation::row_id`] tells it of the record as it came.
@@ -61,14 +85,17 @@ impl<'a> Event<'a> {
         self.row_id.unwrap_or_else(|| self.invocation.row_id())
     }
 
-    /// Whether somebody asked what the call cost and no price was known.
+    /// Whether somebody asked what the call cost and its model has no price.
     pub(crate) fn is_unpriced(&self) -> bool {
-        matches!(self.cost.get(), Some(None))
+        matches!(self.estimate.get(), Some(Estimate::Unpriced))
     }
 
-    /// What the call cost; none where no price is known.
+    /// What the call cost; none where its model has no price, or nothing that is charged is known.
     pub fn cost(&self, prices: &Prices) -> Option<&Cost> {
-        self.cost.get_or_init(|| prices.cost_of(self.invocation, &self.view)).as_ref()
+        match self.estimate(prices) {
+            Estimate::Cost(cost) => Some(cost),
+            Estimate::Unpriced | Estimate::Uncounted => None,
+        }
     }
 }
 

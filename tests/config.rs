@@ -116,8 +116,8 @@ t.toml:1:1: `region`: no key of this name
   | ^^^^^^
   = hint: it belongs elsewhere: `coordination.dynamodb.region`,
           `source.kinesis.region`
-  = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
-             memory_budget, panther, sinks, source",
+  = allowed: coordination, cost, dead_letter, decode, drain_timeout, extract,
+             log, memory_budget, panther, sinks, source",
     );
     check(
         "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
@@ -139,8 +139,8 @@ t.toml:3:2: `logs`: no key of this name
 3 | [logs]
   |  ^^^^
   = hint: did you mean `log`?
-  = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
-             memory_budget, panther, sinks, source
+  = allowed: coordination, cost, dead_letter, decode, drain_timeout, extract,
+             log, memory_budget, panther, sinks, source
 
 t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
 6 | format = …
@@ -491,6 +491,95 @@ fn a_table_of_leases_has_every_default() {
     assert_eq!((table.failover_time, table.handoff_timeout), (Duration::from_secs(30), Duration::from_secs(30)));
     assert_eq!(config.coordination.directory(), None);
     assert_eq!(config.dead_letter(), DeadLetter::File(FileDeadLetter::new("rejects")));
+}
+
+#[test]
+fn prices_are_read_however_they_are_written() {
+    let check = |price: &str, shown: &str| {
+        let text = format!("{MINIMAL}[cost.models.m]\ninput = {price}\noutput = 0");
+        let config = parse(&text, &[]).unwrap();
+        assert_eq!(config.cost.models["m"].input.to_string(), shown, "{price}");
+        let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again, config);
+    };
+    check("3", "3");
+    check("3.30", "3.3");
+    check("'3.30'", "3.3");
+    check("0.1", "0.1");
+    check("1e-6", "0.000001");
+    check("0.285", "0.285");
+    check("123456.654321", "123456.654321");
+}
+
+#[test]
+fn prices_and_profiles_are_checked() {
+    check(
+        "source.file.paths = ['a']\nsinks.a.stdout = {}\n\
+         [cost.models.a]\ninput = -1\noutput = nan\ncache_read = 0.0000001\ncache_write = true\ncache_reed = 1\n\
+         date = '2026-1-31'\n[cost.models.b]\noutput = 1000001\n\
+         [cost.profiles]\na = ''\nb = 'arn:aws:bedrock:eu-west-1:1:application-inference-profile/c'\nc = 1",
+        r#"
+t.toml has 10 faults
+
+t.toml:4:9:
+    `cost.models.a.input`: expected USD per million tokens, such as 0.8, from 0
+    to 1000000 with 6 digits behind the point at most; "-1" is no such number
+4 | input = -1
+  |         ^^
+
+t.toml:5:10:
+    `cost.models.a.output`: expected USD per million tokens, such as 0.8, from 0
+    to 1000000 with 6 digits behind the point at most; "NaN" is no such number
+5 | output = nan
+  |          ^^^
+
+t.toml:6:14:
+    `cost.models.a.cache_read`: expected USD per million tokens, such as 0.8,
+    from 0 to 1000000 with 6 digits behind the point at most; "0.0000001" has
+    more digits
+6 | cache_read = 0.0000001
+  |              ^^^^^^^^^
+
+t.toml:7:15:
+    `cost.models.a.cache_write`: invalid type: boolean `true`, expected USD per
+    million tokens, such as 0.8
+7 | cache_write = true
+  |               ^^^^
+
+t.toml:8:1: `cost.models.a.cache_reed`: no key of `cost.models.a`
+8 | cache_reed = …
+  | ^^^^^^^^^^
+  = hint: did you mean `cache_read`?
+  = allowed: cache_read, cache_write, date, input, output
+
+t.toml:10:14: `cost.models.b.input`: missing
+10 | [cost.models.b]
+   |              ^
+   = hint: USD per million tokens of the prompt, as price pages tell it: a
+           number, or the same as a string, with 6 digits behind the point at
+           most
+
+t.toml:11:10:
+    `cost.models.b.output`: expected USD per million tokens, such as 0.8, from 0
+    to 1000000 with 6 digits behind the point at most; "1000001" is too much
+11 | output = 1000001
+   |          ^^^^^^^
+
+t.toml:13:5: `cost.profiles.a`: is empty
+13 | a = ''
+   |     ^^
+   = allowed: such as "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
+
+t.toml:14:5: `cost.profiles.b`: is an application inference profile itself
+14 | b = 'arn:aws:bedrock:eu-west-1:1:application-inference-profile/c'
+   |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   = allowed: such as "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
+
+t.toml:15:5: `cost.profiles.c`: expected a string, found an integer
+15 | c = 1
+   |     ^
+"#,
+    );
 }
 
 #[test]
@@ -888,8 +977,8 @@ fn errors_name_the_variable() {
 t.toml has 9 faults
 
 environment variable BEDROCK_TAP__: `""`: no key of this name
-    = allowed: coordination, dead_letter, decode, drain_timeout, extract, log,
-               memory_budget, panther, sinks, source
+    = allowed: coordination, cost, dead_letter, decode, drain_timeout, extract,
+               log, memory_budget, panther, sinks, source
 
 environment variable BEDROCK_TAP__DECODE__MAX_EVENTS:
     `decode.max_events`: expected an integer, found a string
@@ -977,13 +1066,14 @@ fn documented(schema: &Value, node: &Value, path: &str, found: &mut BTreeMap<Str
     for (key, value) in node["properties"].as_object().into_iter().flatten() {
         documented(schema, value, &below(key), found);
     }
-    if node["additionalProperties"].is_object() {
+    let holds_map = node["additionalProperties"].is_object() && node["additionalProperties"]["type"] != "string";
+    if holds_map {
         // The tables of a map are documented by the map.
         let mut any = node["additionalProperties"].clone();
         any["description"] = node["description"].clone();
         documented(schema, &any, &below("NAME"), found);
     }
-    let holds_tables = node["oneOf"][0]["properties"].is_object() || node["additionalProperties"].is_object();
+    let holds_tables = node["oneOf"][0]["properties"].is_object() || holds_map;
     if !path.is_empty() && !holds_tables {
         found.insert(path.to_owned(), node);
     }
@@ -1012,6 +1102,8 @@ fn entries(text: &str) -> Vec<Entry> {
             match steps[..] {
                 ["sinks", ..] => steps[1] = "NAME",
                 ["source", "kinesis", "account_roles", _] => steps[3] = "NAME",
+                // Model ids have dots.
+                ["cost", "models", ..] => steps = vec!["cost", "models", "NAME"],
                 _ => {}
             }
             table = steps.join(".");

@@ -74,6 +74,7 @@ fn summary(config: &Config, environment: &Environment) -> String {
         Coordination::Dynamodb(dynamodb) => table(dynamodb, &config.source),
     };
     lines.push(("positions", positions));
+    lines.extend(prices(&config.cost).map(|text| ("prices", text)));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
     lines.extend(environment.names().map(|name| ("override", name.to_owned())));
     let line = |(part, text): (&str, String)| format!("{part:<12} {}\n", plain(&text));
@@ -101,6 +102,13 @@ fn sources(source: &Source) -> Vec<String> {
         format!("Kinesis stream {name}{account}{region}{access}, {mode}; new shards from {start}")
     };
     source.streams().into_iter().map(stream).collect()
+}
+
+/// What is set beside the program's own prices.
+fn prices(cost: &config::Cost) -> Option<String> {
+    let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let (models, profiles) = (count(cost.models.len(), "model"), count(cost.profiles.len(), "inference profile"));
+    (*cost != config::Cost::default()).then(|| format!("of {models} as set, {profiles} mapped; else the program's own"))
 }
 
 /// What is set and does nothing.
@@ -208,12 +216,14 @@ mod tests {
         check(
             "source.kinesis = { stream = 'a', region = 'eu-west-1', consumer = 'mine' }\n\
              coordination.dynamodb = { table = 'taps', failover_time = '10s' }\n\
+             cost.models.a = { input = 1, output = '2.50' }\ncost.profiles = { b = 'a', c = 'a' }\n\
              sinks.events.file.path = 'events'\n[dead_letter.stdout]",
             &[],
             "source       Kinesis stream a in eu-west-1, by polling; new shards from trim_horizon\n\
              sink         events: file events, panther, a new one after 256 MiB or 1h\n\
              dead letter  standard output\n\
              positions    in the DynamoDB table taps in eu-west-1; leases are lost after 10s\n\
+             prices       of 1 model as set, 2 inference profiles mapped; else the program's own\n\
              hint         `consumer` and `register_consumer` are of no use with mode = \"polling\"\n",
         );
     }

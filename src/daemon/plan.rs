@@ -60,7 +60,7 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
         limits: config.decode.limits(),
         log_groups: config.extract.log_group_set().context("`extract.log_groups`")?,
         selection: None,
-        prices: std::sync::Arc::default(),
+        prices: std::sync::Arc::new(config.cost.prices()),
         outputs: config.sinks.values().map(|sink| sink.format().into()).collect(),
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),
