@@ -17,7 +17,8 @@ fn line(message: &str, marks: Marks) -> (String, Json) {
         Context { origin: &origin, parse_time, source_id: None, source_label: None, unmapped: true, prices: &prices };
     let event = LogEvent { message, ..LogEvent::default() };
     let Parsed::Invocation(invocation) = parse::message(event, 128) else { panic!("no invocation") };
-    let event = Event::new(&invocation).with_invocation(&invocation, marks);
+    let original = Event::new(&invocation);
+    let event = original.with_invocation(&invocation, marks);
     let mut out = Vec::new();
     encode(&event, &context, &mut out);
     let cost = event.cost(&prices).map(|cost| {
