@@ -4,6 +4,7 @@ use crate::enrich::Event;
 use crate::pipeline::Context;
 
 mod indicators;
+mod names;
 pub mod object;
 
 pub mod ecs;
