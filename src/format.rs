@@ -6,6 +6,8 @@ use crate::pipeline::Context;
 mod indicators;
 mod names;
 pub mod object;
+#[cfg(test)]
+mod samples;
 
 pub mod ecs;
 pub mod flat;

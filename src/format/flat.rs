@@ -19,8 +19,9 @@ pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     row.call(event);
     row.identity(event.invocation);
     row.usage(event.view.usage());
+    row.other_usage(event.view.usage());
     row.cost(event.cost(context.prices));
-    row.error(event.invocation);
+    row.outcome(event);
     row.ending(&event.view);
     row.guardrail(names::intervened(&event.view), event.view.guardrail());
     row.conversation(&event.view);

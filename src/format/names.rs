@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::body::guardrail::{Assessment, Guardrail};
 use crate::body::{Kind, StopReason, Value, View};
+use crate::enrich::Event;
 use crate::invocation::{Invocation, JsonStr, RawJson, Section};
 
 /// A caller, as the ARN in the record tells it.
@@ -208,6 +209,11 @@ pub(super) fn streamed(invocation: &Invocation<'_>, view: &View<'_>) -> Option<b
         _ => view.bodies().1.map(|body| Value::new(body).kind() == Kind::Array),
     };
     view.request().parameters.stream.or_else(by_operation)
+}
+
+/// Whether the call failed, or its answer broke off with an error.
+pub(super) fn failed(event: &Event<'_>) -> bool {
+    filled(event.invocation.error_code).is_some() || event.view.stop_reason() == Some(StopReason::Error)
 }
 
 /// Whether a guardrail intervened.

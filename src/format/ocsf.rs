@@ -77,7 +77,7 @@ fn classification(object: &mut Object<'_>, invocation: &Invocation<'_>) {
 /// or a secret was about to pass; a failed call is of low severity, since throttling and bad requests are every day's.
 fn outcome(object: &mut Object<'_>, event: &Event<'_>) {
     let stop = event.view.stop_reason();
-    let failed = stop == Some(StopReason::Error) || names::filled(event.invocation.error_code).is_some();
+    let failed = names::failed(event);
     let (severity_id, severity) = match (names::intervened(&event.view), failed) {
         (true, _) => (3, "Medium"),
         (_, true) => (2, "Low"),
@@ -89,7 +89,9 @@ fn outcome(object: &mut Object<'_>, event: &Event<'_>) {
     object.integer("status_id", Some(status_id));
     object.text("status", status);
     object.string("status_code", names::filled(event.invocation.error_code));
-    text(object, "status_detail", stop.map(StopReason::as_str));
+    // That it is an error is said.
+    let detail = stop.filter(|stop| *stop != StopReason::Error).map(StopReason::as_str);
+    text(object, "status_detail", detail);
 }
 
 /// The event's own id is the one that a redelivery has too; the request's id is told beside it, since a request may be
@@ -254,7 +256,7 @@ fn unmapped(object: &mut Object<'_>, event: &Event<'_>, context: &Context<'_>) {
     object.boolean("streamed", names::streamed(invocation, &event.view));
     object.string("status", names::filled(invocation.status));
     let mut row = Row::nested(object);
-    row.usage(event.view.usage());
+    row.other_usage(event.view.usage());
     row.cost(event.cost(context.prices));
     row.ending(&event.view);
     row.guardrail(names::intervened(&event.view), event.view.guardrail());
@@ -269,3 +271,6 @@ fn text(object: &mut Object<'_>, key: &'static str, value: Option<&str>) {
         object.text(key, value);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,8 +42,7 @@ const fn required(name: &'static str, kind: Kind, meaning: &'static str) -> Colu
     Column { name, kind, required: true, meaning }
 }
 
-/// The columns, in the order in which they are written. New ones are added at the end of their group; none changes its
-/// type.
+/// The columns, group by group. None ever changes its type.
 pub const COLUMNS: &[Column] = &[
     // The call.
     required("event_id", Kind::Text, "The event's id, derived from its content: a redelivered event has the same one."),
@@ -67,10 +66,10 @@ pub const COLUMNS: &[Column] = &[
     // Tokens.
     column("input_tokens", Kind::Integer, "Tokens of the prompt, without cached ones."),
     column("output_tokens", Kind::Integer, "Tokens of the answer, its reasoning included."),
+    column("total_tokens", Kind::Integer, "The sum, as the answer says it; never computed."),
     column("cache_read_tokens", Kind::Integer, "Tokens read from the prompt cache."),
     column("cache_write_tokens", Kind::Integer, "Tokens written to the prompt cache."),
     column("reasoning_tokens", Kind::Integer, "Tokens of the answer that are reasoning."),
-    column("total_tokens", Kind::Integer, "The sum, as the answer says it; never computed."),
     column("total_is_off", Kind::Boolean, "True where the answer's counts do not add up to its sum."),
     // Cost.
     column("cost_usd", Kind::Float, "An estimate of what the call cost, in USD; none where no price is known."),
@@ -83,9 +82,9 @@ pub const COLUMNS: &[Column] = &[
     column("price_date", Kind::Date, "The price's date."),
     // The end.
     column("error_code", Kind::Text, "The exception's name if the call failed."),
+    column("latency_ms", Kind::Integer, "Milliseconds to the end of the answer."),
     column("stop_reason", Kind::Text, "Why the model stopped, in the words of the Converse API, error or other."),
     column("stop_word", Kind::Text, "Why the model stopped, in its own word."),
-    column("latency_ms", Kind::Integer, "Milliseconds to the end of the answer."),
     column("first_byte_ms", Kind::Integer, "Milliseconds to the first byte of the answer."),
     // Guardrails.
     column("guardrail_intervened", Kind::Boolean, "Whether a guardrail intervened; none where none is known of."),

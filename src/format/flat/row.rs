@@ -62,14 +62,18 @@ impl<'r, 'o> Row<'r, 'o> {
         self.text("session_name", identity.session);
     }
 
-    /// Tokens.
-    pub(in crate::format) fn usage(&mut self, usage: &Usage) {
+    /// The tokens that every standard counts.
+    pub(super) fn usage(&mut self, usage: &Usage) {
         self.object.integer("input_tokens", usage.input);
         self.object.integer("output_tokens", usage.output);
+        self.object.integer("total_tokens", usage.total);
+    }
+
+    /// The other tokens.
+    pub(in crate::format) fn other_usage(&mut self, usage: &Usage) {
         self.object.integer("cache_read_tokens", usage.cache_read);
         self.object.integer("cache_write_tokens", usage.cache_write);
         self.object.integer("reasoning_tokens", usage.reasoning);
-        self.object.integer("total_tokens", usage.total);
         self.object.boolean("total_is_off", usage.total.map(|_| usage.total_is_off));
     }
 
@@ -87,17 +91,17 @@ impl<'r, 'o> Row<'r, 'o> {
         self.text("price_date", Some(&cost.price_date));
     }
 
-    /// Why the call failed.
-    pub(super) fn error(&mut self, invocation: &Invocation<'_>) {
-        self.string("error_code", invocation.error_code);
+    /// Why the call failed, and how long it took.
+    pub(super) fn outcome(&mut self, event: &Event<'_>) {
+        self.string("error_code", event.invocation.error_code);
+        self.object.integer("latency_ms", event.view.answer().latency_ms);
     }
 
-    /// How the answer ended, and how long it took.
+    /// How the answer ended, and when it began.
     pub(in crate::format) fn ending(&mut self, view: &View<'_>) {
         let answer = view.answer();
         self.text("stop_reason", view.stop_reason().map(StopReason::as_str));
         self.said("stop_word", answer.stop_reason.as_ref());
-        self.object.integer("latency_ms", answer.latency_ms);
         self.object.integer("first_byte_ms", answer.first_byte_ms);
     }
 
