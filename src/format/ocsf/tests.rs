@@ -122,7 +122,7 @@ fn the_validator_finds_faults() {
     check(|line| line["severity_id"] = json!(7), ".severity_id is none of [0, 1, 2, 3, 4, 5, 6, 99]");
     check(|line| line["metadata"]["product"] = json!({}), ".metadata.product has none of [\"name\", \"uid\"]");
     check(|line| line["cloud"] = json!({}), ".cloud.provider is missing");
-    check(|line| line["observables"][1]["type_id"] = json!(32), ".observables.type_id is none of [31, 35]");
+    check(|line| line["status_id"] = json!(3), ".status_id is none of [0, 1, 2, 99]");
     check(
         |line| line["message_context"]["prompt_tokens"] = json!(1_u64 << 31),
         ".message_context.prompt_tokens is no integer: 2147483648",
