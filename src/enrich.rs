@@ -116,18 +116,23 @@ impl Marks {
             }
         }
         if let Some(redacted) = &self.redacted {
-            object.object("redacted", |object| {
-                if let Some(bodies) = redacted.bodies {
-                    object.text("bodies", bodies);
-                }
-                object.object_if_any("masked", |object| {
-                    for (kind, count) in &redacted.masked {
-                        // Kinds are names of the configuration: letters, digits, `_` and `-`.
-                        object.raw_key(kind);
-                        object.raw(&count.to_string());
-                    }
-                });
-            });
+            object.object("redacted", |object| redacted.members(object));
         }
+    }
+}
+
+impl Redacted {
+    /// Appends what was done.
+    pub(crate) fn members(&self, object: &mut Object<'_>) {
+        if let Some(bodies) = self.bodies {
+            object.text("bodies", bodies);
+        }
+        object.object_if_any("masked", |object| {
+            for (kind, count) in &self.masked {
+                // Kinds are names of the configuration: letters, digits, `_` and `-`.
+                object.raw_key(kind);
+                object.raw(&count.to_string());
+            }
+        });
     }
 }

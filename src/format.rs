@@ -4,7 +4,10 @@ use crate::enrich::Event;
 use crate::pipeline::Context;
 
 mod indicators;
+mod names;
 pub mod object;
+#[cfg(test)]
+mod samples;
 
 pub mod ecs;
 pub mod flat;

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::Config;
+use crate::format::flat;
 use crate::schema;
 
 /// The flags.
@@ -21,6 +22,8 @@ enum Kind {
     Panther,
     /// The JSON Schema of a line of the `panther` format
     JsonSchema,
+    /// The JSON Schema of a line of the `flat` format, with each column's type in SQL and Parquet
+    Flat,
     /// The JSON Schema of the configuration file
     Config,
 }
@@ -33,6 +36,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let text = match args.format {
         Kind::Panther => schema::panther_yaml(),
         Kind::JsonSchema => format!("{:#}\n", schema::json_schema()),
+        Kind::Flat => format!("{:#}\n", flat::json_schema()),
         Kind::Config => format!("{:#}\n", Config::json_schema()),
     };
     match io::stdout().lock().write_all(text.as_bytes()) {

@@ -40,8 +40,8 @@ pub struct Cost {
     pub total: Usd,
     /// The key under which the price stood, in the table or in the configuration.
     pub price_key: String,
-    /// The date of the price, `YYYY-MM-DD`; empty for a price of the configuration that has none.
-    pub price_date: String,
+    /// The date of the price, `YYYY-MM-DD`; a price of the configuration may have none.
+    pub price_date: Option<String>,
     /// How the price was found.
     pub basis: Basis,
 }
@@ -164,7 +164,7 @@ impl Prices {
             guardrail,
             total: [output, cache_read, cache_write, guardrail].into_iter().fold(input, Usd::plus),
             price_key: found.key.to_owned(),
-            price_date: found.date.to_owned(),
+            price_date: Some(found.date.to_owned()).filter(|date| !date.is_empty()),
             basis: found.basis,
         })
     }

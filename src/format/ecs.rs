@@ -4,16 +4,16 @@
 
 use std::io::Write as _;
 
+use super::names::{arn, failed, filled, intervened};
 use super::object::Object;
-use crate::body::{StopReason, Usage, View};
+use crate::body::Usage;
 use crate::enrich::Event;
 use crate::enrich::cost::Cost;
-use crate::invocation::{Invocation, JsonStr};
+use crate::invocation::Invocation;
 use crate::pipeline::Context;
 
 mod fields;
 mod gen_ai;
-mod model;
 
 /// The version of ECS that Elastic's integration follows.
 const ECS_VERSION: &str = "8.11.0";
@@ -31,7 +31,7 @@ pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
         object.string("region", filled(invocation.region));
         object.object("service", |object| object.text("name", "bedrock"));
     });
-    object.object_if_any("user", |object| object.string("id", caller(invocation)));
+    object.object_if_any("user", |object| object.string("id", arn(invocation)));
     object.object("aws_bedrock", |object| {
         object.object("invocation", |object| fields::write(object, invocation, view));
     });
@@ -55,8 +55,7 @@ fn about(object: &mut Object<'_>, event: &Event<'_>) {
     object.text("kind", "event");
     object.text("module", "aws_bedrock");
     object.text("original", invocation.event.message);
-    let failed = filled(invocation.error_code).is_some() || intervened(&event.view);
-    object.text("outcome", if failed { "failure" } else { "success" });
+    object.text("outcome", if failed(event) || intervened(&event.view) { "failure" } else { "success" });
 }
 
 fn usage(object: &mut Object<'_>, usage: &Usage) {
@@ -81,7 +80,10 @@ fn price(object: &mut Object<'_>, cost: &Cost) {
         object.float(key, Some(part.as_f64()));
     }
     object.text("price_key", &cost.price_key);
-    object.text("price_date", &cost.price_date);
+    if let Some(date) = &cost.price_date {
+        object.text("price_date", date);
+    }
+    object.text("basis", cost.basis.as_str());
 }
 
 /// When the call was, as RFC 3339 writes it.
@@ -90,22 +92,6 @@ fn time(object: &mut Object<'_>, key: &'static str, invocation: &Invocation<'_>)
         // Writing to memory cannot fail.
         let _ = write!(out, "{}", invocation.event_time);
     });
-}
-
-/// Who called: an ARN.
-fn caller<'a>(invocation: &Invocation<'a>) -> Option<JsonStr<'a>> {
-    filled(invocation.identity.as_ref().and_then(|identity| identity.arn))
-}
-
-/// A string that says something.
-fn filled(text: Option<JsonStr<'_>>) -> Option<JsonStr<'_>> {
-    text.filter(|text| !text.0.is_empty())
-}
-
-/// Whether a guardrail intervened.
-fn intervened(view: &View<'_>) -> bool {
-    view.guardrail().is_some_and(|guardrail| guardrail.intervened)
-        || view.stop_reason() == Some(StopReason::GuardrailIntervened)
 }
 
 #[cfg(test)]

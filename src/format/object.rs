@@ -148,12 +148,14 @@ pub struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    fn begin(out: &'a mut Vec<u8>, line_breaks: bool) -> Self {
+    /// Opens an array.
+    pub(crate) fn begin(out: &'a mut Vec<u8>, line_breaks: bool) -> Self {
         out.push(b'[');
         Self { out, line_breaks, empty: true }
     }
 
-    fn end(self) {
+    /// Closes it.
+    pub(crate) fn end(self) {
         self.out.push(b']');
     }
 

@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::filled;
 use crate::body::{Kind, Text, Value, View, moved_to};
+use crate::format::names::filled;
 use crate::format::object::Object;
 use crate::invocation::{Invocation, Section};
 

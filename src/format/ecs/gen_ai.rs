@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::model::Model;
-use super::{caller, filled, intervened, time};
+use super::time;
 use crate::body::guardrail::{Assessment, Guardrail, Policy};
 use crate::body::{Parameters, Text, View};
+use crate::format::names::{arn, filled, findings, intervened, with_model};
 use crate::format::object::Object;
 use crate::invocation::{Invocation, RawJson};
 
@@ -34,17 +34,18 @@ pub(super) fn write(object: &mut Object<'_>, invocation: &Invocation<'_>, view: 
         object.integer("start_response_time", answer.first_byte_ms);
     });
     object.said("prompt", Some(&view.prompt_text()).filter(|text| !text.is_empty()));
-    let id = invocation.model_id.decode();
-    let model = Model::of(&id);
     object.object_if_any("request", |object| {
         object.string("id", filled(invocation.request_id));
         object.object_if_any("model", |object| {
             object.string("id", filled(Some(invocation.model_id)));
             object.said("role", answer.messages.first().map(|message| &message.role).filter(|role| !role.is_empty()));
-            if let Some(model) = &model {
+            with_model(invocation, view, |model| {
+                if model.provider.is_none() {
+                    return;
+                }
                 object.text("type", model.name);
                 model.version.into_iter().for_each(|version| object.text("version", version));
-            }
+            });
         });
         parameters(object, &view.request().parameters);
     });
@@ -59,14 +60,12 @@ pub(super) fn write(object: &mut Object<'_>, invocation: &Invocation<'_>, view: 
             time(object, "timestamp", invocation);
         }
     });
-    if let Some(model) = &model {
-        object.text("system", model.vendor);
-    }
+    with_model(invocation, view, |model| model.provider.into_iter().for_each(|it| object.text("system", it)));
     object.object_if_any("usage", |object| {
         object.integer("completion_tokens", view.usage().output);
         object.integer("prompt_tokens", view.usage().input);
     });
-    object.object_if_any("user", |object| object.string("id", caller(invocation)));
+    object.object_if_any("user", |object| object.string("id", arn(invocation)));
 }
 
 /// How the model was to answer.
@@ -79,7 +78,7 @@ pub(super) fn parameters(object: &mut Object<'_>, parameters: &Parameters<'_>) {
 
 /// What the guardrail's policies found, whether they blocked it or not.
 fn compliance(object: &mut Object<'_>, guardrail: &Guardrail<'_>, intervened: bool) {
-    let findings: Vec<_> = guardrail.assessments.iter().filter(|found| is_finding(found)).collect();
+    let findings: Vec<_> = findings(guardrail).collect();
     let texts = |object: &mut Object<'_>, key, text: for<'t, 'a> fn(&'t Assessment<'a>) -> Option<&'t Text<'a>>| {
         distinct(object, key, findings.iter().filter_map(|found| text(found)));
     };
@@ -105,11 +104,6 @@ fn compliance(object: &mut Object<'_>, guardrail: &Guardrail<'_>, intervened: bo
         let names = POLICIES.into_iter().filter(|(policy, _)| found_by(*policy).next().is_some());
         object.list("name", &names.map(|(_, name)| name).collect::<Vec<_>>());
     });
-}
-
-/// Whether something was found. A full trace also tells what was looked for in vain.
-fn is_finding(found: &Assessment<'_>) -> bool {
-    found.detected.unwrap_or_else(|| found.action.as_ref().is_some_and(|action| *action != "NONE"))
 }
 
 /// A list of texts, each once, in the order in which they came; left out where there are none.

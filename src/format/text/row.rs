@@ -7,6 +7,7 @@ use super::escape::{Place, push_escaped, width};
 use crate::body::{Guardrail, StopReason, View};
 use crate::enrich::Event;
 use crate::enrich::cost::{Prices, Usd};
+use crate::format::names::{Identity, arn, findings, intervened, model_id};
 use crate::invocation::JsonStr;
 
 /// What a guardrail acted on is named up to this many; who wants all of it asks for the view.
@@ -65,12 +66,12 @@ impl Row {
         let usage = view.usage();
         let error = field(invocation.error_code);
         let (end, outcome) = if error.is_empty() { ending(view) } else { (error, Outcome::Failed) };
-        let arn = invocation.identity.as_ref().and_then(|identity| identity.arn);
+        let arn = arn(invocation).map(JsonStr::decode).unwrap_or_default();
         Self {
             time: invocation.event_time,
             operation: field(invocation.operation),
-            model: escaped(model_name(&invocation.model_id.decode())),
-            who: escaped(who(&arn.map(JsonStr::decode).unwrap_or_default())),
+            model: escaped(model_id(&invocation.model_id.decode())),
+            who: Identity::of(&arn).map(|identity| escaped(identity.shown())).unwrap_or_default(),
             input: usage.input,
             output: usage.output,
             cached: usage.cache_read,
@@ -157,11 +158,8 @@ fn ending(view: &View<'_>) -> (String, Outcome) {
     let reason = view.stop_reason();
     let word = view.answer().stop_reason.as_ref();
     let word = word.map(|word| escaped(&word.decode())).unwrap_or_default();
-    if let Some(found) = view.guardrail().filter(|found| found.intervened) {
-        return (intervention(found, &word), Outcome::Guardrail);
-    }
-    if reason == Some(StopReason::GuardrailIntervened) {
-        return (word, Outcome::Guardrail);
+    if intervened(view) {
+        return (intervention(view.guardrail(), &word), Outcome::Guardrail);
     }
     let outcome = match reason {
         Some(
@@ -178,13 +176,13 @@ fn ending(view: &View<'_>) -> (String, Outcome) {
 }
 
 /// What a guardrail stopped or masked, such as `guardrail:VIOLENCE,EMAIL`; where it does not say, how the call ended.
-fn intervention(found: &Guardrail<'_>, word: &str) -> String {
+fn intervention(guardrail: Option<&Guardrail<'_>>, word: &str) -> String {
     let mut names: Vec<String> = Vec::new();
-    for assessment in &found.assessments {
-        let acted = assessment.action.as_ref().is_some_and(|action| *action == "BLOCKED" || *action == "ANONYMIZED");
-        let name = assessment.kind.as_ref().filter(|kind| *kind != "DENY").or(assessment.name.as_ref());
-        let name = name.map_or_else(|| assessment.policy.as_str().to_owned(), |name| escaped(&name.decode()));
-        if acted && names.len() < MAX_POLICIES && !names.contains(&name) {
+    for finding in guardrail.into_iter().flat_map(findings) {
+        // `DENY` is the type of every topic: its name says more.
+        let name = finding.kind.as_ref().filter(|kind| *kind != "DENY").or(finding.name.as_ref());
+        let name = name.map_or_else(|| finding.policy.as_str().to_owned(), |name| escaped(&name.decode()));
+        if names.len() < MAX_POLICIES && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -192,35 +190,6 @@ fn intervention(found: &Guardrail<'_>, word: &str) -> String {
         (false, _) => format!("guardrail:{}", names.join(",")),
         (true, "" | "guardrail_intervened") => "guardrail_intervened".to_owned(),
         (true, word) => format!("guardrail:{word}"),
-    }
-}
-
-/// The id at the end of an ARN (`inference-profile/us.anthropic…`), or the model id as it is.
-fn model_name(model: &str) -> &str {
-    if !model.starts_with("arn:") {
-        return model;
-    }
-    let resource = model.splitn(6, ':').nth(5).unwrap_or(model);
-    match resource.split_once('/') {
-        Some((_, id)) if !id.is_empty() => id,
-        _ => resource,
-    }
-}
-
-/// Role and session of an assumed role, the name of a user or a role, or what the ARN says of another kind.
-fn who(arn: &str) -> &str {
-    if !arn.starts_with("arn:") {
-        return arn;
-    }
-    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
-    match resource.split_once('/') {
-        Some(("assumed-role", role_and_session)) => {
-            // IAM Identity Center puts this before the name of each of its roles.
-            role_and_session.strip_prefix("AWSReservedSSO_").unwrap_or(role_and_session)
-        }
-        // A path may stand before the name.
-        Some(("user" | "role" | "federated-user", name)) => name.rsplit('/').next().unwrap_or(name),
-        _ => resource,
     }
 }
 
@@ -271,28 +240,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identities_are_shortened_to_who_people_know() {
-        for (arn, expected) in [
-            ("arn:aws:sts::111122223333:assumed-role/App/i-0abc", "App/i-0abc"),
-            ("arn:aws:iam::111122223333:user/path/to/alice", "alice"),
-            ("arn:aws:iam::111122223333:role/service/worker", "worker"),
-            ("arn:aws:sts::111122223333:federated-user/bob", "bob"),
-            ("arn:aws:iam::111122223333:root", "root"),
-            ("arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_0123/a@example.com", "Admin_0123/a@example.com"),
-            ("arn:aws:sts::111111111111:assumed-role/...", "..."),
-            ("arn:", "arn:"),
-            ("someone", "someone"),
-            ("", ""),
-        ] {
-            assert_eq!(who(arn), expected, "{arn}");
-        }
-    }
-
-    #[test]
     fn models_are_shortened_step_by_step() {
         let check = |model: &str, columns: usize, expected: &str| {
             let mut row = super::super::tests::row();
-            row.model = model_name(model).to_owned();
+            row.model = model_id(model).to_owned();
             assert_eq!(row.model_in(columns), expected, "{model} in {columns}");
         };
         let haiku = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
