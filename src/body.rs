@@ -235,7 +235,7 @@ impl<'a> View<'a> {
         if self.failed {
             return Some(StopReason::Error);
         }
-        Some(StopReason::of(&self.answer().stop_reason.as_ref()?.decode()))
+        self.answer().why_stopped()
     }
 
     /// All that the caller wrote, system prompt and messages, one text a line.
