@@ -70,6 +70,8 @@ pub struct Answer<'a> {
     pub model: Option<Text<'a>>,
     /// Vectors, if the answer is some.
     pub embeddings: Option<Embeddings>,
+    /// Whether it asks the caller for a tool in a dialect whose stop reason may not say so.
+    pub(crate) asks: bool,
 }
 
 /// What one side said.

@@ -1,14 +1,12 @@
 //! An answer's body, in any dialect: one object, or the list of a stream's events. Each is walked once; what its
 //! members are called tells what they say, wherever in the list they stand.
 
-use std::borrow::Cow;
-
+use super::Answer;
 use super::stop::StopReason;
 use super::stream::Pieces;
 use super::text::Text;
 use super::usage::{Tally, set};
 use super::value::{Kind, Value};
-use super::{Answer, Part};
 
 mod event;
 mod media;
@@ -22,20 +20,17 @@ pub(super) fn read(body: Value<'_>) -> Answer<'_> {
         Kind::Array => body.elements().for_each(|event| reader.event(event)),
         _ => {}
     }
-    Answer { messages: reader.said.finish(), usage: reader.tally.finish(), ..reader.answer }
+    let (messages, asks) = reader.said.finish();
+    Answer { messages, asks, usage: reader.tally.finish(), ..reader.answer }
 }
 
 impl Answer<'_> {
-    /// Why the model stopped, in one set of words. Responses and Cohere's Command R end a call of a tool like any
-    /// other answer.
+    /// Why the model stopped, in one set of words. Responses and Cohere's Command R end an answer that asks for a tool
+    /// like any other.
     pub(super) fn why_stopped(&self) -> Option<StopReason> {
         let word = self.stop_reason.as_ref()?.decode();
         let is_done = word.eq_ignore_ascii_case("complete") || word.eq_ignore_ascii_case("completed");
-        let mut parts = self.messages.iter().flat_map(|message| &message.parts);
-        if is_done && parts.any(|part| matches!(part, Part::ToolCall(_))) {
-            return Some(StopReason::ToolUse);
-        }
-        Some(StopReason::of(&word))
+        Some(if is_done && self.asks { StopReason::ToolUse } else { StopReason::of(&word) })
     }
 }
 
@@ -56,8 +51,8 @@ const ERROR: i64 = i64::MIN;
 
 impl<'a> Reader<'a> {
     /// Takes a fact of the call, if the member is one. Every family keeps them at the top or one level below it.
-    fn fact(&mut self, key: &Cow<'a, str>, value: Value<'a>) {
-        match &**key {
+    fn fact(&mut self, key: &str, value: Value<'a>) {
+        match key {
             "stopReason" | "stop_reason" | "finish_reason" | "finishReason" | "completionReason" => {
                 self.stop(0, value.as_text());
             }
@@ -83,11 +78,7 @@ impl<'a> Reader<'a> {
             "finish_reasons" => self.stop(0, value.elements().find_map(Value::as_text)),
             // Converse: the stream broke off.
             exception if exception.ends_with("Exception") && value.kind() == Kind::Object => {
-                let word = match key {
-                    Cow::Borrowed(word) => Text::of_json(word),
-                    Cow::Owned(word) => Text::of(word),
-                };
-                self.stop(ERROR, Some(word));
+                self.stop(ERROR, Some(Text::of(exception)));
             }
             _ => {}
         }

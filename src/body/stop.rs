@@ -74,3 +74,38 @@ impl StopReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_familys_word_is_known() {
+        for (reason, words) in [
+            (StopReason::EndTurn, "end_turn stop FINISH FINISHED COMPLETE completed endoftext SUCCESS"),
+            (StopReason::ToolUse, "tool_use tool_calls TOOL_CALL function_call"),
+            (StopReason::MaxTokens, "max_tokens MAX_TOKENS length LENGTH max_output_tokens"),
+            (StopReason::StopSequence, "stop_sequence STOP_SEQUENCE STOP_CRITERIA_MET"),
+            (StopReason::GuardrailIntervened, "guardrail_intervened"),
+            (StopReason::ContentFiltered, "content_filtered CONTENT_FILTERED content_filter refusal ERROR_TOXIC"),
+            (StopReason::MalformedModelOutput, "malformed_model_output"),
+            (StopReason::MalformedToolUse, "malformed_tool_use"),
+            (StopReason::ContextWindowExceeded, "model_context_window_exceeded ERROR_LIMIT model_length"),
+            (
+                StopReason::Error,
+                "error ERROR failed cancelled USER_CANCEL TIMEOUT overloaded_error throttlingException",
+            ),
+            (StopReason::Other, "pause_turn RAG_QUERY_WHEN_RAG_DISABLED x errors"),
+        ] {
+            for word in words.split(' ') {
+                assert_eq!(StopReason::of(word), reason, "{word}");
+            }
+            if !matches!(reason, StopReason::Other) {
+                assert_eq!(StopReason::of(reason.as_str()), reason, "its own name");
+            }
+        }
+        assert_eq!(StopReason::of("Filter reason: output image"), StopReason::ContentFiltered);
+        assert_eq!(StopReason::of("Inference error"), StopReason::Error);
+        assert_eq!(StopReason::of(""), StopReason::Other);
+    }
+}

@@ -13,8 +13,8 @@ pub(super) struct Pieces<'a> {
     drafts: Places<i64, Draft<'a>>,
     /// Numbers for the items of Responses that have an id and no index.
     ids: BTreeMap<&'a str, i64>,
-    /// All messages, where an event repeats what the ones before it said.
-    whole: Vec<Message<'a>>,
+    /// All items, where an event repeats what the ones before it said.
+    whole: Vec<Draft<'a>>,
 }
 
 impl<'a> Pieces<'a> {
@@ -45,30 +45,42 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// The messages that have something in them.
-    pub(super) fn finish(self) -> Vec<Message<'a>> {
-        let mut messages = self.whole;
-        if messages.is_empty() {
-            messages.extend(self.drafts.into_sorted().map(Draft::finish));
+    /// The messages that have something in them, and whether they ask the caller for a tool.
+    pub(super) fn finish(self) -> (Vec<Message<'a>>, bool) {
+        let mut asks = false;
+        let mut messages = Vec::new();
+        let mut take = |draft: Draft<'a>| {
+            asks |= draft.asks;
+            messages.push(draft.finish());
+        };
+        if self.whole.is_empty() {
+            self.drafts.into_sorted().for_each(&mut take);
+        } else {
+            self.whole.into_iter().for_each(&mut take);
         }
         messages.retain(|message| !message.parts.is_empty());
-        messages
+        (messages, asks)
     }
 }
 
 /// An item of Responses that is complete.
-fn item(item: Value<'_>) -> Message<'_> {
+fn item(item: Value<'_>) -> Draft<'_> {
+    let mut draft = Draft::default();
     match item.get_string("type").as_deref() {
         Some("message") => {
             let mut said = Said::default();
             item.members().for_each(|(key, value)| _ = said.take(&key, value));
-            let mut draft = Draft::default();
             draft.say(said, false);
-            draft.finish()
         }
-        Some("custom_tool_call") => Message::new("assistant", vec![Part::ToolCall(custom_call(item))]),
-        _ => block::item(item),
+        Some("function_call" | "custom_tool_call") => draft.begin(item),
+        // What the provider runs itself asks the caller for nothing.
+        _ => {
+            let message = block::item(item);
+            draft.role(Some(message.role));
+            message.parts.into_iter().for_each(|part| draft.part(Place::Block(0), part));
+        }
     }
+    draft
 }
 
 /// A call of a tool whose argument is text of any kind.
@@ -145,6 +157,8 @@ pub(super) struct Draft<'a> {
     parts: Places<Place, Part<'a>>,
     /// The block that pieces without an index belong to.
     block: i64,
+    /// Whether it asks the caller for a tool beside its content.
+    asks: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -225,7 +239,10 @@ impl<'a> Draft<'a> {
     pub(super) fn begin(&mut self, item: Value<'a>) {
         match item.get_string("type").as_deref() {
             Some("function_call") => self.call(Place::Call(0), item),
-            Some("custom_tool_call") => self.parts.push(Place::Call(0), Part::ToolCall(custom_call(item))),
+            Some("custom_tool_call") => {
+                self.parts.push(Place::Call(0), Part::ToolCall(custom_call(item)));
+                self.asks = true;
+            }
             Some("message") => self.role(item.get_text("role")),
             _ => {}
         }
@@ -233,16 +250,19 @@ impl<'a> Draft<'a> {
 
     /// An item of Responses is complete, and says all that its pieces said.
     pub(super) fn complete(&mut self, done: Value<'a>) {
-        let message = item(done);
-        if !message.parts.is_empty() {
-            *self = Self { role: Some(message.role), ..Self::default() };
-            message.parts.into_iter().for_each(|part| self.parts.push(Place::Block(0), part));
+        let draft = item(done);
+        if !draft.parts.is_empty() {
+            *self = draft;
         }
     }
 
     /// A tool call, or more of the one at that place.
     pub(super) fn call(&mut self, place: Place, call: Value<'a>) {
+        if call.kind() != Kind::Object {
+            return;
+        }
         let Part::ToolCall(mut call) = block::function_call(call) else { return };
+        self.asks = true;
         call.id = call.id.filter(|id| !id.is_empty());
         let known = match self.parts.get(place) {
             Some(Part::ToolCall(known)) => known,

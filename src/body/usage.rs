@@ -231,3 +231,36 @@ fn better(known: &mut Option<i64>, number: Option<i64>) {
 fn count(value: Value<'_>) -> Option<i64> {
     value.integer().filter(|number| !value.text().starts_with('-') && *number <= MAX_COUNT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_counts_before_the_body() {
+        let known = |[input, output, read, write]: [i64; 4]| {
+            // A negative number stands for what is not said.
+            let known = |number: i64| (number >= 0).then_some(number);
+            (known(input), known(output), known(read), known(write))
+        };
+        for (name, record, body, expected) in [
+            ("the record alone", [1, 2, 3, 4], [-1; 4], [1, 2, 3, 4]),
+            ("the body alone", [-1; 4], [1, 2, 3, 4], [1, 2, 3, 4]),
+            ("the record first, zeros too", [1, 2, 0, 0], [9, 9, 9, 9], [1, 2, 0, 0]),
+            ("the body where the record is silent", [1, -1, -1, 0], [9, 8, 7, 6], [1, 8, 7, 0]),
+            ("cached tokens in the record's prompt", [24318, 5, 24316, 0], [2, 5, 24316, 0], [2, 5, 24316, 0]),
+            ("read and written ones", [100, 5, -1, -1], [10, 5, 60, 30], [10, 5, 60, 30]),
+            ("cached tokens beside the record's prompt", [2, 5, 24316, 0], [2, 5, 24316, 0], [2, 5, 24316, 0]),
+            ("nothing is cached", [12, 5, 0, 0], [12, 5, 0, 0], [12, 5, 0, 0]),
+            ("a body without a prompt", [90, 5, -1, -1], [-1, 5, 90, -1], [90, 5, 90, -1]),
+        ] {
+            let (input, output, cache_read, cache_write) = known(record);
+            let counts = Counts { input, output, cache_read, cache_write };
+            let (input, output, cache_read, cache_write) = known(body);
+            let body = Usage { input, output, cache_read, cache_write, total: Some(7), ..Usage::default() };
+            let usage = counts.over(&body);
+            let found = (usage.input, usage.output, usage.cache_read, usage.cache_write);
+            assert_eq!((found, usage.total), (known(expected), Some(7)), "{name}");
+        }
+    }
+}

@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => image.as_text(),
             };
-            if let Some(data) = data {
+            if let Some(data) = data.filter(|data| !data.is_empty()) {
                 self.said.draft(0).part(Place::Block(0), Part::Media(media::image(&data)));
             }
         }

@@ -1,4 +1,4 @@
-use super::super::{Arguments, Message, Usage};
+use super::super::{Arguments, Message, Part, Usage};
 use super::*;
 use crate::invocation::RawJson;
 
@@ -66,6 +66,11 @@ fn a_call_at_the_end_of_a_response_is_the_reason_of_its_end() {
     for (body, expected) in [
         (r#"{"object":"response","status":"completed","output":[{"type":"function_call","name":"f"}]}"#, "tool_use"),
         (r#"{"object":"response","status":"completed","output":[{"type":"message","content":"x"}]}"#, "end_turn"),
+        (r#"{"object":"response","status":"completed","output":[{"type":"web_search_call","name":"x"}]}"#, "end_turn"),
+        (
+            r#"[{"type":"response.output_item.added","item":{"type":"custom_tool_call"}},{"response":{"status":"completed"}}]"#,
+            "tool_use",
+        ),
         (r#"{"text":"","finish_reason":"COMPLETE","tool_calls":[{"name":"f","parameters":{}}]}"#, "tool_use"),
         (
             r#"{"stop_reason":"end_turn","content":[{"type":"server_tool_use","name":"web_search","input":{}}]}"#,

@@ -277,7 +277,7 @@ fn images() {
     merged(
         "Stability, older",
         r#"{"result":"success","artifacts":[{"seed":1,"base64":"aGVsbG8=","finishReason":"SUCCESS"},{"base64":"","finishReason":"CONTENT_FILTERED"}]}"#,
-        &["assistant: (image of Some(5))|(image of Some(0))", "stop=SUCCESS>end_turn"],
+        &["assistant: (image of Some(5))", "stop=SUCCESS>end_turn"],
     );
     merged(
         "Stability",

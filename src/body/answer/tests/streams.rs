@@ -301,12 +301,12 @@ fn openai_responses() {
           {"type":"response.output_item.added","output_index":2,"item":{"type":"custom_tool_call","call_id":"c","name":"sh","input":""}},
           {"type":"response.custom_tool_call_input.delta","output_index":2,"delta":"l"},
           {"type":"response.custom_tool_call_input.delta","output_index":2,"delta":"s"},
-          {"type":"response.output_item.done","output_index":3,"item":{"type":"web_search_call","id":"w"}}]"#,
+          {"type":"response.output_item.done","output_index":3,"item":{"type":"compaction","id":"w"}}]"#,
         &[
             "assistant: (thinking hm)|(thinking z)|(thinking long)",
             "assistant: no",
             "assistant: (call sh#c ls)",
-            r#"assistant: (json {"type":"web_search_call","id":"w"})"#,
+            r#"assistant: (json {"type":"compaction","id":"w"})"#,
             "",
         ],
     );
