@@ -159,12 +159,24 @@ pub(super) struct Draft<'a> {
     block: i64,
     /// Whether it asks the caller for a tool beside its content.
     asks: bool,
+    /// Whether pieces of it came that say that they are some.
+    pieced: bool,
 }
 
 impl<'a> Draft<'a> {
     /// Sets who says it.
     pub(super) fn role(&mut self, role: Option<Text<'a>>) {
         self.role = role.filter(|role| !role.is_empty()).or(self.role.take());
+    }
+
+    /// Whether it asks the caller for a tool beside its content.
+    pub(super) fn asks(&self) -> bool {
+        self.asks
+    }
+
+    /// Whether pieces of it came that say that they are some.
+    pub(super) fn is_pieced(&self) -> bool {
+        self.pieced
     }
 
     /// The place of a block; without an index that of the last one.
@@ -175,6 +187,7 @@ impl<'a> Draft<'a> {
 
     /// Takes what a message, or a piece of one, says. Of a piece, texts in a list go on with the text before them.
     pub(super) fn say(&mut self, said: Said<'a>, is_piece: bool) {
+        self.pieced |= is_piece;
         self.role(said.role);
         self.reasoning(Place::Reasoning(0), said.reasoning);
         match said.content {

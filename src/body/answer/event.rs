@@ -242,10 +242,11 @@ impl<'a> Reader<'a> {
         for (key, value) in one.members() {
             match &*key {
                 "index" => index = value.integer().unwrap_or(position),
-                "delta" | "message" if value.kind() == Kind::Object => {
+                "delta" if value.kind() == Kind::Object => {
                     message = Some(value);
-                    is_piece = key == "delta";
+                    is_piece = true;
                 }
+                "message" if value.kind() == Kind::Object && !is_piece => message = Some(value),
                 "text" | "outputText" => text = value.as_text(),
                 // AI21 Jurassic: objects with the text and the reason in them.
                 "data" => text = value.get_text("text"),
@@ -265,7 +266,11 @@ impl<'a> Reader<'a> {
         if let Some(message) = message {
             let mut said = Said::default();
             message.members().for_each(|(key, value)| _ = said.take(&key, value));
-            self.said.draft(index).say(said, is_piece);
+            let draft = self.said.draft(index);
+            // A message behind deltas repeats them; without deltas it is one itself.
+            if is_piece || !draft.is_pieced() {
+                draft.say(said, is_piece);
+            }
         }
     }
 
@@ -294,8 +299,10 @@ impl<'a> Reader<'a> {
         }
         self.status(status, incomplete);
         // Command R repeats what its pieces said.
-        if self.said.is_empty() && (text.is_some() || !said.is_empty()) {
+        if text.is_some() && self.said.is_empty() {
             self.said.draft(0).text(Place::Block(0), text);
+        }
+        if !said.is_empty() && !self.said.draft(0).asks() {
             self.said.draft(0).say(said, false);
         }
     }

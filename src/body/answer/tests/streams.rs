@@ -155,6 +155,9 @@ fn cohere_chat() {
     let said = r#"assistant: Hello|(call f {"x":1})"#;
     let facts = "stop=COMPLETE>tool_use in=7 out=2 id=res";
     check("Command R says all twice", &format!("[{pieces}{end}]"), &[said, facts]);
+    let without_calls = pieces.replace(r#","tool_calls":[{"name":"f","parameters":{"x":1}}]"#, "");
+    assert_ne!(without_calls, pieces);
+    check("Command R, with the calls at the end alone", &format!("[{without_calls}{end}]"), &[said, facts]);
     check("Command R, of which only the end is left", &format!("[{end}]"), &[said, facts]);
     check(
         "the newer chat",
@@ -235,6 +238,12 @@ fn openai_chat() {
           {"role":"assistant","content":"","tool_calls":[{"id":"x","function":{"name":"f","arguments":"{}"}},{"id":"y","function":{"name":"f","arguments":"{}"}}]},
           "stop_reason":"tool_calls"}]}]"#,
         &["assistant: a|(call f#x {})|(call f#y {})", "stop=tool_calls>tool_use"],
+    );
+    check(
+        "a message behind its deltas repeats them",
+        r#"[{"choices":[{"index":0,"message":{"content":"a"},"delta":{"content":"a"}}]},{"choices":[{"index":0,"delta":{"content":"b"},"message":null}]},
+          {"choices":[{"index":0,"message":{"role":"assistant","content":"ab"},"finish_reason":"stop"}]}]"#,
+        &["assistant: ab", "stop=stop>end_turn"],
     );
     check(
         "metrics that were taken over with the cached tokens in them",
