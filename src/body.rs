@@ -70,6 +70,8 @@ pub struct Answer<'a> {
     pub model: Option<Text<'a>>,
     /// Vectors, if the answer is some.
     pub embeddings: Option<Embeddings>,
+    /// Whether it asks the caller for a tool in a dialect whose stop reason may not say so.
+    pub(crate) asks: bool,
 }
 
 /// What one side said.
@@ -235,7 +237,7 @@ impl<'a> View<'a> {
         if self.failed {
             return Some(StopReason::Error);
         }
-        Some(StopReason::of(&self.answer().stop_reason.as_ref()?.decode()))
+        self.answer().why_stopped()
     }
 
     /// All that the caller wrote, system prompt and messages, one text a line.

@@ -1,156 +1,138 @@
-//! An answer's body, in any dialect: one object, or the list of a stream's events.
+//! An answer's body, in any dialect: one object, or the list of a stream's events. Each is walked once; what its
+//! members are called tells what they say, wherever in the list they stand.
 
+use super::Answer;
+use super::stop::StopReason;
+use super::stream::Pieces;
 use super::text::Text;
-use super::usage::set;
+use super::usage::{Tally, set};
 use super::value::{Kind, Value};
-use super::{Answer, Embeddings, Media, MediaKind, Message, Part, block, stream};
+
+mod event;
+mod media;
 
 /// Reads an answer's body.
 pub(super) fn read(body: Value<'_>) -> Answer<'_> {
-    let mut answer = Answer::default();
+    let mut reader = Reader::default();
     match body.kind() {
-        Kind::Object => {
-            facts(&mut answer, body);
-            contents(&mut answer, body);
-        }
-        Kind::Array => {
-            body.elements().for_each(|event| facts(&mut answer, event));
-            answer.messages = stream::join(body);
-        }
+        Kind::Object => reader.event(body),
+        // What is no object says nothing: `"[DONE]"` stands in many streams.
+        Kind::Array => body.elements().for_each(|event| reader.event(event)),
         _ => {}
     }
-    answer.messages.retain(|message| !message.parts.is_empty());
-    answer
+    let (messages, asks) = reader.said.finish();
+    Answer { messages, asks, usage: reader.tally.finish(), ..reader.answer }
 }
 
-/// Reads what an answer, or one event of a stream, says of the call: every family keeps these facts at the top or one
-/// level below it. Later events win.
-fn facts<'a>(answer: &mut Answer<'a>, object: Value<'a>) {
-    let mut is_response = false;
-    for (key, value) in object.members() {
-        match &*key {
-            "object" => is_response = value.text() == "\"response\"",
-            "choices" | "results" | "outputs" | "generations" | "completions" => {
-                value.elements().take(1).for_each(|first| choice_facts(answer, first));
-            }
-            // Anthropic and Cohere: `delta`; Anthropic: `message`; Converse and Nova streams: `messageStop`, `metadata`.
-            "delta" | "message" | "messageStop" | "metadata" => nested(answer, value),
-            "response" => {
-                nested(answer, value);
-                status(answer, value);
-            }
-            _ => fact(answer, &key, value),
-        }
-    }
-    if is_response {
-        status(answer, object);
+impl Answer<'_> {
+    /// Why the model stopped, in one set of words. Responses and Cohere's Command R end an answer that asks for a tool
+    /// like any other.
+    pub(super) fn why_stopped(&self) -> Option<StopReason> {
+        let word = self.stop_reason.as_ref()?.decode();
+        let is_done = word.eq_ignore_ascii_case("complete") || word.eq_ignore_ascii_case("completed");
+        Some(if is_done && self.asks { StopReason::ToolUse } else { StopReason::of(&word) })
     }
 }
 
-fn nested<'a>(answer: &mut Answer<'a>, object: Value<'a>) {
-    for (key, value) in object.members() {
-        fact(answer, &key, value);
-    }
+/// Reads the events of an answer into it.
+#[derive(Default)]
+struct Reader<'a> {
+    answer: Answer<'a>,
+    tally: Tally,
+    said: Pieces<'a>,
+    /// The alternative whose stop reason is known; the first one speaks for all.
+    stopped: Option<i64>,
+    /// How good the response's id is.
+    id_rank: u8,
 }
 
-/// One of several alternatives; the first one speaks for all.
-fn choice_facts<'a>(answer: &mut Answer<'a>, choice: Value<'a>) {
-    for (key, value) in choice.members() {
-        match &*key {
-            // AI21 Jurassic: an object with the reason in it.
-            "finishReason" if value.kind() == Kind::Object => stop(answer, value.get("reason")),
-            // Titan: the tokens of this result.
-            "tokenCount" => set(&mut answer.usage.output, value),
-            _ => fact(answer, &key, value),
-        }
-    }
-}
+/// The alternative that an error speaks for: it comes before all others.
+const ERROR: i64 = i64::MIN;
 
-fn fact<'a>(answer: &mut Answer<'a>, key: &str, value: Value<'a>) {
-    match key {
-        "stopReason" | "stop_reason" | "finish_reason" | "finishReason" | "completionReason" => {
-            stop(answer, Some(value));
-        }
-        "metrics" => {
-            if let Some(latency) = value.get("latencyMs") {
-                set(&mut answer.latency_ms, latency);
+impl<'a> Reader<'a> {
+    /// Takes a fact of the call, if the member is one. Every family keeps them at the top or one level below it.
+    fn fact(&mut self, key: &str, value: Value<'a>) {
+        match key {
+            "stopReason" | "stop_reason" | "finish_reason" | "finishReason" | "completionReason" => {
+                self.stop(0, value.as_text());
             }
-        }
-        "usage" => answer.usage.read(value),
-        "amazon-bedrock-invocationMetrics" => {
-            value.get("invocationLatency").into_iter().for_each(|ms| set(&mut answer.latency_ms, ms));
-            value.get("firstByteLatency").into_iter().for_each(|ms| set(&mut answer.first_byte_ms, ms));
-            answer.usage.read(value);
-        }
-        "id" => answer.response_id = value.as_text().or(answer.response_id.take()),
-        "model" => answer.model = value.as_text().or(answer.model.take()),
-        // Llama and Titan.
-        "prompt_token_count" | "inputTextTokenCount" => set(&mut answer.usage.input, value),
-        "generation_token_count" => set(&mut answer.usage.output, value),
-        _ => {}
-    }
-}
-
-fn stop<'a>(answer: &mut Answer<'a>, value: Option<Value<'a>>) {
-    if let Some(reason) = value.and_then(Value::as_text).filter(|reason| !reason.is_empty()) {
-        answer.stop_reason = Some(reason);
-    }
-}
-
-/// The state of a response of OpenAI's Responses stands for the reason of its end; an incomplete one names its reason.
-fn status<'a>(answer: &mut Answer<'a>, response: Value<'a>) {
-    let reason = response.get("incomplete_details").and_then(|details| details.get("reason"));
-    stop(answer, reason.or_else(|| response.get("status")));
-}
-
-/// Reads what a merged answer says.
-fn contents<'a>(answer: &mut Answer<'a>, body: Value<'a>) {
-    let messages = &mut answer.messages;
-    for (key, value) in body.members() {
-        match &*key {
-            // Converse and Nova: an object with the message; Responses: a list of items.
-            "output" if value.kind() == Kind::Array => messages.extend(value.elements().map(block::item)),
-            "output" => messages.extend(value.get("message").and_then(block::message)),
-            "choices" => messages.extend(value.elements().filter_map(choice)),
-            // Anthropic: the body is the message. Cohere's newer chat: the message is in the body.
-            "content" => messages.push(Message::new("assistant", block::parts(value))),
-            "message" if value.kind() == Kind::Object => messages.extend(block::message(value)),
-            "tool_calls" => {
-                messages.push(Message::new("assistant", value.elements().map(block::function_call).collect()));
+            "usage" | "meta" => self.tally.read(value),
+            "metrics" => value.get("latencyMs").into_iter().for_each(|ms| set(&mut self.answer.latency_ms, ms)),
+            "amazon-bedrock-invocationMetrics" => self.metrics(value),
+            "id" => self.id(3, value),
+            "response_id" | "responseId" => self.id(2, value),
+            "generation_id" => self.id(1, value),
+            "request_id" | "requestId" | "x-request-id" => {
+                self.answer.request_id = self.answer.request_id.take().or_else(|| value.as_text());
             }
-            // Llama; Cohere; Anthropic's old text dialect; Titan.
-            "generation" | "text" | "completion" | "outputText" => {
-                messages.push(Message::new("assistant", block::parts(value)));
+            "model" => self.answer.model = self.answer.model.take().or_else(|| value.as_text()),
+            // A prompt router's choice.
+            "trace" => {
+                let router = value.get("promptRouter").and_then(|router| router.get_text("invokedModelId"));
+                self.answer.model = router.or(self.answer.model.take());
             }
-            "generations" | "outputs" | "results" | "completions" => {
-                let parts = value.elements().flat_map(|one| block::parts(one.get("data").unwrap_or(one)));
-                messages.push(Message::new("assistant", parts.collect()));
+            // Llama and Titan.
+            "prompt_token_count" | "inputTextTokenCount" => self.tally.input(value),
+            "generation_token_count" | "totalOutputTextTokenCount" => self.tally.output(value),
+            // Stability: null for each image that is there.
+            "finish_reasons" => self.stop(0, value.elements().find_map(Value::as_text)),
+            // Converse: the stream broke off.
+            exception if exception.ends_with("Exception") && value.kind() == Kind::Object => {
+                self.stop(ERROR, Some(Text::of(exception)));
             }
-            "images" | "artifacts" => {
-                let image = Media { kind: MediaKind::Image, media_type: None, name: None, bytes: None, uri: None };
-                let parts = value.elements().map(|_| Part::Media(image.clone()));
-                messages.push(Message::new("assistant", parts.collect()));
-            }
-            "embedding" => {
-                answer.embeddings = Some(Embeddings { count: 1, dimensions: value.elements().count() });
-            }
-            "embeddings" => answer.embeddings = Some(embeddings(value)),
             _ => {}
         }
     }
-}
 
-fn embeddings(value: Value<'_>) -> Embeddings {
-    // By type where several were asked for: `{"float": [[…]]}`.
-    let lists = if value.kind() == Kind::Object { value.members().next().map(|(_, list)| list) } else { Some(value) };
-    let count = lists.map_or(0, |list| list.elements().count());
-    let first = lists.and_then(|list| list.elements().next());
-    Embeddings { count, dimensions: first.map_or(0, |vector| vector.elements().count()) }
-}
+    fn metrics(&mut self, metrics: Value<'a>) {
+        for (key, value) in metrics.members() {
+            match &*key {
+                "invocationLatency" => set(&mut self.answer.latency_ms, value),
+                "firstByteLatency" => set(&mut self.answer.first_byte_ms, value),
+                _ => self.tally.measure(&key, value),
+            }
+        }
+    }
 
-fn choice(choice: Value<'_>) -> Option<Message<'_>> {
-    match choice.get("message") {
-        Some(message) => block::message(message),
-        None => Some(Message { role: Text::of_json("assistant"), parts: block::parts(choice.get("text")?) }),
+    /// Takes the reason of one of several alternatives.
+    fn stop(&mut self, alternative: i64, reason: Option<Text<'a>>) {
+        let is_first = self.stopped.is_none_or(|known| alternative <= known);
+        if is_first && reason.as_ref().is_some_and(|reason| !reason.is_empty()) {
+            self.answer.stop_reason = reason;
+            self.stopped = Some(alternative);
+        }
+    }
+
+    /// The state of a response stands for the reason of its end; an incomplete one names its reason.
+    fn status(&mut self, status: Option<Text<'a>>, incomplete: Option<Value<'a>>) {
+        let is_open = status.as_ref().is_some_and(|status| *status == "in_progress" || *status == "queued");
+        let reason = incomplete.and_then(|incomplete| incomplete.get_text("reason"));
+        self.stop(0, reason.or(status).filter(|_| !is_open));
+    }
+
+    /// An error: its type, or a sentence that tells of a filter; what is neither is but an error.
+    fn error(&mut self, error: Value<'a>) {
+        let word = match error.kind() {
+            Kind::Object => error.get_text("type").or_else(|| error.get_text("code")),
+            Kind::String if error.text() != "\"\"" => error.as_text(),
+            _ => return,
+        };
+        let known = word.filter(|word| StopReason::of(&word.decode()) != StopReason::Other);
+        self.stop(ERROR, known.or(Some(Text::of_json("error"))));
+    }
+
+    fn id(&mut self, rank: u8, id: Value<'a>) {
+        if rank <= self.id_rank {
+            return;
+        }
+        // AI21 Jurassic numbers its answers.
+        let id = if id.kind() == Kind::Number { Some(Text::of_json(id.text())) } else { id.as_text() };
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            self.answer.response_id = Some(id);
+            self.id_rank = rank;
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,172 +1,367 @@
-//! A stream: the list of an answer's events, whose deltas are joined to the message that they make up.
+//! A stream: an answer in pieces, which are put together by the places that the dialect gives them, in whatever order
+//! they come. A merged answer is a stream of one event, so that both are read by the same code.
+
+use std::collections::BTreeMap;
 
 use super::text::Text;
 use super::value::{Kind, Value};
 use super::{Arguments, Message, Part, ToolCall, block};
 
-/// The messages of a list of stream events; events that are not known (`"[DONE]"`, pings) say nothing.
-pub(super) fn join(events: Value<'_>) -> Vec<Message<'_>> {
-    let mut joined = Joined::default();
-    let mut items = Vec::new();
-    for event in events.elements() {
-        if let Some(output) = event.get("response").and_then(|response| response.get("output")) {
-            // Responses repeat all that was said in their last event.
-            items = output.elements().map(block::item).collect();
-        }
-        joined.event(event);
+/// The pieces of an answer, put together as far as they came.
+#[derive(Debug, Default)]
+pub(super) struct Pieces<'a> {
+    drafts: Places<i64, Draft<'a>>,
+    /// Numbers for the items of Responses that have an id and no index.
+    ids: BTreeMap<&'a str, i64>,
+    /// All items, where an event repeats what the ones before it said.
+    whole: Vec<Draft<'a>>,
+}
+
+impl<'a> Pieces<'a> {
+    /// The message with that index among the alternatives or items.
+    pub(super) fn draft(&mut self, index: i64) -> &mut Draft<'a> {
+        self.drafts.get_or_push(index, Draft::default)
     }
-    if items.is_empty() { vec![Message::new("assistant", joined.parts)] } else { items }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Delta {
-    Text,
-    Reasoning,
-}
+    /// The message of an item of Responses, by its index or else its id.
+    pub(super) fn item(&mut self, index: Option<i64>, id: Option<&'a str>) -> &mut Draft<'a> {
+        let index = index.unwrap_or_else(|| {
+            let next = i64::try_from(self.ids.len()).unwrap_or(i64::MAX);
+            id.map_or(0, |id| *self.ids.entry(id).or_insert(next))
+        });
+        self.draft(index)
+    }
 
-#[derive(Default)]
-struct Joined<'a> {
-    parts: Vec<Part<'a>>,
-    /// The index that the dialect gave to the tool call that arguments go to.
-    tool: Option<i64>,
-}
+    /// Whether nothing was said yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.drafts.is_empty()
+    }
 
-impl<'a> Joined<'a> {
-    fn event(&mut self, event: Value<'a>) {
-        let kind = event.get_string("type").unwrap_or_default();
-        for (key, value) in event.members() {
-            match &*key {
-                // Anthropic; Responses; Cohere.
-                "delta" if value.kind() == Kind::String => self.typed_delta(&kind, value),
-                "delta" => self.delta(value),
-                "content_block" => self.start(value),
-                // Converse and Nova.
-                "contentBlockStart" => self.start_converse(value),
-                "contentBlockDelta" => {
-                    if let Some(delta) = value.get("delta") {
-                        self.delta(delta);
-                    }
-                }
-                "item" if kind == "response.output_item.added" => self.item(value),
-                "choices" | "outputs" => {
-                    if let Some(choice) = value.elements().next() {
-                        self.choice(choice);
-                    }
-                }
-                // Llama; Cohere; Anthropic's old text dialect; Titan.
-                "generation" | "text" | "completion" | "outputText" => self.text(Delta::Text, value.as_text()),
-                _ => {}
-            }
+    /// Takes the list of a response's items, which says all that was said before.
+    pub(super) fn repeat(&mut self, items: Value<'a>) {
+        let items: Vec<_> = items.elements().filter(|item| item.kind() == Kind::Object).map(item).collect();
+        if !items.is_empty() {
+            self.whole = items;
         }
     }
 
-    /// OpenAI's Responses: the event's type says what the delta is.
-    fn typed_delta(&mut self, kind: &str, delta: Value<'a>) {
-        match kind {
-            "response.output_text.delta" | "response.refusal.delta" => self.text(Delta::Text, delta.as_text()),
-            "response.function_call_arguments.delta" => self.arguments(delta.as_text()),
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                self.text(Delta::Reasoning, delta.as_text());
+    /// The messages that have something in them, and whether they ask the caller for a tool.
+    pub(super) fn finish(self) -> (Vec<Message<'a>>, bool) {
+        let mut asks = false;
+        let mut messages = Vec::new();
+        let mut take = |draft: Draft<'a>| {
+            asks |= draft.asks;
+            messages.push(draft.finish());
+        };
+        if self.whole.is_empty() {
+            self.drafts.into_sorted().for_each(&mut take);
+        } else {
+            self.whole.into_iter().for_each(&mut take);
+        }
+        messages.retain(|message| !message.parts.is_empty());
+        (messages, asks)
+    }
+}
+
+/// An item of Responses that is complete.
+fn item(item: Value<'_>) -> Draft<'_> {
+    let mut draft = Draft::default();
+    match item.get_string("type").as_deref() {
+        Some("message") => {
+            let mut said = Said::default();
+            item.members().for_each(|(key, value)| _ = said.take(&key, value));
+            draft.say(said, false);
+        }
+        Some("function_call" | "custom_tool_call") => draft.begin(item),
+        // What the provider runs itself asks the caller for nothing.
+        _ => {
+            let message = block::item(item);
+            draft.role(Some(message.role));
+            message.parts.into_iter().for_each(|part| draft.part(Place::Block(0), part));
+        }
+    }
+    draft
+}
+
+/// A call of a tool whose argument is text of any kind.
+fn custom_call(item: Value<'_>) -> ToolCall<'_> {
+    ToolCall {
+        id: item.get_text("call_id").or_else(|| item.get_text("id")),
+        name: item.get_text("name").unwrap_or_default(),
+        arguments: Arguments::Text(item.get_text("input").unwrap_or_default()),
+    }
+}
+
+/// Where a part stands in its message. Dialects that number their blocks have only those; the others are put in the
+/// order in which their merged answers are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Reasoning that stands beside the content.
+    Reasoning(i64),
+    /// A block of the content.
+    Block(i64),
+    /// A refusal that stands beside the content.
+    Refusal,
+    /// OpenAI's old function call.
+    Function,
+    /// A tool call that stands beside the content.
+    Call(i64),
+}
+
+/// What the members of a message say, in whatever order they stand.
+#[derive(Debug, Default)]
+pub(super) struct Said<'a> {
+    role: Option<Text<'a>>,
+    reasoning: Option<Text<'a>>,
+    content: Option<Value<'a>>,
+    refusal: Option<Text<'a>>,
+    function: Option<Value<'a>>,
+    calls: Option<Value<'a>>,
+}
+
+impl<'a> Said<'a> {
+    /// Takes a member, if it is one of a message's.
+    pub(super) fn take(&mut self, key: &str, value: Value<'a>) -> bool {
+        match key {
+            "role" => self.role = value.as_text(),
+            // Some servers say the same under two names. Cohere's plan is what it thinks before it calls a tool.
+            "reasoning_content" | "reasoning" | "tool_plan" => {
+                let known = self.reasoning.take().filter(|known| !known.is_empty());
+                self.reasoning = known.or_else(|| value.as_text());
             }
+            "content" => self.content = Some(value),
+            "refusal" => self.refusal = value.as_text(),
+            "function_call" => self.function = Some(value).filter(|call| call.kind() == Kind::Object),
+            "tool_calls" => self.calls = Some(value),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether no member was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { role, reasoning, content, refusal, function, calls } = self;
+        role.is_none()
+            && reasoning.is_none()
+            && content.is_none()
+            && refusal.is_none()
+            && function.is_none()
+            && calls.is_none()
+    }
+}
+
+/// A message, as far as it was said.
+#[derive(Debug, Default)]
+pub(super) struct Draft<'a> {
+    role: Option<Text<'a>>,
+    parts: Places<Place, Part<'a>>,
+    /// The block that pieces without an index belong to.
+    block: i64,
+    /// Whether it asks the caller for a tool beside its content.
+    asks: bool,
+    /// Whether pieces of it came that say that they are some.
+    pieced: bool,
+}
+
+impl<'a> Draft<'a> {
+    /// Sets who says it.
+    pub(super) fn role(&mut self, role: Option<Text<'a>>) {
+        self.role = role.filter(|role| !role.is_empty()).or(self.role.take());
+    }
+
+    /// Whether it asks the caller for a tool beside its content.
+    pub(super) fn asks(&self) -> bool {
+        self.asks
+    }
+
+    /// Whether pieces of it came that say that they are some.
+    pub(super) fn is_pieced(&self) -> bool {
+        self.pieced
+    }
+
+    /// The place of a block; without an index that of the last one.
+    pub(super) fn block(&mut self, index: Option<i64>) -> Place {
+        self.block = index.unwrap_or(self.block);
+        Place::Block(self.block)
+    }
+
+    /// Takes what a message, or a piece of one, says. Of a piece, texts in a list go on with the text before them.
+    pub(super) fn say(&mut self, said: Said<'a>, is_piece: bool) {
+        self.pieced |= is_piece;
+        self.role(said.role);
+        self.reasoning(Place::Reasoning(0), said.reasoning);
+        match said.content {
+            Some(content) if content.kind() == Kind::String => self.text(Place::Block(0), content.as_text()),
+            Some(content) if !matches!(content.kind(), Kind::Array | Kind::Object) => {}
+            Some(content) => block::parts(content).into_iter().for_each(|part| match part {
+                Part::Text(text) if is_piece => self.text(Place::Block(0), Some(text)),
+                Part::Reasoning(text) if is_piece => self.reasoning(Place::Block(0), Some(text)),
+                part => self.parts.push(Place::Block(0), part),
+            }),
+            None => {}
+        }
+        self.text(Place::Refusal, said.refusal);
+        said.function.into_iter().for_each(|call| self.call(Place::Function, call));
+        for (position, call) in (0..).zip(said.calls.into_iter().flat_map(Value::elements)) {
+            let index = call.get("index").and_then(Value::integer);
+            self.call(Place::Call(index.unwrap_or(position)), call);
+        }
+    }
+
+    /// More of a text.
+    pub(super) fn text(&mut self, place: Place, more: Option<Text<'a>>) {
+        let Some(more) = more.filter(|more| !more.is_empty()) else { return };
+        match self.parts.get(place) {
+            Some(Part::Text(text)) => text.push(&more),
+            _ => self.parts.push(place, Part::Text(more)),
+        }
+    }
+
+    /// More of what the model thought.
+    pub(super) fn reasoning(&mut self, place: Place, more: Option<Text<'a>>) {
+        let Some(more) = more.filter(|more| !more.is_empty()) else { return };
+        match self.parts.get(place) {
+            Some(Part::Reasoning(text)) => text.push(&more),
+            _ => self.parts.push(place, Part::Reasoning(more)),
+        }
+    }
+
+    /// The model thought, but what is not said: only its signature is known, or it comes encrypted.
+    pub(super) fn thinks(&mut self, place: Place) {
+        if !matches!(self.parts.get(place), Some(Part::Reasoning(_))) {
+            self.parts.push(place, Part::Reasoning(Text::default()));
+        }
+    }
+
+    /// A part that is complete.
+    pub(super) fn part(&mut self, place: Place, part: Part<'a>) {
+        self.parts.push(place, part);
+    }
+
+    /// A block begins. The input of a tool is `{}` until its pieces come.
+    pub(super) fn start(&mut self, place: Place, block: Value<'a>) {
+        block::parts(block).into_iter().for_each(|part| self.parts.push(place, part));
+    }
+
+    /// A tool call begins.
+    pub(super) fn start_tool(&mut self, place: Place, tool: Value<'a>) {
+        self.parts.push(place, block::tool_use(tool));
+    }
+
+    /// An item of Responses begins.
+    pub(super) fn begin(&mut self, item: Value<'a>) {
+        match item.get_string("type").as_deref() {
+            Some("function_call") => self.call(Place::Call(0), item),
+            Some("custom_tool_call") => {
+                self.parts.push(Place::Call(0), Part::ToolCall(custom_call(item)));
+                self.asks = true;
+            }
+            Some("message") => self.role(item.get_text("role")),
             _ => {}
         }
     }
 
-    fn delta(&mut self, delta: Value<'a>) {
-        for (key, value) in delta.members() {
-            match &*key {
-                "text" => self.text(Delta::Text, value.as_text()),
-                "thinking" => self.text(Delta::Reasoning, value.as_text()),
-                "reasoningContent" => self.text(Delta::Reasoning, value.get_text("text")),
-                "partial_json" => self.arguments(value.as_text()),
-                "toolUse" => self.arguments(value.get_text("input")),
-                // Cohere: a message with a content with a text.
-                "message" => {
-                    self.text(Delta::Text, value.get("content").and_then(|content| content.get_text("text")));
-                }
-                _ => {}
-            }
+    /// An item of Responses is complete, and says all that its pieces said.
+    pub(super) fn complete(&mut self, done: Value<'a>) {
+        let draft = item(done);
+        if !draft.parts.is_empty() {
+            *self = draft;
         }
     }
 
-    /// OpenAI Chat and DeepSeek: `delta` or `message`; Mistral: `text`.
-    fn choice(&mut self, choice: Value<'a>) {
-        let Some(delta) = choice.get("delta").or_else(|| choice.get("message")) else {
-            self.text(Delta::Text, choice.get_text("text"));
+    /// A tool call, or more of the one at that place.
+    pub(super) fn call(&mut self, place: Place, call: Value<'a>) {
+        if call.kind() != Kind::Object {
             return;
+        }
+        let Part::ToolCall(mut call) = block::function_call(call) else { return };
+        self.asks = true;
+        call.id = call.id.filter(|id| !id.is_empty());
+        let known = match self.parts.get(place) {
+            Some(Part::ToolCall(known)) => known,
+            _ => return self.parts.push(place, Part::ToolCall(call)),
         };
-        for (key, value) in delta.members() {
-            match &*key {
-                "content" | "refusal" => self.text(Delta::Text, value.as_text()),
-                "reasoning_content" | "reasoning" => self.text(Delta::Reasoning, value.as_text()),
-                "tool_calls" => {
-                    for call in value.elements() {
-                        self.call(call, call.get("index").and_then(Value::integer));
-                    }
-                }
-                _ => {}
-            }
+        let goes_on = match call.id {
+            Some(_) => call.id == known.id,
+            None => call.name.is_empty() || known.name.is_empty(),
+        };
+        if !goes_on {
+            return self.parts.push(place, Part::ToolCall(call));
+        }
+        if known.name.is_empty() {
+            known.name = call.name;
+        }
+        append(&mut known.arguments, call.arguments);
+    }
+
+    /// More of a tool's arguments. A call whose beginning is missing has no name.
+    pub(super) fn arguments(&mut self, place: Place, more: Option<Value<'a>>) {
+        let Some(more) = more.filter(|more| more.kind() != Kind::Null) else { return };
+        let more = more.as_text().map_or(Arguments::Json(more.raw()), Arguments::Text);
+        match self.parts.get(place) {
+            Some(Part::ToolCall(call)) => append(&mut call.arguments, more),
+            _ => self.parts.push(place, Part::ToolCall(ToolCall { arguments: more, ..ToolCall::default() })),
         }
     }
 
-    /// OpenAI's Responses: an item begins; of these only a tool call says more than its deltas do.
-    fn item(&mut self, item: Value<'a>) {
-        if item.get_string("type").is_some_and(|kind| kind == "function_call") {
-            self.call(item, None);
+    fn finish(self) -> Message<'a> {
+        let parts = self.parts.into_sorted().filter(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        Message { role: self.role.unwrap_or_else(|| Text::of_json("assistant")), parts: parts.collect() }
+    }
+}
+
+fn append<'a>(known: &mut Arguments<'a>, more: Arguments<'a>) {
+    match (&mut *known, more) {
+        (Arguments::Text(known), Arguments::Text(more)) => known.push(&more),
+        // The `{}` that a tool's input begins as gives way to the first piece that says something.
+        (Arguments::Json(_), Arguments::Text(more)) if more.is_empty() => {}
+        (_, more) => *known = more,
+    }
+}
+
+/// Things by their places. Of two at one place the later one is open, and both are kept.
+#[derive(Debug)]
+struct Places<K, T> {
+    things: Vec<(K, T)>,
+    /// The open thing of each place; places are anything from negative to huge.
+    open: BTreeMap<K, usize>,
+    /// The thing that was looked for last: most pieces go where the one before went.
+    last: usize,
+}
+
+impl<K, T> Default for Places<K, T> {
+    fn default() -> Self {
+        Self { things: Vec::new(), open: BTreeMap::new(), last: 0 }
+    }
+}
+
+impl<K: Copy + Ord, T> Places<K, T> {
+    fn is_empty(&self) -> bool {
+        self.things.is_empty()
+    }
+
+    fn get(&mut self, place: K) -> Option<&mut T> {
+        if self.things.get(self.last).is_none_or(|(known, _)| *known != place) {
+            self.last = *self.open.get(&place)?;
         }
+        self.things.get_mut(self.last).map(|(_, thing)| thing)
     }
 
-    /// A tool call, or more of the arguments of the one with the same index.
-    fn call(&mut self, call: Value<'a>, index: Option<i64>) {
-        let Part::ToolCall(call) = block::function_call(call) else { return };
-        let goes_on = call.name.is_empty() || (index.is_some() && index == self.tool);
-        match call.arguments {
-            Arguments::Text(arguments) if goes_on && self.in_call() => self.arguments(Some(arguments)),
-            arguments => self.parts.push(Part::ToolCall(ToolCall { arguments, ..call })),
+    fn push(&mut self, place: K, thing: T) {
+        self.last = self.things.len();
+        self.open.insert(place, self.last);
+        self.things.push((place, thing));
+    }
+
+    fn get_or_push(&mut self, place: K, thing: impl FnOnce() -> T) -> &mut T {
+        if self.get(place).is_none() {
+            self.push(place, thing());
         }
-        self.tool = index;
+        &mut self.things[self.last].1
     }
 
-    fn in_call(&self) -> bool {
-        matches!(self.parts.last(), Some(Part::ToolCall(_)))
-    }
-
-    /// Anthropic: a block begins; its text is empty, a tool's input is `{}` until the deltas bring it.
-    fn start(&mut self, block: Value<'a>) {
-        match block.get_string("type").as_deref() {
-            Some("text") => self.text(Delta::Text, block.get_text("text")),
-            Some("thinking") => self.text(Delta::Reasoning, block.get_text("thinking")),
-            Some("tool_use" | "server_tool_use") => self.start_call(block),
-            _ => self.parts.extend(block::parts(block)),
-        }
-    }
-
-    fn start_converse(&mut self, start: Value<'a>) {
-        if let Some(tool) = start.get("start").and_then(|start| start.get("toolUse")) {
-            self.start_call(tool);
-        }
-    }
-
-    fn start_call(&mut self, tool: Value<'a>) {
-        let Part::ToolCall(call) = block::tool_use(tool) else { return };
-        self.parts.push(Part::ToolCall(ToolCall { arguments: Arguments::default(), ..call }));
-    }
-
-    fn arguments(&mut self, more: Option<Text<'a>>) {
-        let Some(Part::ToolCall(call)) = self.parts.last_mut() else { return };
-        if let (Arguments::Text(arguments), Some(more)) = (&mut call.arguments, more) {
-            arguments.push(&more);
-        }
-    }
-
-    fn text(&mut self, kind: Delta, more: Option<Text<'a>>) {
-        let Some(more) = more.filter(|more| !more.is_empty()) else { return };
-        match (self.parts.last_mut(), kind) {
-            (Some(Part::Text(text)), Delta::Text) | (Some(Part::Reasoning(text)), Delta::Reasoning) => {
-                text.push(&more);
-            }
-            (_, Delta::Text) => self.parts.push(Part::Text(more)),
-            (_, Delta::Reasoning) => self.parts.push(Part::Reasoning(more)),
-        }
+    fn into_sorted(mut self) -> impl Iterator<Item = T> {
+        self.things.sort_by_key(|(place, _)| *place);
+        self.things.into_iter().map(|(_, thing)| thing)
     }
 }

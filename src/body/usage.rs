@@ -3,6 +3,9 @@
 use super::value::{Kind, Value};
 use crate::invocation::Invocation;
 
+/// More than any call can count, and as far as every reader of JSON counts exactly: 2^53.
+const MAX_COUNT: i64 = 9_007_199_254_740_992;
+
 /// Tokens. What nobody says is none, never computed from the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -24,6 +27,12 @@ pub struct Usage {
     pub total_is_off: bool,
 }
 
+impl Usage {
+    fn cached(&self) -> i64 {
+        self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0))
+    }
+}
+
 /// The record's own counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
@@ -39,13 +48,15 @@ impl Counts {
         // Some collectors leave the cache's counts beside `input` and not in it.
         let beside = |name: &str| {
             let field = invocation.unknown.iter().find(|field| field.key.0 == name)?;
-            Value::new(field.value).integer()
+            count(Value::new(field.value))
         };
-        let read = input.and_then(|i| i.cache_read_input_token_count);
-        let written = input.and_then(|i| i.cache_write_input_token_count);
+        let plausible = |number: &i64| (0..=MAX_COUNT).contains(number);
+        let output = invocation.output.as_ref().and_then(|output| output.output_token_count);
+        let read = input.and_then(|i| i.cache_read_input_token_count).filter(plausible);
+        let written = input.and_then(|i| i.cache_write_input_token_count).filter(plausible);
         Self {
-            input: input.and_then(|i| i.input_token_count),
-            output: invocation.output.as_ref().and_then(|output| output.output_token_count),
+            input: input.and_then(|i| i.input_token_count).filter(plausible),
+            output: output.filter(plausible),
             cache_read: read.or_else(|| beside("cacheReadInputTokenCount")),
             cache_write: written.or_else(|| beside("cacheWriteInputTokenCount")),
         }
@@ -53,8 +64,11 @@ impl Counts {
 
     /// These counts, and the body's where the record says nothing.
     pub(super) fn over(self, body: &Usage) -> Usage {
+        // Some records count cached tokens as tokens of the prompt; where the body shows that, the body is right.
+        let with_cached = body.input.map(|input| input.saturating_add(body.cached()));
+        let includes_cached = body.cached() > 0 && self.input == with_cached;
         Usage {
-            input: self.input.or(body.input),
+            input: self.input.filter(|_| !includes_cached).or(body.input),
             output: self.output.or(body.output),
             cache_read: self.cache_read.or(body.cache_read),
             cache_write: self.cache_write.or(body.cache_write),
@@ -63,47 +77,190 @@ impl Counts {
     }
 }
 
-impl Usage {
-    /// Reads the usage object of any dialect; what it says replaces what was known.
+/// What an answer's body says of its tokens, gathered from all the places where it does. In a stream the later count
+/// wins, since counts grow; a zero says nothing against a count that is known.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// `input` is here the count of the dialects that leave cached tokens out.
+    usage: Usage,
+    /// The prompt's tokens in an OpenAI dialect.
+    prompt: Option<i64>,
+    /// Whether cached tokens are among the prompt's.
+    prompt_has_cached: bool,
+    /// The prompt's tokens as Bedrock measured them.
+    measured: Option<i64>,
+}
+
+impl Tally {
+    /// Reads the usage object of any dialect.
     pub(super) fn read(&mut self, usage: Value<'_>) {
-        let mut includes_cached = false;
+        let known = &mut self.usage;
+        // Anthropic and OpenAI's Responses have the same word for different counts.
+        let (mut input, mut has_prompt) = (None, false);
+        let (mut billed, mut tokens) = (None, None);
         for (key, value) in usage.members() {
             match &*key {
-                "inputTokens" | "input_tokens" | "prompt_tokens" | "inputTokenCount" => set(&mut self.input, value),
+                "inputTokens" | "inputTokenCount" => set(&mut known.input, value),
+                "input_tokens" => set(&mut input, value),
+                "prompt_tokens" => {
+                    set(&mut input, value);
+                    has_prompt = true;
+                }
                 "outputTokens" | "output_tokens" | "completion_tokens" | "outputTokenCount" => {
-                    set(&mut self.output, value);
+                    set(&mut known.output, value);
                 }
                 "cacheReadInputTokens" | "cacheReadInputTokenCount" | "cache_read_input_tokens" => {
-                    set(&mut self.cache_read, value);
+                    set(&mut known.cache_read, value);
                 }
                 "cacheWriteInputTokens" | "cacheWriteInputTokenCount" | "cache_creation_input_tokens" => {
-                    set(&mut self.cache_write, value);
+                    set(&mut known.cache_write, value);
                 }
-                "totalTokens" | "total_tokens" => set(&mut self.total, value),
+                "totalTokens" | "total_tokens" => set(&mut known.total, value),
+                "cacheDetails" => set_1h(&mut known.cache_write_1h, value),
+                "cache_creation" => {
+                    value.get("ephemeral_1h_input_tokens").into_iter().for_each(|n| set(&mut known.cache_write_1h, n));
+                }
                 "prompt_tokens_details" | "input_tokens_details" if value.kind() == Kind::Object => {
-                    value.get("cached_tokens").into_iter().for_each(|count| set(&mut self.cache_read, count));
-                    value.get("cache_write_tokens").into_iter().for_each(|count| set(&mut self.cache_write, count));
-                    includes_cached = true;
+                    for (key, value) in value.members() {
+                        match &*key {
+                            "cached_tokens" => set(&mut known.cache_read, value),
+                            "cache_write_tokens" => set(&mut known.cache_write, value),
+                            _ => {}
+                        }
+                    }
+                    has_prompt = true;
+                    self.prompt_has_cached = true;
                 }
-                // Cohere. One level and no recursion: what is nested on purpose is not followed.
-                "tokens" => {
-                    value.get("input_tokens").into_iter().for_each(|count| set(&mut self.input, count));
-                    value.get("output_tokens").into_iter().for_each(|count| set(&mut self.output, count));
+                // Cohere, and what else serves OpenAI's dialect without the details.
+                "cached_tokens" => {
+                    set(&mut known.cache_read, value);
+                    has_prompt = true;
+                    self.prompt_has_cached = true;
                 }
+                "completion_tokens_details" | "output_tokens_details" => {
+                    value.get("reasoning_tokens").into_iter().for_each(|n| set(&mut known.reasoning, n));
+                }
+                "reasoning_tokens" => set(&mut known.reasoning, value),
+                "billed_units" => billed = Some(value),
+                "tokens" => tokens = Some(value),
                 _ => {}
             }
         }
-        if includes_cached {
-            // OpenAI counts cached tokens as tokens of the prompt, Bedrock does not.
-            let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0));
-            self.input = self.input.map(|all| all.saturating_sub(cached).max(0));
+        // Cohere: what was billed, and what the model saw, which is what Bedrock counts.
+        for nested in [billed, tokens].into_iter().flatten() {
+            nested.get("input_tokens").into_iter().for_each(|n| set(&mut input, n));
+            nested.get("output_tokens").into_iter().for_each(|n| set(&mut known.output, n));
         }
+        better(if has_prompt { &mut self.prompt } else { &mut known.input }, input);
+    }
+
+    /// Reads one member of `amazon-bedrock-invocationMetrics`, whose prompt never has cached tokens in it.
+    pub(super) fn measure(&mut self, key: &str, value: Value<'_>) {
+        match key {
+            "inputTokenCount" => set(&mut self.measured, value),
+            "outputTokenCount" => set(&mut self.usage.output, value),
+            "cacheReadInputTokenCount" => set(&mut self.usage.cache_read, value),
+            "cacheWriteInputTokenCount" => set(&mut self.usage.cache_write, value),
+            _ => {}
+        }
+    }
+
+    /// The prompt's tokens, beside the answer and not in a usage object.
+    pub(super) fn input(&mut self, value: Value<'_>) {
+        set(&mut self.usage.input, value);
+    }
+
+    /// The answer's tokens, beside the answer and not in a usage object.
+    pub(super) fn output(&mut self, value: Value<'_>) {
+        set(&mut self.usage.output, value);
+    }
+
+    /// The tokens of one answer of several.
+    pub(super) fn more_output(&mut self, value: Value<'_>) {
+        if let Some(more) = count(value) {
+            self.usage.output = Some(self.usage.output.unwrap_or(0).saturating_add(more).min(MAX_COUNT));
+        }
+    }
+
+    /// The tokens, in Bedrock's way of counting.
+    pub(super) fn finish(self) -> Usage {
+        let Self { usage, prompt, prompt_has_cached, measured } = self;
+        let cached = usage.cached();
+        // What each dialect's own total is the sum of.
+        let all_input = match prompt {
+            Some(prompt) if prompt_has_cached => Some(prompt),
+            _ => prompt.or(usage.input).or(measured).map(|input| input.saturating_add(cached)),
+        };
+        let sum = all_input.zip(usage.output).map(|(input, output)| input.saturating_add(output));
+        let total_is_off = sum.zip(usage.total).is_some_and(|(sum, total)| sum != total);
+        let own = match prompt {
+            Some(prompt) if prompt_has_cached => Some(prompt.saturating_sub(cached).max(0)),
+            _ => prompt.or(usage.input),
+        };
+        // What is measured is as the body counts where Bedrock took the count over with the cached tokens in it.
+        let takes_over = prompt_has_cached && cached > 0 && measured == prompt;
+        let mut input = own;
+        better(&mut input, measured.filter(|_| !takes_over));
+        Usage { input, total_is_off, ..usage }
     }
 }
 
-/// Sets a count to a number, if it is one.
-pub(super) fn set(count: &mut Option<i64>, value: Value<'_>) {
-    if let Some(number) = value.integer() {
-        *count = Some(number);
+/// Converse's list of cache writes by their time to live.
+fn set_1h(known: &mut Option<i64>, details: Value<'_>) {
+    let mut sum: Option<i64> = None;
+    for detail in details.elements().filter(|detail| detail.kind() == Kind::Object) {
+        let is_hour = detail.get_text("ttl").is_some_and(|ttl| ttl == "1h");
+        let tokens = detail.get("inputTokens").and_then(count).filter(|_| is_hour).unwrap_or(0);
+        sum = Some(sum.unwrap_or(0).saturating_add(tokens).min(MAX_COUNT));
+    }
+    better(known, sum);
+}
+
+/// Sets a count to a number, if it is a plausible one.
+pub(super) fn set(known: &mut Option<i64>, value: Value<'_>) {
+    better(known, count(value));
+}
+
+/// Sets a count to one that is known; none, and a zero for what is known already, say nothing.
+fn better(known: &mut Option<i64>, number: Option<i64>) {
+    if number.is_some_and(|number| number > 0 || known.is_none()) {
+        *known = number;
+    }
+}
+
+fn count(value: Value<'_>) -> Option<i64> {
+    value.integer().filter(|number| !value.text().starts_with('-') && *number <= MAX_COUNT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_counts_before_the_body() {
+        let known = |[input, output, read, write]: [i64; 4]| {
+            // A negative number stands for what is not said.
+            let known = |number: i64| (number >= 0).then_some(number);
+            (known(input), known(output), known(read), known(write))
+        };
+        for (name, record, body, expected) in [
+            ("the record alone", [1, 2, 3, 4], [-1; 4], [1, 2, 3, 4]),
+            ("the body alone", [-1; 4], [1, 2, 3, 4], [1, 2, 3, 4]),
+            ("the record first, zeros too", [1, 2, 0, 0], [9, 9, 9, 9], [1, 2, 0, 0]),
+            ("the body where the record is silent", [1, -1, -1, 0], [9, 8, 7, 6], [1, 8, 7, 0]),
+            ("cached tokens in the record's prompt", [24318, 5, 24316, 0], [2, 5, 24316, 0], [2, 5, 24316, 0]),
+            ("read and written ones", [100, 5, -1, -1], [10, 5, 60, 30], [10, 5, 60, 30]),
+            ("cached tokens beside the record's prompt", [2, 5, 24316, 0], [2, 5, 24316, 0], [2, 5, 24316, 0]),
+            ("nothing is cached", [12, 5, 0, 0], [12, 5, 0, 0], [12, 5, 0, 0]),
+            ("a body without a prompt", [90, 5, -1, -1], [-1, 5, 90, -1], [90, 5, 90, -1]),
+        ] {
+            let (input, output, cache_read, cache_write) = known(record);
+            let counts = Counts { input, output, cache_read, cache_write };
+            let (input, output, cache_read, cache_write) = known(body);
+            let body = Usage { input, output, cache_read, cache_write, total: Some(7), ..Usage::default() };
+            let usage = counts.over(&body);
+            let found = (usage.input, usage.output, usage.cache_read, usage.cache_write);
+            assert_eq!((found, usage.total), (known(expected), Some(7)), "{name}");
+        }
     }
 }
