@@ -18,6 +18,7 @@ use document::{Document, KeyPath, Problem};
 use shape::Shape;
 
 mod access;
+mod bodies;
 mod conform;
 mod coordination;
 mod decode;
@@ -37,6 +38,7 @@ pub mod units;
 mod validate;
 
 pub use access::AssumeRole;
+pub use bodies::Bodies;
 pub use coordination::{Coordination, DynamodbCoordination, LocalCoordination};
 pub use decode::Decode;
 pub use environment::Environment;
@@ -73,6 +75,10 @@ pub struct Config {
     /// Limits on what one record may become.
     #[serde(default)]
     pub decode: Decode,
+    /// Bodies that Bedrock wrote to S3 because they are too large for a log event (over 100 KB) or binary. They are
+    /// put into their events as if they had been there, for all but the format `raw`, which shows the record as it came.
+    #[serde(default)]
+    pub bodies: Bodies,
     /// Which log events are taken.
     #[serde(default)]
     pub extract: Extract,
@@ -187,6 +193,7 @@ impl Config {
             Source::File(source) => source.check(&KeyPath::of(&["source", "file"]), problems),
         }
         self.coordination.check(&self.source, problems);
+        self.bodies.check(problems);
         self.extract.check(problems);
         self.panther.check(problems);
         destinations::check(self, problems);
