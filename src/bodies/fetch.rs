@@ -52,7 +52,7 @@ struct Shared {
 }
 
 /// Where the room for a body comes from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
     /// From the budget, if it is free now.
     Free,
@@ -122,7 +122,7 @@ impl Fetcher {
 
     /// All at a time, as far as there is room.
     async fn many(&self, wanted: &[Pointer], must: usize, stop: &CancellationToken) -> Known {
-        let signals = Signals { stop: stop.clone(), enough: CancellationToken::new() };
+        let signals = Signals::new(stop);
         let mut tasks = JoinSet::new();
         for (index, pointer) in wanted.iter().cloned().enumerate() {
             let (shared, signals) = (Arc::clone(&self.shared), signals.clone());
@@ -158,7 +158,7 @@ impl Fetcher {
         let Shared { budget, settings, .. } = &*self.shared;
         let worst = settings.max_body_bytes.saturating_mul(WORST_BODIES).saturating_add(INFLATING_BYTES);
         let mut hold = budget.reserve(worst).await;
-        let signals = Signals { stop: stop.clone(), enough: CancellationToken::new() };
+        let signals = Signals::new(stop);
         let (mut known, mut bytes) = (Known::default(), 0);
         for pointer in wanted {
             let found = match Box::pin(self.shared.body(pointer, Room::Held, &signals)).await {
@@ -183,7 +183,8 @@ impl Shared {
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&pointer.path);
         if let Some(body) = cached {
             // In a cache that gives it up meanwhile it no longer counts.
-            return self.take(room, body.json().len()).map_or(Found::Later, |hold| Found::Body(body, hold));
+            let hold = self.take(room, body.json().len(), signals);
+            return hold.map_or(Found::Later, |hold| Found::Body(body, hold));
         }
         let mut patience = Patience::new(&self.settings, pointer.event_time, signals);
         loop {
@@ -210,8 +211,12 @@ impl Shared {
     async fn attempt(&self, path: &str, room: Room, signals: &Signals) -> Result<(Body, Reservation), Miss> {
         let Settings { max_body_bytes: limit, depth, pace, .. } = self.settings;
         let miss = |state, then, code: &str| Miss { state, then, code: code.to_owned() };
+        let no_room = || miss(State::Failed, Then::MakeRoom, "no memory is free");
         let _request = self.requests.acquire().await;
-        let object = Box::pin(get::object(&self.client, path, limit, |bytes| self.take(room, bytes)));
+        if room == Room::Free && signals.full.is_cancelled() {
+            return Err(no_room());
+        }
+        let object = Box::pin(get::object(&self.client, path, limit, |bytes| self.take(room, bytes, signals)));
         let (bytes, raw) = tokio::select! {
             biased;
             object = tokio::time::timeout(pace.attempt, object) => object.ok(),
@@ -222,8 +227,7 @@ impl Shared {
         // First with the room that the object itself asks for, which is all it needs if it is honest.
         let mut size = object::promised_bytes(&bytes).min(limit);
         loop {
-            let hold = self.take(room, size + INFLATING_BYTES);
-            let mut hold = hold.ok_or_else(|| miss(State::Failed, Then::MakeRoom, "no memory is free"))?;
+            let mut hold = self.take(room, size + INFLATING_BYTES, signals).ok_or_else(no_room)?;
             let object = Arc::clone(&bytes);
             let read = tokio::task::spawn_blocking(move || object::read(&object, size, depth)).await;
             match read.map_err(|_| miss(State::Failed, Then::GiveUp, "reading it panicked"))? {
@@ -238,11 +242,15 @@ impl Shared {
         }
     }
 
-    fn take(&self, room: Room, bytes: usize) -> Option<Reservation> {
-        match room {
-            Room::Free => self.budget.try_reserve(bytes),
-            Room::Held => Some(Reservation::default()),
+    fn take(&self, room: Room, bytes: usize, signals: &Signals) -> Option<Reservation> {
+        if room == Room::Held {
+            return Some(Reservation::default());
         }
+        let hold = self.budget.try_reserve(bytes);
+        if hold.is_none() {
+            signals.full.cancel();
+        }
+        hold
     }
 
     /// Says that a body cannot be had; of many, only of one from time to time.

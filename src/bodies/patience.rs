@@ -44,6 +44,15 @@ pub(super) struct Signals {
     pub(super) stop: CancellationToken,
     /// The bodies that the line cannot go on without are there: those behind them can be waited for later.
     pub(super) enough: CancellationToken,
+    /// The memory is used up: what has not been asked for yet need not be.
+    pub(super) full: CancellationToken,
+}
+
+impl Signals {
+    /// For one round.
+    pub(super) fn new(stop: &CancellationToken) -> Self {
+        Self { stop: stop.clone(), enough: CancellationToken::new(), full: CancellationToken::new() }
+    }
 }
 
 /// What becomes of a body that was not given.

@@ -190,15 +190,15 @@ mod tests {
              override     BEDROCK_TAP__SOURCE__KINESIS__START\n",
         );
         check(
-            "source.kinesis = { stream = 'a', region = 'eu-west-1' }\nsinks.console.stdout = {}\n[dead_letter.stdout]\n\
-             [bodies]\nfetch = true\nbuckets = ['calls', 'more']\nwait = '1m'\n\
+            "source.kinesis = { stream = 'a', region = 'eu-west-1' }\nsinks.console.stdout = {}\n\
+             dead_letter.file.path = 'rejects'\n[bodies]\nfetch = true\nbuckets = ['calls', 'more']\nwait = '1m'\n\
              assume_role.role_arn = 'arn:aws:iam::123456789012:role/b'",
             &[],
             "source       Kinesis stream a in eu-west-1, by polling; new shards from trim_horizon\n\
              bodies       from calls, more in eu-west-1, as arn:aws:iam::123456789012:role/b, up to 25 MiB each, 128 MiB \
              at a time; may land 1m late\n\
              sink         console: standard output, panther\n\
-             dead letter  standard output\n\
+             dead letter  file rejects, JSON lines, a new one after 256 MiB or 1d\n\
              positions    in the directory /var/lib/bedrock-tap\n",
         );
         check(

@@ -14,7 +14,7 @@ fn settings(wait: Duration) -> Settings {
 }
 
 fn signals() -> Signals {
-    Signals { stop: CancellationToken::new(), enough: CancellationToken::new() }
+    Signals::new(&CancellationToken::new())
 }
 
 fn miss(then: Then) -> Miss {
