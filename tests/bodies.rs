@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bedrock_tap::bodies::Settings;
 use bedrock_tap::bodies::fetch::Fetcher;
-use bedrock_tap::budget::Budget;
 use bedrock_tap::config::{Config, Environment};
+use bedrock_tap::daemon::{self, Plan, Stop};
 use bedrock_tap::delivery::work::Crew;
 use bedrock_tap::delivery::{LaneEnd, LaneError};
 use bedrock_tap::format::Format;
@@ -200,6 +200,7 @@ async fn a_body_that_lands_late_is_awaited() {
 #[tokio::test]
 async fn trouble_is_borne_for_a_bounded_time() {
     let body = || Some(gzip("{\"a\":\"some text that is longer than a few bytes\"}"));
+    let brief = |settings: &mut Settings| settings.pace.trouble = Duration::from_millis(300);
     let quick = |settings: &mut Settings| {
         settings.pace.trouble = Duration::from_millis(200);
         settings.pace.attempt = Duration::from_millis(100);
@@ -207,8 +208,8 @@ async fn trouble_is_borne_for_a_bounded_time() {
     let none = |_: &mut Settings| {};
     let errors = vec![Meet::Error(500, "InternalError"), Meet::Error(503, "SlowDown"), Meet::Cut];
     check(body(), errors, None, none, OLD, "fetched", 4..=4).await;
-    check(body(), vec![], Some(Meet::Error(503, "ServiceUnavailable")), quick, OLD, "failed", 3..=100).await;
-    check(body(), vec![], Some(Meet::Cut), quick, OLD, "failed", 3..=100).await;
+    check(body(), vec![], Some(Meet::Error(503, "ServiceUnavailable")), brief, OLD, "failed", 3..=100).await;
+    check(body(), vec![], Some(Meet::Cut), brief, OLD, "failed", 3..=100).await;
     check(body(), vec![], Some(Meet::Silence), quick, OLD, "timeout", 2..=5).await;
     let slow_once = |settings: &mut Settings| settings.pace.attempt = Duration::from_secs(1);
     check(body(), vec![Meet::Silence], None, slow_once, OLD, "fetched", 2..=2).await;
@@ -249,7 +250,7 @@ async fn nothing_else_is_asked_for() {
 async fn many_pointers_keep_their_order_and_stay_within_the_memory() {
     let s3 = S3Double::start().await;
     const COUNT: usize = 1000;
-    const BYTES: usize = 64 << 10;
+    const BYTES: usize = 32 << 10;
     let id = |number: usize| format!("r{number:04}");
     for number in 0..COUNT {
         s3.put(&path(&id(number)), gzip(format!("{{\"n\":{number},\"x\":\"{}\"}}", "x".repeat(BYTES))));
@@ -374,7 +375,31 @@ async fn a_stop_waits_for_no_body_for_long() {
     run.bench.stop.reading.cancel();
     tokio::time::timeout(Duration::from_secs(20), lane).await.expect("it hangs").unwrap().unwrap();
     assert_eq!((run.events().len(), run.bench.ledger.newest()), (0, None));
-    assert_eq!(Budget::new(1024).in_flight_bytes(), run.fetcher.unwrap().held_bytes());
+}
+
+#[tokio::test]
+async fn the_daemon_fetches_what_its_plan_says() {
+    let s3 = S3Double::start().await;
+    s3.put(&path("a"), gzip("{\"prompt\":\"hi\"}"));
+    let directory = tempfile::tempdir().unwrap();
+    let (input, output) = (directory.path().join("in"), directory.path().join("out"));
+    std::fs::write(&input, record("a", OLD, Some(&path("a")), Some("s3://other/b"))).unwrap();
+    let config = format!(
+        "source.file.paths = [{input:?}]\ncoordination.local.directory = {:?}\nsinks.out.file.path = {output:?}\n\
+         [bodies]\nfetch = true\nbuckets = ['calls']\nregion = 'eu-west-1'\nwait = '10s'",
+        directory.path().join("state")
+    );
+    let config = Config::parse(&config, "t.toml", &Environment::default()).unwrap();
+    let mut plan = Plan::of(&config).unwrap();
+    let planned = plan.bodies.take().unwrap();
+    assert_eq!((planned.access.region.as_deref(), planned.wait), (Some("eu-west-1"), Duration::from_secs(10)));
+    assert_eq!((planned.max_body_bytes, planned.memory_bytes, planned.depth), (25 << 20, 128 << 20, 126));
+    plan.bodies = Some(Settings { access: s3.settings(&[]).access, ..planned });
+    let summary = daemon::run(plan, Stop::default()).await.unwrap();
+    let states: Vec<_> = summary.tally.noted.bodies.into_iter().collect();
+    assert_eq!(states, [("fetched", 1), ("not_allowed", 1)]);
+    let event: Value = serde_json::from_str(&std::fs::read_to_string(output).unwrap()).unwrap();
+    assert_eq!(event["input"]["inputBodyJson"]["prompt"], "hi");
 }
 
 #[test]

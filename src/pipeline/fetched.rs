@@ -144,18 +144,18 @@ impl Fetched {
             self.halt = Some(Halt::Full);
             return Turn::Later;
         }
-        let Some([input, output]) = self.bodies(invocation) else {
+        let Some(moved) = self.moved(invocation) else {
             self.halt = Some(Halt::Wanting);
             self.want(invocation);
             self.must = self.wanted.len();
             return Turn::Later;
         };
-        if input.is_none() && output.is_none() {
+        if moved.input.is_none() && moved.output.is_none() {
             return Turn::Plain;
         }
-        let found = [&input, &output].into_iter().flatten().flatten();
+        let found = [&moved.input, &moved.output].into_iter().flatten().flatten();
         self.bytes += found.map(|body| body.json().len()).sum::<usize>();
-        Turn::Moved(Moved { input, output })
+        Turn::Moved(moved)
     }
 
     /// Notes what became of an event whose turn it was.
@@ -164,13 +164,13 @@ impl Fetched {
     }
 
     /// What is known of the bodies that the event points at; none if something is not known yet.
-    fn bodies(&self, invocation: &Invocation<'_>) -> Option<[Option<Result<Arc<Body>, State>>; 2]> {
+    fn moved(&self, invocation: &Invocation<'_>) -> Option<Moved> {
         let known = |section| match self.pointer(invocation, section) {
             None => Some(None),
             Some(Err(state)) => Some(Some(Err(state))),
             Some(Ok(path)) => self.known.get(&path).cloned().map(Some),
         };
-        Some([known(Section::Input)?, known(Section::Output)?])
+        Some(Moved { input: known(Section::Input)?, output: known(Section::Output)? })
     }
 
     /// Where the event's body is, if it is not in the event, and may be fetched.
