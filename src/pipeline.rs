@@ -18,7 +18,7 @@ use crate::select::Selection;
 
 pub mod fetched;
 
-use fetched::{Fetched, Moved, Turn};
+use fetched::{Fetched, Turn};
 
 /// What an encoder knows beside the invocation.
 #[derive(Clone, Copy, Debug)]
@@ -368,15 +368,6 @@ impl Packer<'_> {
         }
         self.noted.event(&event);
         None
-    }
-
-    /// Encodes an event with the bodies that were fetched for it.
-    fn pack_moved(&mut self, invocation: &Invocation<'_>, moved: &Moved, context: &Context<'_>) -> Option<Skip> {
-        let marks = moved.marks();
-        for state in [marks.input_body, marks.output_body].into_iter().flatten() {
-            *self.noted.bodies.entry(state).or_default() += 1;
-        }
-        self.pack(&moved.put_into(invocation), marks, context)
     }
 }
 

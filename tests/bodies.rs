@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bedrock_tap::bodies::Settings;
 use bedrock_tap::bodies::fetch::Fetcher;
+use bedrock_tap::bodies::{Pointer, Settings};
 use bedrock_tap::config::{Config, Environment};
 use bedrock_tap::daemon::{self, Plan, Stop};
 use bedrock_tap::delivery::work::Crew;
@@ -286,6 +286,26 @@ async fn many_pointers_keep_their_order_and_stay_within_the_memory() {
         assert!(asked <= COUNT + COUNT / 4, "{asked} requests");
     }
     assert!((2..=8).contains(&s3.most_at_a_time()), "{} at a time", s3.most_at_a_time());
+}
+
+#[tokio::test]
+async fn a_round_takes_no_more_than_there_is_room_for() {
+    let s3 = S3Double::start().await;
+    let event_time = OLD.parse().unwrap();
+    let wanted: Vec<_> = (0..200).map(|n| Pointer { path: path(&format!("room{n}")), event_time }).collect();
+    for pointer in &wanted {
+        s3.put(&pointer.path, gzip(format!("\"{}\"", "x".repeat(100 << 10))));
+    }
+    let fetcher = Fetcher::connect(s3.settings(&["calls"])).await.unwrap();
+    let known = fetcher.fetch(&wanted, 1, &Default::default()).await;
+    let found: Vec<_> = wanted.iter().map_while(|pointer| known.get(&pointer.path)).collect();
+    let bytes: usize = found.iter().map(|body| body.as_ref().unwrap().json().len()).sum();
+    // Three quarters of 8 MiB, less what inflating needs.
+    assert!(bytes > 3 << 20 && bytes <= 6 << 20, "{bytes} bytes");
+    assert!(bytes <= fetcher.held_bytes(), "more bytes than are accounted for");
+    assert!(wanted[found.len()..].iter().all(|pointer| known.get(&pointer.path).is_none()), "there is a gap");
+    drop(known);
+    assert_eq!(fetcher.held_bytes(), 0);
 }
 
 #[tokio::test]

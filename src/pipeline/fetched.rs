@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::{Context, Packer};
 use crate::bodies::{Allowed, Body, Known, Pointer, State};
 use crate::body::moved_to;
 use crate::enrich::Marks;
@@ -222,5 +223,21 @@ impl Moved {
             whole.line_breaks |= body.line_breaks();
         }
         whole
+    }
+}
+
+impl Packer<'_> {
+    /// Encodes an event with the bodies that were fetched for it.
+    pub(super) fn pack_moved(
+        &mut self,
+        invocation: &Invocation<'_>,
+        moved: &Moved,
+        context: &Context<'_>,
+    ) -> Option<Skip> {
+        let marks = moved.marks();
+        for state in [marks.input_body, marks.output_body].into_iter().flatten() {
+            *self.noted.bodies.entry(state).or_default() += 1;
+        }
+        self.pack(&moved.put_into(invocation), marks, context)
     }
 }
