@@ -18,6 +18,7 @@ use document::{Document, KeyPath, Problem};
 use shape::Shape;
 
 mod access;
+mod bodies;
 mod conform;
 mod coordination;
 mod cost;
@@ -38,6 +39,7 @@ pub mod units;
 mod validate;
 
 pub use access::AssumeRole;
+pub use bodies::Bodies;
 pub use coordination::{Coordination, DynamodbCoordination, LocalCoordination};
 pub use cost::{Cost, ModelPrice, PerMillion, PriceError};
 pub use decode::Decode;
@@ -75,6 +77,10 @@ pub struct Config {
     /// Limits on what one record may become.
     #[serde(default)]
     pub decode: Decode,
+    /// Bodies that Bedrock wrote to S3 because they are too large for a log event (over 100 KB) or binary. They are
+    /// put into their events as if they had been there, for all but the format `raw`, which shows the record as it came.
+    #[serde(default)]
+    pub bodies: Bodies,
     /// Which log events are taken.
     #[serde(default)]
     pub extract: Extract,
@@ -193,6 +199,7 @@ impl Config {
             Source::File(source) => source.check(&KeyPath::of(&["source", "file"]), problems),
         }
         self.coordination.check(&self.source, problems);
+        self.bodies.check(problems);
         self.extract.check(problems);
         self.panther.check(problems);
         self.cost.check(problems);

@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::bodies::{self, fetch::Fetcher};
 use crate::budget::Budget;
 use crate::checkpoint::local::{self, Local};
 use crate::checkpoint::memory::Memory;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub source: SourcePlan,
     /// The pure lines; they have one output for each sink.
     pub crew: Crew,
+    /// How bodies in S3 are fetched, if they are.
+    pub bodies: Option<bodies::Settings>,
     /// Where events go. At least one.
     pub sinks: Vec<SinkPlan>,
     /// Where rejects go.
@@ -217,6 +220,10 @@ async fn build(
         plan.crew.outputs(),
         plan.sinks.len()
     );
+    let crew = match plan.bodies {
+        None => plan.crew,
+        Some(settings) => plan.crew.fetching(Fetcher::connect(settings).await.context("bodies cannot be fetched")?),
+    };
     let raw = Budget::new(plan.memory_bytes / RAW_SHARE);
     let encoded = Budget::new(plan.memory_bytes - plan.memory_bytes / RAW_SHARE);
     let checkpoints: Arc<dyn CheckpointStore> = match plan.checkpoints {
@@ -240,8 +247,7 @@ async fn build(
         tasks.spawn(async move { Ended::Sink(name, driver.run().await) });
     }
     let (total, commits) = (Arc::clone(total), Arc::clone(&checkpoints) as Arc<dyn Commits>);
-    let parts =
-        delivery::Parts { crew: plan.crew, outlets, dead_letter, checkpoints: commits, encoded, abandon, total };
+    let parts = delivery::Parts { crew, outlets, dead_letter, checkpoints: commits, encoded, abandon, total };
     let engine = Engine::new(parts);
     let coordinator: Coordinator = match plan.source {
         SourcePlan::Files(settings) => {

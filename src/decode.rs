@@ -22,6 +22,7 @@ mod tests;
 
 pub(crate) use documents::is_notice;
 pub use inflate::Inflater;
+pub(crate) use inflate::is_gzip;
 
 /// Wrappers in wrappers that are taken off. The deepest seen in practice is four: a Firehose body, compressed, of
 /// base64 of gzip; twice that leaves room, and ends a record that wraps itself on and on.

@@ -7,6 +7,9 @@
 //! source ─ records ─▶ decode ▶ extract ▶ parse ▶ enrich ▶ select ▶ redact ▶ format ─ batch ─▶ sink ─ durable ─▶ checkpoint
 //!   I/O              └──────────────── pure, synchronous, cannot fail ───────────┘   I/O               I/O
 //! ```
+//!
+//! Where large bodies are to be fetched from S3, `bodies` does so between two runs of the pure part: the first says which
+//! are wanted behind `parse`, and the next goes on there with what was found.
 
 pub mod aws;
 pub mod budget;
@@ -20,6 +23,8 @@ pub mod extract;
 pub mod invocation;
 pub mod parse;
 pub mod reject;
+
+pub mod bodies;
 
 pub mod body;
 pub mod enrich;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::decode::{self, Scratch, Walk};
-use crate::enrich::Event;
 use crate::enrich::cost::Prices;
+use crate::enrich::{Event, Marks};
 use crate::extract::LogEvent;
 use crate::format::{Format, Lines};
 use crate::invocation::Invocation;
@@ -15,6 +15,10 @@ use crate::record::{Origin, Record};
 use crate::redact::Redactor;
 use crate::reject::{Fault, Reason, Skip};
 use crate::select::Selection;
+
+pub mod fetched;
+
+use fetched::{Fetched, Turn};
 
 /// What an encoder knows beside the invocation.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +224,9 @@ pub struct Parcel {
     pub rejects: Vec<Rejected>,
     /// The counts.
     pub tally: Tally,
+    /// Where bodies are fetched: what is known of them, what is wanted, and how far in a record the line is. Where there
+    /// is none, events are taken as they come.
+    pub fetched: Option<Fetched>,
 }
 
 /// What the line is told once.
@@ -302,16 +309,28 @@ impl Line {
         decode::record(record, &mut walk, &mut self.scratch);
     }
 
-    /// Takes one record through the line; what becomes of it is appended to `parcel`.
+    /// Takes one record through the line; what becomes of it is appended to `parcel`. Where bodies are fetched, that may be
+    /// a part of it: then nothing is counted or rejected until the last part is done.
     pub fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
         parcel.outputs.resize_with(self.settings.outputs.len(), Lines::default);
         let plans = std::mem::take(&mut self.settings.outputs);
         let selection = self.settings.selection.clone();
-        let Parcel { outputs, rejects, tally } = parcel;
-        let mut packer =
-            Packer { selection: selection.as_deref(), plans: &plans, outputs, rejects, noted: Noted::default() };
+        let Parcel { outputs, rejects, tally, fetched } = parcel;
+        let before = fetched.as_mut().map(|fetched| {
+            fetched.begin();
+            (tally.clone(), rejects.len())
+        });
+        let (selection, noted) = (selection.as_deref(), Noted::default());
+        let mut packer = Packer { selection, plans: &plans, outputs, rejects, noted, fetched: fetched.as_mut() };
         self.visit(record, parse_time, &mut packer, tally);
-        tally.noted.add(&packer.noted);
+        let noted = packer.noted;
+        if let (Some(fetched), Some((counted, rejected))) = (fetched, before)
+            && !fetched.finish()
+        {
+            *tally = counted;
+            rejects.truncate(rejected);
+        }
+        tally.noted.add(&noted);
         self.settings.outputs = plans;
     }
 }
@@ -323,11 +342,14 @@ struct Packer<'a> {
     outputs: &'a mut [Lines],
     rejects: &'a mut Vec<Rejected>,
     noted: Noted,
+    fetched: Option<&'a mut Fetched>,
 }
 
-impl Visit for Packer<'_> {
-    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
-        let event = Event::new(invocation);
+impl Packer<'_> {
+    /// Encodes an event, unless the selection leaves it out.
+    fn pack(&mut self, invocation: &Invocation<'_>, marks: Marks, context: &Context<'_>) -> Option<Skip> {
+        let mut event = Event::new(invocation);
+        event.marks = marks;
         if let Some(selection) = self.selection {
             let verdict = selection.verdict(&event, context);
             self.noted.unevaluated += verdict.failures;
@@ -346,6 +368,22 @@ impl Visit for Packer<'_> {
         }
         self.noted.event(&event);
         None
+    }
+}
+
+impl Visit for Packer<'_> {
+    fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
+        let turn = self.fetched.as_mut().map_or(Turn::Plain, |fetched| fetched.turn(invocation));
+        let skip = match turn {
+            Turn::Done(skip) => return skip,
+            Turn::Later => return None,
+            Turn::Plain => self.pack(invocation, Marks::default(), context),
+            Turn::Moved(moved) => self.pack_moved(invocation, &moved, context),
+        };
+        if let Some(fetched) = &mut self.fetched {
+            fetched.done(skip);
+        }
+        skip
     }
 
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {

@@ -114,10 +114,10 @@ t.toml:3:3: `source.kinesis.max-idel`: no key of `source.kinesis`
 t.toml:1:1: `region`: no key of this name
 1 | region = …
   | ^^^^^^
-  = hint: it belongs elsewhere: `coordination.dynamodb.region`,
+  = hint: it belongs elsewhere: `bodies.region`, `coordination.dynamodb.region`,
           `source.kinesis.region`
-  = allowed: coordination, cost, dead_letter, decode, drain_timeout, extract,
-             log, memory_budget, panther, sinks, source",
+  = allowed: bodies, coordination, cost, dead_letter, decode, drain_timeout,
+             extract, log, memory_budget, panther, redact, select, sinks, source",
     );
     check(
         "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
@@ -139,8 +139,8 @@ t.toml:3:2: `logs`: no key of this name
 3 | [logs]
   |  ^^^^
   = hint: did you mean `log`?
-  = allowed: coordination, cost, dead_letter, decode, drain_timeout, extract,
-             log, memory_budget, panther, sinks, source
+  = allowed: bodies, coordination, cost, dead_letter, decode, drain_timeout,
+             extract, log, memory_budget, panther, redact, select, sinks, source
 
 t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
 6 | format = …
@@ -977,8 +977,9 @@ fn errors_name_the_variable() {
 t.toml has 9 faults
 
 environment variable BEDROCK_TAP__: `""`: no key of this name
-    = allowed: coordination, cost, dead_letter, decode, drain_timeout, extract,
-               log, memory_budget, panther, sinks, source
+    = allowed: bodies, coordination, cost, dead_letter, decode, drain_timeout,
+               extract, log, memory_budget, panther, redact, select, sinks,
+               source
 
 environment variable BEDROCK_TAP__DECODE__MAX_EVENTS:
     `decode.max_events`: expected an integer, found a string

@@ -12,3 +12,5 @@ pub(crate) mod fault;
 pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
+#[cfg(feature = "demo")]
+pub(crate) mod s3_double;

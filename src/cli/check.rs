@@ -58,6 +58,7 @@ fn terminal() -> Look {
 /// One line a part of what would run.
 fn summary(config: &Config, environment: &Environment) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
+    lines.extend(bodies(config).map(|text| ("bodies", text)));
     for (name, sink) in &config.sinks {
         lines.push(("sink", format!("{name}: {}", destination(sink))));
     }
@@ -109,6 +110,16 @@ fn prices(cost: &config::Cost) -> Option<String> {
     let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let (models, profiles) = (count(cost.models.len(), "model"), count(cost.profiles.len(), "inference profile"));
     (*cost != config::Cost::default()).then(|| format!("of {models} as set, {profiles} mapped; else the program's own"))
+}
+
+/// Where large bodies are fetched from, if they are.
+fn bodies(config: &Config) -> Option<String> {
+    let section = Some(&config.bodies).filter(|section| section.fetch)?;
+    let region = region(section.region_beside(&config.source));
+    let access = access(section.assume_role.as_ref(), section.endpoint_url.as_deref());
+    let (buckets, wait) = (section.buckets.join(", "), format_duration(section.wait));
+    let (max_body, memory) = (section.max_body, section.memory);
+    Some(format!("from {buckets}{region}{access}, up to {max_body} each, {memory} at a time; may land {wait} late"))
 }
 
 /// What is set and does nothing.
@@ -185,6 +196,18 @@ mod tests {
              (the default)\n\
              positions    in the directory /var/lib/bedrock-tap\n\
              override     BEDROCK_TAP__SOURCE__KINESIS__START\n",
+        );
+        check(
+            "source.kinesis = { stream = 'a', region = 'eu-west-1' }\nsinks.console.stdout = {}\n\
+             dead_letter.file.path = 'rejects'\n[bodies]\nfetch = true\nbuckets = ['calls', 'more']\nwait = '1m'\n\
+             assume_role.role_arn = 'arn:aws:iam::123456789012:role/b'",
+            &[],
+            "source       Kinesis stream a in eu-west-1, by polling; new shards from trim_horizon\n\
+             bodies       from calls, more in eu-west-1, as arn:aws:iam::123456789012:role/b, up to 25 MiB each, 128 MiB \
+             at a time; may land 1m late\n\
+             sink         console: standard output, panther\n\
+             dead letter  file rejects, JSON lines, a new one after 256 MiB or 1d\n\
+             positions    in the directory /var/lib/bedrock-tap\n",
         );
         check(
             "coordination.local.directory = 'state'\nsource.file.paths = ['logs', '-']\n\

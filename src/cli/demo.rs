@@ -125,6 +125,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
     let plan = Plan {
         source: plan::streams::one(coordinator::Settings::new(client)),
         crew,
+        bodies: None,
         sinks: vec![SinkPlan {
             name: "stdout".to_owned(),
             kind: SinkKind::Made(Arc::new(Counted::new(stdout, feed.delivered))),

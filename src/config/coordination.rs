@@ -173,6 +173,6 @@ impl DynamodbCoordination {
 }
 
 /// The Regions of the streams; `None` is the AWS configuration's, which is not known here.
-fn regions(source: &KinesisSource) -> BTreeSet<Option<&str>> {
+pub(super) fn regions(source: &KinesisSource) -> BTreeSet<Option<&str>> {
     source.streams().into_iter().map(|stream| source.region_of(stream)).collect()
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{CheckpointPlan, Plan, SinkKind, SinkPlan, SourcePlan};
+use crate::aws::{Access, CredentialsFrom};
+use crate::bodies;
 use crate::checkpoint::local;
 use crate::config::{Compression, Config, Coordination, DeadLetter, FileSource, LogFormat, Sink, Source};
 use crate::delivery::work::Crew;
@@ -36,6 +38,7 @@ impl Plan {
                 },
             },
             crew: Crew::of_lines(line(config)?),
+            bodies: bodies(config),
             sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink)).collect(),
             dead_letter: dead_letter_plan(&config.dead_letter()),
             checkpoints: match &config.coordination {
@@ -65,6 +68,28 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),
         unmapped: config.panther.unmapped,
+    })
+}
+
+/// How bodies in S3 are fetched, if they are.
+fn bodies(config: &Config) -> Option<bodies::Settings> {
+    let section = &config.bodies;
+    section.fetch.then(|| bodies::Settings {
+        access: Access {
+            region: section.region_beside(&config.source).map(str::to_owned),
+            profile: section.profile_beside(&config.source).map(str::to_owned),
+            endpoint_url: section.endpoint_url.clone(),
+            assume_role: section.assume_role.as_ref().map(streams::assume_role),
+            credentials: CredentialsFrom::Chain,
+        },
+        buckets: section.buckets.clone(),
+        max_body_bytes: section.max_body.as_usize(),
+        concurrency: usize::from(section.concurrency),
+        wait: section.wait,
+        memory_bytes: section.memory.as_usize(),
+        // The record around a body has two levels.
+        depth: config.decode.limits().depth.saturating_sub(2),
+        pace: bodies::Pace::default(),
     })
 }
 

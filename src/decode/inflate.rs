@@ -14,7 +14,7 @@ const MEMBER: [u8; 3] = [MAGIC[0], MAGIC[1], 8];
 const MAX_RATIO: usize = 1032;
 
 /// Whether `bytes` begin as a gzip member does.
-pub(super) fn is_gzip(bytes: &[u8]) -> bool {
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 

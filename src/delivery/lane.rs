@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::commit::commit_newest;
-use super::work::Group;
+use super::work::{Group, Place};
 use super::{LaneEnd, LaneError, Parts};
 use crate::budget::Reservation;
 use crate::checkpoint::Commits;
@@ -64,7 +64,7 @@ pub(super) async fn run(
     let abandon = &parts.abandon;
 
     let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in)));
-    let working = Box::pin(until(abandon, halting(&halt, work(parts, taken_out, submitted_in))));
+    let working = Box::pin(until(abandon, halting(&halt, work(parts, taken_out, submitted_in, &halt))));
     let awaiting = Box::pin(until(abandon, halting(&halt, await_receipts(parts, submitted_out, newest_in.clone()))));
     // The end of the partition is a position as well, but only once all before it is delivered.
     let delivering = async {
@@ -137,13 +137,13 @@ async fn work(
     parts: &Parts,
     mut taken: mpsc::Receiver<Taken>,
     submitted: mpsc::Sender<Submitted>,
+    halt: &CancellationToken,
 ) -> Result<(), LaneError> {
     while let Some(Taken { records, position, reservation }) = taken.recv().await {
-        let mut first = 0;
-        while first < records.len() {
-            let group = parts.crew.group(&records, first).await?;
-            first += group.records;
-            let last = first >= records.len();
+        let mut place = Place::default();
+        while place.record < records.len() {
+            let group = parts.crew.group(&records, &mut place, halt).await?;
+            let last = place.record >= records.len();
             let mut sent = submit(parts, group).await?;
             sent.position = last.then(|| position.clone());
             if submitted.send(sent).await.is_err() {

@@ -34,6 +34,7 @@ pub(super) fn plan(directory: &Path, sinks: Vec<SinkPlan>) -> Plan {
     Plan {
         source: SourcePlan::Files(source),
         crew: echo_crew(sinks.len()),
+        bodies: None,
         sinks,
         dead_letter: file_sink("dead_letter", &state.join("dead-letter.jsonl"), false),
         checkpoints: CheckpointPlan::Local(local::Settings { directory: state }),

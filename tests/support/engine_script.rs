@@ -271,6 +271,15 @@ pub(crate) const EACH_ALONE: batch::Settings = batch::Settings {
 
 impl Bench {
     pub(crate) fn new(sinks: &[Arc<Keeper>], batching: batch::Settings, encoded_bytes: usize) -> Self {
+        Self::with_crew(echo_crew(sinks.len()), sinks, batching, encoded_bytes)
+    }
+
+    pub(crate) fn with_crew(
+        crew: Crew,
+        sinks: &[Arc<Keeper>],
+        batching: batch::Settings,
+        encoded_bytes: usize,
+    ) -> Self {
         let (stop, ledger, letters) = (Stop::default(), Arc::<Ledger>::default(), Arc::<Keeper>::default());
         let total = Arc::<Total>::default();
         let mut drivers = Vec::new();
@@ -287,7 +296,7 @@ impl Bench {
             .map(|(index, sink)| open(&format!("sink-{index}"), sink, Some(dead_letter.clone())))
             .collect();
         let engine = Engine::new(Parts {
-            crew: echo_crew(sinks.len()),
+            crew,
             outlets,
             dead_letter,
             checkpoints: Arc::clone(&ledger) as Arc<dyn Commits>,

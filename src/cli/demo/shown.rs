@@ -28,7 +28,7 @@ impl Shown {
 impl Work for Shown {
     fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
         parcel.outputs.resize_with(1, Lines::default);
-        let Parcel { outputs, rejects, tally } = parcel;
+        let Parcel { outputs, rejects, tally, .. } = parcel;
         self.printer.resize();
         let mut print = Print { printer: &mut self.printer, lines: &mut outputs[0], rejects };
         self.line.visit(record, parse_time, &mut print, tally);

@@ -201,7 +201,7 @@ async fn stream_key(kinesis: &Kinesis) -> anyhow::Result<StreamKey> {
     }
 }
 
-fn assume_role(role: &config::AssumeRole) -> AssumeRole {
+pub(super) fn assume_role(role: &config::AssumeRole) -> AssumeRole {
     AssumeRole {
         role_arn: role.role_arn.clone(),
         external_id: role.external_id.clone(),
