@@ -29,6 +29,7 @@ mod extract;
 mod kinesis;
 mod log;
 mod panther;
+mod select;
 mod shape;
 mod sinks;
 mod source;
@@ -45,6 +46,7 @@ pub use extract::Extract;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
+pub use select::{Sample, Select};
 pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
 pub use source::{FileSource, Source};
 pub use start::Start;
@@ -76,6 +78,9 @@ pub struct Config {
     /// Which log events are taken.
     #[serde(default)]
     pub extract: Extract,
+    /// Which invocations are delivered.
+    #[serde(default)]
+    pub select: Select,
     /// What the `panther` format writes beside the schema's fields.
     #[serde(default)]
     pub panther: Panther,
@@ -188,6 +193,7 @@ impl Config {
         }
         self.coordination.check(&self.source, problems);
         self.extract.check(problems);
+        self.select.check(problems);
         self.panther.check(problems);
         destinations::check(self, problems);
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::UsageError;
 use crate::config::{
     self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Sink, Source, units::format_duration,
+    FileSink, KinesisSource, Look, Mode, Select, Sink, Source, units::format_duration,
 };
 
 /// The flags.
@@ -58,6 +58,7 @@ fn terminal() -> Look {
 /// One line a part of what would run.
 fn summary(config: &Config, environment: &Environment) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
+    lines.extend(selection(&config.select).map(|text| ("select", text)));
     for (name, sink) in &config.sinks {
         lines.push(("sink", format!("{name}: {}", destination(sink))));
     }
@@ -120,6 +121,19 @@ fn table(dynamodb: &DynamodbCoordination, source: &Source) -> String {
     let create = if dynamodb.create_table { ", made if it is missing" } else { "" };
     let (table, failover) = (&dynamodb.table, format_duration(dynamodb.failover_time));
     format!("in the DynamoDB table {table}{region}{access}{create}; leases are lost after {failover}")
+}
+
+/// What is left out, in the order in which it is asked; nothing if all is delivered.
+fn selection(select: &Select) -> Option<String> {
+    let Select { keep, drop, sample } = select;
+    let mut parts = Vec::new();
+    parts.extend(drop.as_ref().map(|drop| format!("drops what is {drop}")));
+    parts.extend(keep.as_ref().map(|keep| format!("keeps what is {keep}")));
+    parts.extend(sample.as_ref().map(|sample| match &sample.when {
+        Some(when) => format!("samples {} of what is {when}", sample.ratio),
+        None => format!("samples {}", sample.ratio),
+    }));
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn region(region: Option<&str>) -> String {
