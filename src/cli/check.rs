@@ -127,11 +127,11 @@ fn table(dynamodb: &DynamodbCoordination, source: &Source) -> String {
 fn selection(select: &Select) -> Option<String> {
     let Select { keep, drop, sample } = select;
     let mut parts = Vec::new();
-    parts.extend(drop.as_ref().map(|drop| format!("drops what is {drop}")));
-    parts.extend(keep.as_ref().map(|keep| format!("keeps what is {keep}")));
+    parts.extend(drop.as_ref().map(|drop| format!("without {drop}")));
+    parts.extend(keep.as_ref().map(|keep| format!("only {keep}")));
     parts.extend(sample.as_ref().map(|sample| match &sample.when {
-        Some(when) => format!("samples {} of what is {when}", sample.ratio),
-        None => format!("samples {}", sample.ratio),
+        Some(when) => format!("a share of {} of {when}", sample.ratio),
+        None => format!("a share of {}", sample.ratio),
     }));
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -194,9 +194,12 @@ mod tests {
         );
         check(
             "coordination.local.directory = 'state'\nsource.file.paths = ['logs', '-']\n\
-             sinks.events.file = { path = 'events', compression = 'gzip', format = 'raw' }\n[dead_letter.stdout]",
+             sinks.events.file = { path = 'events', compression = 'gzip', format = 'raw' }\n[dead_letter.stdout]\n\
+             [select]\ndrop = 'has(view.error)'\nkeep = \"\"\"view.region == 'a'\n|| true\"\"\"\n\
+             sample = { ratio = 0.1, when = 'view.streamed' }",
             &[],
             "source       files logs, -\n\
+             select       without has(view.error); only view.region == 'a'\\n|| true; a share of 0.1 of view.streamed\n\
              sink         events: file events, raw, gzip, a new one after 256 MiB or 1h\n\
              dead letter  standard output\n\
              positions    in the directory state\n",

@@ -10,9 +10,6 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// All of the value.
-    pub(super) const WHOLE: Self = Self { whole: true, members: BTreeMap::new() };
-
     /// Adds the member at `path`: all of it if it is looked at, else that it is there.
     pub(super) fn add(&mut self, path: &[String], looked_at: bool) {
         match path.split_first() {
