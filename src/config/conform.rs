@@ -216,7 +216,7 @@ impl Node<'_> {
         let limit = |keyword: &str| self.get(keyword).and_then(Value::as_f64);
         let (min, max) = (limit("minimum").unwrap_or(f64::MIN), limit("maximum").unwrap_or(f64::MAX));
         let inside = text.parse().is_ok_and(|number: f64| (min..=max).contains(&number));
-        let problem = || Problem::value(path.clone(), format!("{} is out of range", shortened(text)));
+        let problem = || Problem::value(path.clone(), format!("{text} is out of range"));
         (!inside).then(|| problem().allowed(self.bounds().unwrap_or_default()))
     }
 

@@ -401,3 +401,21 @@ fn a_selection_is_shared_by_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Selection>();
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+    /// Whatever is written, it is refused or gives a verdict.
+    #[test]
+    fn any_expression_is_refused_or_evaluated(words in proptest::collection::vec(proptest::sample::select(vec![
+        "view", "event", ".id", ".?error", ".usage.input", ".messages", ".metadata", "[0]", "['team']", "(", ")", "[", "]",
+        "{", "}", ":", ",", "?", "0", "-1", "1u", "1.5", "9223372036854775807", "1e308", "'a'", "b'a'", "null", "true", "+",
+        "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "!", " in ", ".all(x, ", ".map(x, ", ".filter(x, ", "x",
+        "size(", "int(", "string(", "type(", ".matches('a')", ".contains('a')", ".orValue(1)", ".value()", "has(", "×",
+    ]), 1..14)) {
+        if let Ok(expression) = Expression::compile(&words.concat()) {
+            let selection = Selection::new(None, Some(expression), None);
+            let verdict = with(CALL, |event, context| selection.verdict(event, context));
+            proptest::prop_assert!(verdict.failures == 0 || verdict.skip.is_none());
+        }
+    }
+}
