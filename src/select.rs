@@ -70,15 +70,15 @@ impl Selection {
             failures += u64::from(answer.is_none());
             answer.unwrap_or(otherwise)
         };
-        let dropped = self.drop.as_ref().is_some_and(|drop| ask(drop, false));
-        let filtered = dropped || self.keep.as_ref().is_some_and(|keep| !ask(keep, true));
+        let filtered = self.drop.as_ref().is_some_and(|drop| ask(drop, false))
+            || self.keep.as_ref().is_some_and(|keep| !ask(keep, true));
+        let mut sampled_out = |sample: &Sample| {
+            sample.when.as_ref().is_none_or(|when| ask(when, false)) && !is_in_sample(event, sample.ratio)
+        };
         let skip = if filtered {
             Some(Skip::Filtered)
         } else {
-            let sampled = |sample: &Sample, ask: &mut dyn FnMut(&Expression, bool) -> bool| {
-                sample.when.as_ref().is_none_or(|when| ask(when, false)) && !is_in_sample(event, sample.ratio)
-            };
-            self.sample.as_ref().filter(|sample| sampled(sample, &mut ask)).map(|_| Skip::Sampled)
+            self.sample.as_ref().filter(|sample| sampled_out(sample)).map(|_| Skip::Sampled)
         };
         Verdict { skip, failures }
     }

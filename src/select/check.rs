@@ -97,7 +97,7 @@ pub(super) fn syntax(errors: &ParseErrors) -> Flaw {
         return Flaw::new("the expression is nested too deep");
     }
     let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
-    let message = message.split_once(" expecting ").map_or(message, |(found, _)| found).replace("'<EOF>'", "its end");
+    let message = message.split_once(" expecting ").map_or(message, |(found, _)| found).replace("'<EOF>'", "end");
     let unexpected =
         ["mismatched input ", "extraneous input ", "no viable alternative at input ", "token recognition error at: "]
             .iter()

@@ -16,6 +16,9 @@ use super::variables::{Demand, Variables};
 /// The longest expression. Real ones have a few hundred characters; what is generated has its place elsewhere.
 pub const MAX_CHARACTERS: usize = 4096;
 
+/// The most characters of a message.
+const MAX_MESSAGE: usize = 200;
+
 /// The stack of the thread that reads an expression: the parser calls itself for every operand of a chain, and the
 /// longest expression takes a third of it in a debug build.
 const STACK_BYTES: usize = 64 << 20;
@@ -52,8 +55,14 @@ pub struct Flaw {
 }
 
 impl Flaw {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, allowed: None }
+    /// A flaw; what it quotes of the expression is cut short, and shown without control characters.
+    pub(super) fn new(message: impl AsRef<str>) -> Self {
+        let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+        let mut message: String = message.as_ref().chars().flat_map(plain).take(MAX_MESSAGE + 1).collect();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.replace_range(end.., "…");
+        }
+        Self { message, hint: None, allowed: None }
     }
 
     /// The same flaw with the place where it is.

@@ -276,9 +276,9 @@ fn flaws_are_shown_with_their_place() {
     let unchecked = "the regex of `matches` is not a text in quotes, so it cannot be checked";
     check("view.id.matches(view.model)", "column 21", unchecked, None, None);
     // Syntax.
-    check("", "column 1", "unexpected its end", None, None);
-    check("1 +", "column 4", "unexpected its end", None, None);
-    check("(view.id", "column 9", "missing ')' at its end", None, None);
+    check("", "column 1", "unexpected end", None, None);
+    check("1 +", "column 4", "unexpected end", None, None);
+    check("(view.id", "column 9", "missing ')' at end", None, None);
     check("view.id = 'a'", "column 9", "unexpected '= '", Some("is equal to is written `==`"), None);
     check("view.streamed and true", "column 15", "unexpected 'and'", Some("and is written `&&`"), None);
     check("'××' = 1", "column 6", "unexpected '= '", Some("is equal to is written `==`"), None);
@@ -318,7 +318,7 @@ fn hostile_expressions_are_refused_or_evaluated() {
         "\u{0}\u{1b}\u{feff}😀".repeat(1000),
     ] {
         let flaw = Expression::compile(&refused).expect_err(&refused[..20]);
-        assert!(flaw.message.chars().count() < 4300, "{}", flaw.message);
+        assert!(flaw.message.chars().count() < 400 && !flaw.message.contains(char::is_control), "{}", flaw.message);
     }
     for (text, expected) in [
         ("!".repeat(4000) + "true", Some(true)),
