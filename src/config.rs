@@ -31,6 +31,7 @@ mod extract;
 mod kinesis;
 mod log;
 mod panther;
+mod select;
 mod shape;
 mod sinks;
 mod source;
@@ -49,6 +50,7 @@ pub use extract::Extract;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
+pub use select::{Sample, Select};
 pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
 pub use source::{FileSource, Source};
 pub use start::Start;
@@ -84,6 +86,16 @@ pub struct Config {
     /// Which log events are taken.
     #[serde(default)]
     pub extract: Extract,
+    /// Which invocations are delivered, by expressions in CEL (the Common Expression Language) over two variables:
+    /// `event` is the record with its own names (`event.input.inputTokenCount`), `view` has the same names for every
+    /// model, as `bedrock-tap decode --format view FILE` shows them. `drop` is asked first, then `keep`, then `sample`.
+    /// What is not known of an invocation is absent: ask `has(view.error)`, or give a default with
+    /// `view.?error.orValue('')`. An expression that cannot be evaluated for an invocation, or gives neither true nor
+    /// false, leaves nothing out and is counted (`unevaluated`), because an invocation too many is better than a lost
+    /// one. There are `has`, `all`, `exists`, `exists_one`, `filter`, `map` (two in each other at most, 100000 steps),
+    /// `size`, `contains`, `startsWith`, `endsWith`, `matches` and conversions. Default: all are delivered.
+    #[serde(default)]
+    pub select: Select,
     /// What the `panther` format writes beside the schema's fields.
     #[serde(default)]
     pub panther: Panther,
@@ -201,6 +213,7 @@ impl Config {
         self.coordination.check(&self.source, problems);
         self.bodies.check(problems);
         self.extract.check(problems);
+        self.select.check(problems);
         self.panther.check(problems);
         self.cost.check(problems);
         destinations::check(self, problems);

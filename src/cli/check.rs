@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::UsageError;
 use crate::config::{
     self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Sink, Source, units::format_duration,
+    FileSink, KinesisSource, Look, Mode, Select, Sink, Source, units::format_duration,
 };
 
 /// The flags.
@@ -59,6 +59,7 @@ fn terminal() -> Look {
 fn summary(config: &Config, environment: &Environment) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
     lines.extend(bodies(config).map(|text| ("bodies", text)));
+    lines.extend(selection(&config.select).map(|text| ("select", text)));
     for (name, sink) in &config.sinks {
         lines.push(("sink", format!("{name}: {}", destination(sink))));
     }
@@ -141,6 +142,19 @@ fn table(dynamodb: &DynamodbCoordination, source: &Source) -> String {
     format!("in the DynamoDB table {table}{region}{access}{create}; leases are lost after {failover}")
 }
 
+/// What is left out, in the order in which it is asked; nothing if all is delivered.
+fn selection(select: &Select) -> Option<String> {
+    let Select { keep, drop, sample } = select;
+    let mut parts = Vec::new();
+    parts.extend(drop.as_ref().map(|drop| format!("without {drop}")));
+    parts.extend(keep.as_ref().map(|keep| format!("only {keep}")));
+    parts.extend(sample.as_ref().map(|sample| match &sample.when {
+        Some(when) => format!("a share of {} of {when}", sample.ratio),
+        None => format!("a share of {}", sample.ratio),
+    }));
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 fn region(region: Option<&str>) -> String {
     region.map(|region| format!(" in {region}")).unwrap_or_default()
 }
@@ -211,9 +225,12 @@ mod tests {
         );
         check(
             "coordination.local.directory = 'state'\nsource.file.paths = ['logs', '-']\n\
-             sinks.events.file = { path = 'events', compression = 'gzip', format = 'raw' }\n[dead_letter.stdout]",
+             sinks.events.file = { path = 'events', compression = 'gzip', format = 'raw' }\n[dead_letter.stdout]\n\
+             [select]\ndrop = 'has(view.error)'\nkeep = \"\"\"view.region == 'a'\n|| true\"\"\"\n\
+             sample = { ratio = 0.1, when = 'view.streamed' }",
             &[],
             "source       files logs, -\n\
+             select       without has(view.error); only view.region == 'a'\\n|| true; a share of 0.1 of view.streamed\n\
              sink         events: file events, raw, gzip, a new one after 256 MiB or 1h\n\
              dead letter  standard output\n\
              positions    in the directory state\n",

@@ -148,6 +148,8 @@ impl Node<'_> {
                 let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
                 self.check_integer(number, path)
             }
+            DeValue::Integer(number) if self.is("number") => self.check_number(number.as_str(), path),
+            DeValue::Float(number) if self.is("number") => self.check_number(number.as_str(), path),
             other => Some(self.wrong_type(other, path)),
         };
         if let Some(problem) = problem {
@@ -208,6 +210,14 @@ impl Node<'_> {
             Problem::value(path.clone(), format!("has {count} characters"))
                 .allowed(format!("{min} to {max} characters"))
         })
+    }
+
+    fn check_number(self, text: &str, path: &KeyPath) -> Option<Problem> {
+        let limit = |keyword: &str| self.get(keyword).and_then(Value::as_f64);
+        let (min, max) = (limit("minimum").unwrap_or(f64::MIN), limit("maximum").unwrap_or(f64::MAX));
+        let inside = text.parse().is_ok_and(|number: f64| (min..=max).contains(&number));
+        let problem = || Problem::value(path.clone(), format!("{text} is out of range"));
+        (!inside).then(|| problem().allowed(self.bounds().unwrap_or_default()))
     }
 
     fn check_integer(self, number: Option<i64>, path: &KeyPath) -> Option<Problem> {

@@ -1,5 +1,6 @@
 //! From a configuration to the parts that run: what each of them is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -57,13 +58,17 @@ impl Plan {
 /// What the pure line is told: one output for each sink, in the order of their names.
 ///
 /// # Errors
-/// A log group's pattern that is none; the configuration's own check refuses it before.
+/// A log group's pattern or an expression that is none; the configuration's own check refuses it before.
 pub fn line(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         limits: config.decode.limits(),
         log_groups: config.extract.log_group_set().context("`extract.log_groups`")?,
-        selection: None,
-        prices: std::sync::Arc::new(config.cost.prices()),
+        selection: config
+            .select
+            .selection()
+            .map_err(|flaw| anyhow::anyhow!("`select`: {}", flaw.message))?
+            .map(Arc::new),
+        prices: Arc::new(config.cost.prices()),
         outputs: config.sinks.values().map(|sink| sink.format().into()).collect(),
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),

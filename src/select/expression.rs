@@ -1,0 +1,212 @@
+//! An expression of CEL, checked and ready to be evaluated, in bounded time, on any thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cel::common::types::{CelBool, CelString, STRING_TYPE, Type};
+use cel::common::value::{CowVal, StaticVal, Val};
+use cel::context::VariableResolver;
+use cel::{Env, ExecutionError, IdedExpr, Value};
+use regex::Regex;
+
+use super::check::{self, Checked};
+use super::variables::{Demand, Variables};
+
+/// The longest expression. Real ones have a few hundred characters; what is generated has its place elsewhere.
+pub const MAX_CHARACTERS: usize = 4096;
+
+/// The most characters of a message.
+const MAX_MESSAGE: usize = 200;
+
+/// The stack of the thread that reads an expression: the parser calls itself for every operand of a chain, and the
+/// longest expression takes a third of it in a debug build.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What one evaluation may look at, in bytes: about a quarter of a second.
+const BUDGET: u64 = 256 << 20;
+
+/// What one step of `all`, `exists`, `filter` or `map` counts: some steps take a microsecond or two. At most 100,000 fit.
+const STEP: u64 = 2_560;
+
+/// The name that a step asks for whether there is something left. No expression can spell it.
+pub(super) const STEP_NAME: &str = "@step";
+
+/// What comes before the number of a regex in its name.
+const PATTERN_NAME: &str = "@regex";
+
+/// An expression that was checked.
+pub struct Expression {
+    root: IdedExpr,
+    patterns: Vec<Pattern>,
+    demand: Demand,
+    environment: Arc<Env>,
+}
+
+/// What is wrong with an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// What is wrong, and where.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+    /// What is allowed.
+    pub allowed: Option<String>,
+}
+
+impl Flaw {
+    /// A flaw; what it quotes of the expression is cut short, and shown without control characters.
+    pub(super) fn new(message: impl AsRef<str>) -> Self {
+        let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+        let mut message: String = message.as_ref().chars().flat_map(plain).take(MAX_MESSAGE + 1).collect();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.replace_range(end.., "…");
+        }
+        Self { message, hint: None, allowed: None }
+    }
+
+    /// The same flaw with the place where it is.
+    pub(super) fn at(self, line: usize, column: usize) -> Self {
+        let place = if line == 1 { format!("column {column}") } else { format!("line {line}, column {column}") };
+        Self { message: format!("in {place} of the expression: {}", self.message), ..self }
+    }
+}
+
+impl Expression {
+    /// Reads and checks an expression.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(text: &str) -> Result<Self, Flaw> {
+        let characters = text.chars().count();
+        if characters > MAX_CHARACTERS {
+            let allowed = Some(format!("1 to {MAX_CHARACTERS} characters"));
+            return Err(Flaw { allowed, ..Flaw::new(format!("the expression has {characters} characters")) });
+        }
+        let source = text.to_owned();
+        let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || Self::read(&source));
+        match reader.map(std::thread::JoinHandle::join) {
+            Ok(Ok(expression)) => expression,
+            // A parser of somebody else that panics has met what it cannot read.
+            Ok(Err(_)) => Err(Flaw::new("the expression cannot be read")),
+            Err(error) => Err(Flaw::new(format!("the expression cannot be read: {error}"))),
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, Flaw> {
+        let environment = environment().map_err(|error| Flaw::new(error.to_string()))?;
+        let (root, source) =
+            environment.parser().parse_with_source_info(text).map_err(|errors| check::syntax(&errors))?;
+        let Checked { root, patterns, demand } = check::check(root, &source, text)?;
+        Ok(Self { root, patterns, demand, environment: Arc::new(environment) })
+    }
+
+    /// What it needs of the variables.
+    pub(super) fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// What it says of an event; none where it cannot be evaluated, gives no boolean, or takes too long.
+    pub(super) fn evaluate(&self, variables: &Variables<'_>) -> Option<bool> {
+        let scope = Scope { expression: self, variables, left: AtomicU64::new(BUDGET) };
+        let mut context = cel::Context::with_env(Arc::clone(&self.environment));
+        context.set_variable_resolver(&scope);
+        let answer = *Value::resolve_val(&self.root, &context).ok()?.downcast_ref::<CelBool>()?.inner();
+        scope.spend(0).then_some(answer)
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expression").field("demand", &self.demand).finish_non_exhaustive()
+    }
+}
+
+/// What the names in an expression stand for while it is evaluated for one event, and what is left of the budget.
+struct Scope<'s, 'v> {
+    expression: &'s Expression,
+    variables: &'s Variables<'v>,
+    left: AtomicU64,
+}
+
+impl Scope<'_, '_> {
+    /// Takes something from the budget, and says whether it was there. Once it was not, nothing is left.
+    fn spend(&self, amount: u64) -> bool {
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(amount);
+        self.left.store(left, Ordering::Relaxed);
+        left > 0
+    }
+}
+
+impl VariableResolver for Scope<'_, '_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        if name == STEP_NAME {
+            return Some(CowVal::owned(CelBool::from(self.spend(STEP))));
+        }
+        if let Some(number) = name.strip_prefix(PATTERN_NAME) {
+            return self
+                .expression
+                .patterns
+                .get(number.parse::<usize>().ok()?)
+                .map(|pattern| CowVal::Borrowed(pattern));
+        }
+        let value = self.variables.get(name)?;
+        // Whoever asks for a variable may look at all of it, and in a loop again at each step.
+        self.spend(self.variables.bytes as u64).then(|| CowVal::Borrowed(value.as_ref()))
+    }
+}
+
+/// A regex that was compiled once; CEL's own `matches` compiles its text at each call.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(pub(super) Regex);
+
+static PATTERN_TYPE: Type = Type::new_unspecified_type("regex");
+
+impl Pattern {
+    /// The name of the regex with this number, for expressions.
+    pub(super) fn name(number: usize) -> String {
+        format!("{PATTERN_NAME}{number}")
+    }
+}
+
+impl Val for Pattern {
+    fn get_type(&self) -> &Type {
+        &PATTERN_TYPE
+    }
+
+    fn cel_type() -> &'static Type {
+        &PATTERN_TYPE
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+impl StaticVal for Pattern {}
+
+/// CEL's standard library, with `matches` for compiled regexes.
+fn environment() -> Result<Env, cel::DeclarationError> {
+    let mut environment = Env::stdlib();
+    environment.add_overload("matches", "matches_regex", vec![STRING_TYPE, PATTERN_TYPE.to_owned()], matches)?;
+    environment.add_member_overload(
+        "matches",
+        "string_matches_regex",
+        STRING_TYPE,
+        vec![PATTERN_TYPE.to_owned()],
+        matches,
+    )?;
+    Ok(environment)
+}
+
+fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [text, pattern] = arguments.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
+    match (text.downcast_ref::<CelString<'_>>(), pattern.downcast_ref::<Pattern>()) {
+        (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.0.is_match(text.inner())))),
+        _ => Err(ExecutionError::missing_argument_or_target()),
+    }
+}

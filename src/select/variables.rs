@@ -1,0 +1,226 @@
+//! Variables: what an expression sees of an event. `event` is the record with the names that it came with, `view` what
+//! the format `view` writes.
+
+use std::collections::HashMap;
+
+use cel::common::types::{CelMap, CelMapKey, CelString};
+
+use super::needs::Needs;
+use super::value::{Boxed, Builder, Unbuilt};
+use crate::enrich::Event;
+use crate::format::view;
+use crate::invocation::{Invocation, JsonStr, RawJson, Section};
+use crate::pipeline::Context;
+
+/// What expressions need of each variable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub(super) event: Option<Needs>,
+    pub(super) view: Option<Needs>,
+}
+
+impl Demand {
+    /// Adds a path of members below a variable; `looked_at` says whether more is asked than that it is there.
+    pub(super) fn add(&mut self, variable: Variable, path: &[String], looked_at: bool) {
+        self.of(variable).get_or_insert_default().add(path, looked_at);
+    }
+
+    /// Adds what another expression needs.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (variable, needs) in [(Variable::Event, &other.event), (Variable::View, &other.view)] {
+            if let Some(needs) = needs {
+                self.of(variable).get_or_insert_default().merge(needs);
+            }
+        }
+    }
+
+    fn of(&mut self, variable: Variable) -> &mut Option<Needs> {
+        match variable {
+            Variable::Event => &mut self.event,
+            Variable::View => &mut self.view,
+        }
+    }
+}
+
+/// A variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variable {
+    /// The record.
+    Event,
+    /// The view.
+    View,
+}
+
+impl Variable {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Event, Self::View];
+
+    /// The name in expressions.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::View => "view",
+        }
+    }
+}
+
+/// The variables of one event, as far as they are needed.
+#[derive(Debug)]
+pub(super) struct Variables<'v> {
+    event: Option<Boxed<'v>>,
+    view: Option<Boxed<'v>>,
+    /// Bytes of the texts in them.
+    pub(super) bytes: usize,
+}
+
+impl<'v> Variables<'v> {
+    /// Builds what is needed; `view` is the needed part of the view as JSON.
+    ///
+    /// # Errors
+    /// The event is over a limit.
+    pub(super) fn build(invocation: &'v Invocation<'v>, view: &'v str, demand: &Demand) -> Result<Self, Unbuilt> {
+        let mut builder = Builder::new();
+        let event = demand.event.as_ref().map(|needs| record(invocation, needs, &mut builder)).transpose()?;
+        let view = demand.view.as_ref().map(|needs| builder.json(view, needs)).transpose()?;
+        Ok(Self { event, view, bytes: builder.bytes })
+    }
+
+    /// A variable's value.
+    pub(super) fn get(&self, name: &str) -> Option<&Boxed<'v>> {
+        match name {
+            "event" => self.event.as_ref(),
+            "view" => self.view.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// The needed part of the view as JSON; empty where nothing is needed.
+pub(super) fn view_json(event: &Event<'_>, context: &Context<'_>, demand: &Demand) -> String {
+    let mut json = Vec::new();
+    if let Some(needs) = &demand.view {
+        view::write(event, context, &mut json, |name| needs.of(name).is_some());
+    }
+    String::from_utf8(json).unwrap_or_default()
+}
+
+/// An object of the record in the making.
+struct Fields<'v, 'b> {
+    needs: &'b Needs,
+    builder: &'b mut Builder,
+    members: HashMap<CelMapKey<'v>, Boxed<'v>>,
+}
+
+impl<'v> Fields<'v, '_> {
+    fn put(
+        &mut self,
+        name: &'static str,
+        value: impl FnOnce(&Needs, &mut Builder) -> Result<Boxed<'v>, Unbuilt>,
+    ) -> Result<(), Unbuilt> {
+        if let Some(needs) = self.needs.of(name) {
+            self.members.insert(CelMapKey::from(name), value(needs, self.builder)?);
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, name: &'static str, value: Option<JsonStr<'v>>) -> Result<(), Unbuilt> {
+        value.map_or(Ok(()), |value| self.put(name, |_, builder| builder.text(value.0)))
+    }
+
+    fn integer(&mut self, name: &'static str, value: Option<i64>) -> Result<(), Unbuilt> {
+        value.map_or(Ok(()), |value| self.put(name, |_, builder| builder.integer(value)))
+    }
+
+    fn json(&mut self, name: &'static str, value: Option<RawJson<'v>>) -> Result<(), Unbuilt> {
+        value.map_or(Ok(()), |value| self.put(name, |needs, builder| builder.json(value.0, needs)))
+    }
+
+    /// What the schema does not know stands where it stood.
+    fn unknown(&mut self, invocation: &'v Invocation<'v>, section: Section) -> Result<(), Unbuilt> {
+        for field in invocation.unknown.iter().filter(|field| field.section == section) {
+            let name = field.key.decode();
+            if let Some(needs) = self.needs.of(&name) {
+                let value = self.builder.json(field.value.0, needs)?;
+                self.members.insert(CelMapKey::String(CelString::from(name)), value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn object<'v>(
+    needs: &Needs,
+    builder: &mut Builder,
+    fill: impl FnOnce(&mut Fields<'v, '_>) -> Result<(), Unbuilt>,
+) -> Result<Boxed<'v>, Unbuilt> {
+    let mut fields = Fields { needs, builder, members: HashMap::new() };
+    fill(&mut fields)?;
+    Ok(Box::new(CelMap::from(fields.members)))
+}
+
+/// The record: its fields by their own names, counts as whole numbers, bodies as JSON.
+fn record<'v>(invocation: &'v Invocation<'v>, needs: &Needs, builder: &mut Builder) -> Result<Boxed<'v>, Unbuilt> {
+    object(needs, builder, |to| {
+        to.string("accountId", Some(invocation.account_id))?;
+        to.string("errorCode", invocation.error_code)?;
+        to.string("inferenceRegion", invocation.inference_region)?;
+        to.string("modelId", Some(invocation.model_id))?;
+        to.string("operation", invocation.operation)?;
+        to.string("region", invocation.region)?;
+        to.string("requestId", invocation.request_id)?;
+        to.string("schemaType", invocation.schema_type)?;
+        to.string("schemaVersion", invocation.schema_version)?;
+        to.string("status", invocation.status)?;
+        to.string("timestamp", Some(invocation.timestamp))?;
+        to.unknown(invocation, Section::Top)?;
+        sections(to, invocation)
+    })
+}
+
+fn sections<'v>(to: &mut Fields<'v, '_>, invocation: &'v Invocation<'v>) -> Result<(), Unbuilt> {
+    if let Some(identity) = &invocation.identity {
+        to.put("identity", |needs, builder| {
+            object(needs, builder, |to| {
+                to.string("arn", identity.arn)?;
+                to.unknown(invocation, Section::Identity)
+            })
+        })?;
+    }
+    if let Some(input) = &invocation.input {
+        to.put("input", |needs, builder| {
+            object(needs, builder, |to| {
+                to.integer("cacheReadInputTokenCount", input.cache_read_input_token_count)?;
+                to.integer("cacheWriteInputTokenCount", input.cache_write_input_token_count)?;
+                to.json("inputBodyJson", input.input_body_json)?;
+                to.string("inputContentType", input.input_content_type)?;
+                to.integer("inputTokenCount", input.input_token_count)?;
+                to.unknown(invocation, Section::Input)
+            })
+        })?;
+    }
+    if let Some(output) = &invocation.output {
+        to.put("output", |needs, builder| {
+            object(needs, builder, |to| {
+                to.json("outputBodyJson", output.output_body_json)?;
+                let seconds = output.output_video_duration_seconds.as_ref();
+                to.json("outputVideoDurationSeconds", seconds.map(|number| RawJson(&number.0)))?;
+                to.integer("outputVideoFramesPerSecond", output.output_video_frames_per_second)?;
+                to.integer("outputVideoHeight", output.output_video_height)?;
+                to.string("outputVideoS3Path", output.output_video_s3_path)?;
+                to.integer("outputVideoWidth", output.output_video_width)?;
+                to.string("outputContentType", output.output_content_type)?;
+                to.integer("outputTokenCount", output.output_token_count)?;
+                to.unknown(invocation, Section::Output)
+            })
+        })?;
+    }
+    if let Some(config) = &invocation.performance_config {
+        to.put("performanceConfig", |needs, builder| {
+            object(needs, builder, |to| {
+                to.string("latency", config.latency)?;
+                to.unknown(invocation, Section::PerformanceConfig)
+            })
+        })?;
+    }
+    Ok(())
+}
