@@ -89,11 +89,12 @@ pub struct Config {
     /// Which invocations are delivered, by expressions in CEL (the Common Expression Language) over two variables:
     /// `event` is the record with its own names (`event.input.inputTokenCount`), `view` has the same names for every
     /// model, as `bedrock-tap decode --format view FILE` shows them. `drop` is asked first, then `keep`, then `sample`.
-    /// What is not known of an invocation is absent: ask `has(view.error)`, or give a default with
-    /// `view.?error.orValue('')`. An expression that cannot be evaluated for an invocation, or gives neither true nor
-    /// false, leaves nothing out and is counted (`unevaluated`), because an invocation too many is better than a lost
-    /// one. There are `has`, `all`, `exists`, `exists_one`, `filter`, `map` (two in each other at most, 100000 steps),
-    /// `size`, `contains`, `startsWith`, `endsWith`, `matches` and conversions. Default: all are delivered.
+    /// What is not known of an invocation is null: `view.error == 'x'` is false for a call without an error, and
+    /// `has(view.error)` asks whether there is one. An expression that cannot be evaluated for an invocation (null is
+    /// neither less nor more than a number), or gives neither true nor false, leaves nothing out and is counted
+    /// (`unevaluated`), because an invocation too many is better than a lost one. There are `has`, `all`, `exists`,
+    /// `exists_one`, `filter`, `map` (two in each other at most, 100000 steps), `size`, `contains`, `startsWith`,
+    /// `endsWith`, `matches` and conversions. Default: all are delivered.
     #[serde(default)]
     pub select: Select,
     /// What the `panther` format writes beside the schema's fields.

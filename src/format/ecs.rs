@@ -83,7 +83,7 @@ fn price(object: &mut Object<'_>, cost: &Cost) {
     if let Some(date) = &cost.price_date {
         object.text("price_date", date);
     }
-    object.text("basis", cost.basis.as_str());
+    object.text("price_basis", cost.basis.as_str());
 }
 
 /// When the call was, as RFC 3339 writes it.

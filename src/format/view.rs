@@ -105,6 +105,7 @@ pub(crate) const MEMBERS: &[Member] =
             "total",
             "price_key",
             "price_date",
+            "price_basis",
         ]),
         member("bytes", |key, to, event, _| figures::bytes(key, to, event.view.body_bytes()))
             .with(&["input", "output"]),

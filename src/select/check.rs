@@ -9,6 +9,7 @@ use cel::parser::ParseErrors;
 use regex::RegexBuilder;
 
 use super::expression::{Flaw, Pattern, STEP_NAME};
+use super::needs::Asked;
 use super::variables::{Demand, Variable};
 use crate::format::view;
 
@@ -214,7 +215,7 @@ impl Walk<'_> {
     }
 
     /// Notes that a member of a variable is needed.
-    fn path(&mut self, id: u64, Path { variable, members, is_test }: Path) -> Result<(), Flaw> {
+    fn path(&mut self, id: u64, Path { variable, members, asked }: Path) -> Result<(), Flaw> {
         if variable == Variable::View
             && let Some(first) = members.first()
         {
@@ -230,7 +231,7 @@ impl Walk<'_> {
                 return Err(self.unknown(id, message, second, member.inside.iter().copied()));
             }
         }
-        self.demand.add(variable, &members, !is_test);
+        self.demand.add(variable, &members, asked);
         Ok(())
     }
 
@@ -317,21 +318,21 @@ impl Walk<'_> {
 struct Path {
     variable: Variable,
     members: Vec<String>,
-    /// Whether it is only asked whether it is there.
-    is_test: bool,
+    asked: Asked,
 }
 
 /// The path that an expression spells with dots and with texts in brackets, if it spells one.
 fn path(expr: &IdedExpr) -> Option<Path> {
     let mut members = Vec::new();
     let is_test = matches!(&expr.expr, Expr::Select(SelectExpr { test: true, .. }));
+    let mut asked = if is_test { Asked::Tested } else { Asked::Looked };
     let mut next = expr;
     loop {
         next = match &next.expr {
             Expr::Ident(name) => {
                 let variable = Variable::ALL.into_iter().find(|variable| variable.as_str() == name)?;
                 members.reverse();
-                return Some(Path { variable, members, is_test });
+                return Some(Path { variable, members, asked });
             }
             Expr::Select(select) if !select.test || members.is_empty() => {
                 members.push(select.field.clone());
@@ -345,6 +346,9 @@ fn path(expr: &IdedExpr) -> Option<Path> {
                     return None;
                 };
                 members.push(name.inner().to_owned());
+                if func_name != operators::INDEX {
+                    asked = Asked::Optional;
+                }
                 operand
             }
             _ => return None,

@@ -6,21 +6,46 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     whole: bool,
+    /// Whether it is asked if it is there at all.
+    tested: bool,
     members: BTreeMap<String, Needs>,
+}
+
+/// How an expression asks for a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It looks at the value.
+    Looked,
+    /// `has(a.b)`: it asks whether the member is there, and no more.
+    Tested,
+    /// `a.?b`: it looks at the value, and copes where any member on the way is not there.
+    Optional,
 }
 
 impl Needs {
     /// Adds the member at `path`: all of it if it is looked at, else that it is there.
-    pub(super) fn add(&mut self, path: &[String], looked_at: bool) {
+    pub(super) fn add(&mut self, path: &[String], asked: Asked) {
+        self.tested |= asked == Asked::Optional;
         match path.split_first() {
-            None => self.whole |= looked_at,
-            Some((first, rest)) => self.members.entry(first.clone()).or_default().add(rest, looked_at),
+            None => {
+                self.whole |= asked != Asked::Tested;
+                self.tested |= asked == Asked::Tested;
+            }
+            Some((first, rest)) => self.members.entry(first.clone()).or_default().add(rest, asked),
         }
+    }
+
+    /// The members that are looked at without asking whether they are there. Where one is not, null stands in its place,
+    /// so that `view.error == 'x'` is false for a call without an error, and no failure.
+    pub(super) fn expected(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let members = if self.whole { None } else { Some(&self.members) };
+        members.into_iter().flatten().filter(|(_, needs)| !needs.tested).map(|(name, needs)| (name.as_str(), needs))
     }
 
     /// Adds what another expression needs.
     pub(super) fn merge(&mut self, other: &Self) {
         self.whole |= other.whole;
+        self.tested |= other.tested;
         for (name, needs) in &other.members {
             self.members.entry(name.clone()).or_default().merge(needs);
         }

@@ -97,8 +97,9 @@ fn expressions_see_the_record_and_the_view() {
 #[test]
 fn what_cannot_be_evaluated_keeps_the_event_and_is_counted() {
     for text in [
-        "view.error == 'x'",
-        "event.errorCode == 'x'",
+        "view.error.startsWith('x')",
+        "view.usage.reasoning > 3",
+        "has(view.error) || view.error == 'x'",
         "event.input.inputTokenCount.deeper == 1",
         "view.stop_reason > 3",
         "view.usage.input / 0 == 1",
@@ -120,8 +121,14 @@ fn what_cannot_be_evaluated_keeps_the_event_and_is_counted() {
         assert_eq!(verdict, Verdict { skip: None, failures: 1 }, "{text}");
     }
     // As CEL says: what decides the answer, decides it beside an error.
-    check("view.error == 'x' || view.account == '123456789012'", CALL, Some(true));
-    check("view.error == 'x' && view.account == '1'", CALL, Some(false));
+    check("view.usage.reasoning > 3 || view.account == '123456789012'", CALL, Some(true));
+    check("view.usage.reasoning > 3 && view.account == '1'", CALL, Some(false));
+    // What is not there is null, which is like nothing else.
+    for text in ["view.error == 'x'", "event.errorCode == 'x'", "view.guardrail.intervened", "event.a.b.c == 1"] {
+        let text = if text.contains("==") { text.to_owned() } else { format!("{text} == true") };
+        check(&text, CALL, Some(false));
+    }
+    check("view.error == null && event.errorCode != 'x' && view.guardrail.intervened != true", CALL, Some(true));
 }
 
 #[test]
@@ -132,7 +139,7 @@ fn drop_comes_first_then_keep_then_the_sample() {
         let verdict = with(CALL, |event, context| selection.verdict(event, context));
         assert_eq!(verdict, Verdict { skip: expected, failures }, "{drop:?} {keep:?}");
     };
-    let (yes, no, fails) = (Some("view.region == 'us-east-1'"), Some("has(view.error)"), Some("view.error == ''"));
+    let (yes, no, fails) = (Some("view.region == 'us-east-1'"), Some("has(view.error)"), Some("view.error < ''"));
     check(None, None, None, None, 0);
     check(yes, yes, Some((0.0, None)), Some(Skip::Filtered), 0);
     check(no, no, Some((0.0, None)), Some(Skip::Filtered), 0);
@@ -387,7 +394,7 @@ fn hostile_records_are_read_as_they_are() {
         (&deep(120), "size(event.input.inputBodyJson) == 1", Some(true)),
         (&deep(120), "event.input.inputBodyJson == event.input.inputBodyJson", Some(true)),
         (
-            &format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, deep(120)),
+            &format!(r#"{{"messages":[{{"role":"user","content":["x",{}]}}]}}"#, deep(120)),
             "size(view.messages) == 1",
             Some(true),
         ),

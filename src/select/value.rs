@@ -92,7 +92,7 @@ impl Builder {
                     members.insert(CelMapKey::String(CelString::from(key)), value);
                     Ok(())
                 })?;
-                Ok(Box::new(CelMap::from(members)))
+                Ok(object(members, needs))
             }
             Kind::Array if needs.is_whole() => {
                 let mut elements = Vec::new();
@@ -119,6 +119,17 @@ impl Builder {
             }
         }
     }
+}
+
+/// An object, with null for each member that is looked at and not there.
+pub(super) fn object<'v>(mut members: HashMap<CelMapKey<'v>, Boxed<'v>>, needs: &Needs) -> Boxed<'v> {
+    for (name, needs) in needs.expected() {
+        members.entry(CelMapKey::from(name.to_owned())).or_insert_with(|| match needs.is_whole() {
+            true => Box::new(CelNull),
+            false => object(HashMap::new(), needs),
+        });
+    }
+    Box::new(CelMap::from(members))
 }
 
 /// A whole number that fits is an `int`, any other number a `double`.

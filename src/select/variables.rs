@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use cel::common::types::{CelMap, CelMapKey, CelString};
+use cel::common::types::{CelMapKey, CelString};
 
-use super::needs::Needs;
-use super::value::{Boxed, Builder, Unbuilt};
+use super::needs::{Asked, Needs};
+use super::value::{self, Boxed, Builder, Unbuilt};
 use crate::enrich::Event;
 use crate::format::view;
 use crate::invocation::{Invocation, JsonStr, RawJson, Section};
@@ -20,9 +20,9 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    /// Adds a path of members below a variable; `looked_at` says whether more is asked than that it is there.
-    pub(super) fn add(&mut self, variable: Variable, path: &[String], looked_at: bool) {
-        self.of(variable).get_or_insert_default().add(path, looked_at);
+    /// Adds a path of members below a variable.
+    pub(super) fn add(&mut self, variable: Variable, path: &[String], asked: Asked) {
+        self.of(variable).get_or_insert_default().add(path, asked);
     }
 
     /// Adds what another expression needs.
@@ -155,7 +155,7 @@ fn object<'v>(
 ) -> Result<Boxed<'v>, Unbuilt> {
     let mut fields = Fields { needs, builder, members: HashMap::new() };
     fill(&mut fields)?;
-    Ok(Box::new(CelMap::from(fields.members)))
+    Ok(value::object(fields.members, needs))
 }
 
 /// The record: its fields by their own names, counts as whole numbers, bodies as JSON.

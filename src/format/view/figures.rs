@@ -72,7 +72,10 @@ pub(super) fn cost(key: &'static str, to: &mut Object<'_>, cost: Option<&Cost>) 
             to.float(key, Some(part.as_f64()));
         }
         to.text("price_key", &cost.price_key);
-        to.text("price_date", &cost.price_date);
+        if let Some(date) = &cost.price_date {
+            to.text("price_date", date);
+        }
+        to.text("price_basis", cost.basis.as_str());
     });
 }
 

@@ -146,7 +146,7 @@ fn models_and_streams_are_told_from_the_record() {
 fn the_names_inside_are_those_that_are_written() {
     use crate::body::guardrail::{Assessment, Coverage, Guardrail, Policy, Side};
     use crate::body::{Embeddings, Parameters, Text, Usage};
-    use crate::enrich::cost::{Cost, Usd};
+    use crate::enrich::cost::{Basis, Cost, Usd};
     let text = || Some(Text::of_json("a"));
     let usage = Usage {
         input: Some(1),
@@ -199,7 +199,8 @@ fn the_names_inside_are_those_that_are_written() {
         guardrail: Usd(0),
         total: Usd(1_500_000),
         price_key: "k".into(),
-        price_date: "2026-01-01".into(),
+        price_date: Some("2026-01-01".into()),
+        basis: Basis::Exact,
     };
     let mut out = Vec::new();
     let mut to = Object::begin(&mut out, true);
