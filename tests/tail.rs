@@ -8,7 +8,9 @@ use bedrock_tap::cli::tail::filter::{Filter, Pattern};
 use bedrock_tap::cli::tail::output::{Output, Stream};
 use bedrock_tap::cli::tail::printer::{Form, Look, Printer};
 use bedrock_tap::cli::tail::screen::Screen;
+use bedrock_tap::config::{Config, Environment};
 use bedrock_tap::delivery::{LaneEnd, LaneError, Lanes as _};
+use bedrock_tap::enrich::cost::Prices;
 use bedrock_tap::format::text::Colours;
 use bedrock_tap::pipeline::{Limits, Settings};
 use bedrock_tap::record::{Origin, Partition, Position, Record, ShardId};
@@ -44,7 +46,26 @@ impl Write for Paper {
 }
 
 fn settings() -> Settings {
-    Settings { limits: Limits { inflated_bytes: 1 << 20, events: 1000, depth: 128 }, ..Settings::default() }
+    let limits = Limits { inflated_bytes: 1 << 20, events: 1000, depth: 128 };
+    Settings { limits, prices: prices(), ..Settings::default() }
+}
+
+/// Prices of the tests' own, since those of the program change: 1 USD for a million tokens in, 10 out. One has none.
+fn prices() -> Arc<Prices> {
+    const MODELS: [&str; 8] = [
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        "us.amazon.nova-lite-v1:0",
+        "us.deepseek.r1-v1:0",
+        "us.meta.llama3-3-70b-instruct-v1:0",
+        "anthropic.claude-sonnet-4-20250514-v1:0",
+        "us.openai.gpt-6-astra",
+        "amazon.titan-embed-text-v2:0",
+        "us.anthropic.claude-sonnet-4-20250514-v1:0",
+    ];
+    let models = MODELS.map(|model| format!("[cost.models.'{model}']\ninput = 1\noutput = 10\n")).concat();
+    let text = format!("source.file.paths = ['-']\nsinks.console.stdout = {{}}\n{models}");
+    let config = Config::parse(&text, "test", &Environment::default()).unwrap();
+    Arc::new(config.cost.prices())
 }
 
 /// A subscription's envelope around these messages; the event ids are counted from `first`.
@@ -119,19 +140,19 @@ fn records_as_bedrock_writes_them_are_one_line_each() {
         80,
         "\
 2026-10-07 UTC
-07:51:59 Converse~ us.claude-haiku-4-5  test-user       1645/15 576ms end_turn
-07:52:04 Converse  us.amazon.nova-lite  alice@exa… 437+24316/49 12.5s tool_use
-07:52:09 Invoke~   us.deepseek.r1-v1:0  test-user         12/60 551ms length
-07:52:10 Invoke~   us.llama3-3-70b-ins… test-user          17/5 198ms stop
-07:52:11 Invoke~   claude-sonnet-4      test-user          30/9  2.3s guardrail
-07:52:12 Invoke    us.claude-opus-4-6   test-user  ThrottlingException
-07:52:13 Chat      us.gpt-6-astra       test-user  validation_error
-07:52:14 Chat      us.gpt-6-astra       test-user     2+24316/5     - stop
-07:52:15 Responses us.gpt-6-astra       test-user         56/19     - completed
+07:51:59 Converse~ claude-haiku-4-5 test-user    1645/15 $.0017 576ms end_turn
+07:52:04 Converse  us.nova-lite     alice@ex… 437+24k/49 $0.025 12.5s tool_use
+07:52:09 Invoke~   us.deepseek.r1   test-user      12/60 <$.001 551ms length
+07:52:10 Invoke~   llama3-3-70b-in… test-user       17/5 <$.001 198ms stop
+07:52:11 Invoke~   claude-sonnet-4  test-user       30/9 <$.001  2.3s guardrail
+07:52:12 Invoke    claude-opus-4-6  test-user ThrottlingException
+07:52:13 Chat      us.gpt-6-astra   test-user validation_error
+07:52:14 Chat      us.gpt-6-astra   test-user  2+24316/5 $0.024     - stop
+07:52:15 Responses us.gpt-6-astra   test-user      56/19 <$.001     - completed
 2026-10-08 UTC
-00:00:01 Invoke    titan-embed-text-v2  test-user           7/-     - -
-00:00:02 Invoke    us.claude-sonnet-4   test-user    25+100/150     - -
-00:00:03 Invoke    twelvelabs.marengo   test-user             -     - -
+00:00:01 Invoke    titan-embed-tex… test-user        7/- <$.001     - -
+00:00:02 Invoke    claude-sonnet-4  test-user 25+100/150 $.0016     - -
+00:00:03 Invoke    marengo          test-user          -      -     - -
 ",
     );
     check(
@@ -141,7 +162,7 @@ fn records_as_bedrock_writes_them_are_one_line_each() {
 07:51:59 us.claude-haiku-4-5  end_turn
 07:52:04 us.amazon.nova-lite  tool_use
 07:52:09 us.deepseek.r1-v1:0  length
-07:52:10 us.llama3-3-70b-ins… stop
+07:52:10 llama3-3-70b-instru… stop
 07:52:11 claude-sonnet-4      guardrail
 07:52:12 us.claude-opus-4-6   Throttling
 07:52:13 us.gpt-6-astra       validatio…
@@ -173,7 +194,7 @@ fn without_a_terminal_every_line_has_every_column() {
             "in=437",
             "out=49",
             "cached=24316",
-            "cost=-",
+            "cost=0.025243",
             "12556ms",
             "tool_use",
             "us-east-2>us-west-2",
@@ -216,7 +237,7 @@ fn bodies_are_a_conversation() {
     system: Be brief.
     user: What is the secret word
       in this document?
-      [document pdf secret]
+      [document pdf secret s3://b/k]
     assistant: According to the document, the secret word is
       **PIN**, and there is a good deal more to say about it
       than fits a line.",
