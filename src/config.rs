@@ -29,6 +29,8 @@ mod extract;
 mod kinesis;
 mod log;
 mod panther;
+mod redact;
+mod secret;
 mod shape;
 mod sinks;
 mod source;
@@ -45,6 +47,8 @@ pub use extract::Extract;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
+pub use redact::{Bodies, Redact};
+pub use secret::{Secret, SecretError};
 pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
 pub use source::{FileSource, Source};
 pub use start::Start;
@@ -79,6 +83,10 @@ pub struct Config {
     /// What the `panther` format writes beside the schema's fields.
     #[serde(default)]
     pub panther: Panther,
+    /// What sinks are not to see: `[redact.NAME]`, chosen by a sink's key `redact`. Looked through are the bodies, the
+    /// request's metadata and every field that the schema does not know. Default: no policy; sinks see everything.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redact: BTreeMap<String, Redact>,
     /// Where events go: `[sinks.NAME.KIND]`, at least one. Names are of lower-case letters, digits, and single `-` and
     /// `_` between them. A batch counts as delivered when every sink has it.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z](?:[_-]?[a-z0-9])*$", "maxLength": 64 }))]
@@ -189,6 +197,7 @@ impl Config {
         self.coordination.check(&self.source, problems);
         self.extract.check(problems);
         self.panther.check(problems);
+        redact::check(self, problems);
         destinations::check(self, problems);
     }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::UsageError;
 use crate::config::{
     self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Sink, Source, units::format_duration,
+    FileSink, KinesisSource, Look, Mode, Redact, Sink, Source, units::format_duration,
 };
 
 /// The flags.
@@ -58,8 +58,10 @@ fn terminal() -> Look {
 /// One line a part of what would run.
 fn summary(config: &Config, environment: &Environment) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
+    lines.extend(config.redact.iter().map(|(name, policy)| ("redact", format!("{name}: {}", redaction(policy)))));
     for (name, sink) in &config.sinks {
-        lines.push(("sink", format!("{name}: {}", destination(sink))));
+        let redacted = sink.redact().map(|policy| format!(", redacted as {policy}")).unwrap_or_default();
+        lines.push(("sink", format!("{name}: {}{redacted}", destination(sink))));
     }
     let default = if config.dead_letter.is_none() { " (the default)" } else { "" };
     let dead_letter = match config.dead_letter() {
@@ -75,6 +77,9 @@ fn summary(config: &Config, environment: &Environment) -> String {
     };
     lines.push(("positions", positions));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
+    let used = |name: &str| config.sinks.values().any(|sink| sink.redact() == Some(name));
+    let unused = config.redact.keys().filter(|name| !used(name));
+    lines.extend(unused.map(|name| ("hint", format!("no sink uses [redact.{name}]"))));
     lines.extend(environment.names().map(|name| ("override", name.to_owned())));
     let line = |(part, text): (&str, String)| format!("{part:<12} {}\n", plain(&text));
     lines.into_iter().map(line).collect()
@@ -130,6 +135,18 @@ fn access(role: Option<&AssumeRole>, endpoint: Option<&str>) -> String {
     let role = role.map(|role| format!(", as {}", role.role_arn)).unwrap_or_default();
     let endpoint = endpoint.map(|url| format!(", at {url}")).unwrap_or_default();
     role + &endpoint
+}
+
+fn redaction(policy: &Redact) -> String {
+    let kinds: Vec<&str> = policy
+        .detect
+        .iter()
+        .map(|detector| detector.as_str())
+        .chain(policy.patterns.keys().map(String::as_str))
+        .collect();
+    let masked = if kinds.is_empty() { "nothing masked".to_owned() } else { format!("masked: {}", kinds.join(", ")) };
+    let key = policy.key.as_ref().map(|key| format!(" with the key in {key}")).unwrap_or_default();
+    format!("bodies {}{key}, {masked}", policy.bodies.as_str())
 }
 
 fn destination(sink: &Sink) -> String {
