@@ -285,6 +285,3 @@ impl Looked<'_> {
         at.checked_sub(1).and_then(|at| self.text.as_bytes().get(at).copied())
     }
 }
-
-#[cfg(test)]
-mod tests;
