@@ -124,7 +124,8 @@ fn private_keys(looked: &Looked<'_>, found: &mut Vec<Range<usize>>) {
 }
 
 /// Where the block ends whose first label ends at `at`.
-fn end_of_block(text: &str, mut at: usize) -> usize {
+fn end_of_block(text: &str, start: usize) -> usize {
+    let mut at = start;
     while let Some(label) = text[at..].find("PRIVATE KEY").map(|skip| at + skip) {
         let line = &text.as_bytes()[at.max(label.saturating_sub(48))..label];
         at = label + "PRIVATE KEY".len();
@@ -138,5 +139,7 @@ fn end_of_block(text: &str, mut at: usize) -> usize {
             return text.len() - if has_dashes { dashes.len() } else { rest.len() };
         }
     }
-    text.len()
+    // A quote ends the string that the text holds the key in.
+    let end = text[start..].find(['"', '<', '`']).map_or(text.len(), |skip| start + skip);
+    start + text[start..end].trim_end_matches('\\').len()
 }

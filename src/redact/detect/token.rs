@@ -84,6 +84,9 @@ fn authorization(_: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range
     let header = captures.get(0).is_some_and(|found| found.as_str().as_bytes()[0].eq_ignore_ascii_case(&b'a'));
     let text = found.as_str();
     // "Basic understanding" and "bearer of good news" are no credentials.
-    let secret = if header { text.len() >= 6 } else { text.len() >= 8 && is_mixed(text) };
+    let scheme = ["bearer", "basic", "token", "digest", "apikey", "negotiate"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    let secret = if header { text.len() >= 6 && !scheme } else { text.len() >= 8 && is_mixed(text) };
     if secret { Ok(found.range()) } else { Err(found.start()) }
 }
