@@ -121,9 +121,20 @@ impl<'t> Shown<'t> {
         let mut hits = Vec::new();
         if let [_, _, _, ..] = self.pieces[..] {
             find(scanner, &self.text, "", 0, &mut hits);
+            hits = settle(hits);
         }
+        let joined = hits.len();
+        let (mut next, mut alone) = (0, Vec::new());
         for piece in self.pieces.windows(2) {
-            find(scanner, &self.text[piece[0]..piece[1]], name, piece[0], &mut hits);
+            let (start, end) = (piece[0], piece[1]);
+            // Behind the rest of something that began in an earlier piece the piece alone would be misread.
+            while next < joined && hits[next].range.end <= start {
+                next += 1;
+            }
+            let rest =
+                hits[..joined].get(next).filter(|hit| hit.range.start < start).map_or(start, |hit| hit.range.end);
+            find(scanner, &self.text[start..end], name, start, &mut alone);
+            hits.extend(alone.drain(..).filter(|hit| hit.range.start >= rest));
         }
         hits
     }

@@ -357,30 +357,11 @@ fn streams(pieces: &[&str]) -> Vec<Value> {
     streams
 }
 
-/// All that the strings of a body say, one after the other.
-fn said(body: &Value) -> String {
-    match body {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(said).collect(),
-        Value::Object(members) => members.values().map(said).collect(),
-        _ => String::new(),
-    }
-}
-
-fn check_stream(redactor: &Redactor, pieces: &[&str], kind: &str, secret: &str) {
-    let said_of = |message: &str| said(&serde_json::from_str::<Value>(message).unwrap()["output"]["outputBodyJson"]);
-    for (stream, again) in streams(pieces).iter().zip(streams(&pieces.iter().map(|_| "").collect::<Vec<_>>())) {
+fn check_stream(redactor: &Redactor, pieces: &[&str], expected: &[&str], kind: &str) {
+    for (stream, expected) in streams(pieces).iter().zip(streams(expected)) {
         let (found, counts) = masked(redactor, &record("null", &stream.to_string()));
+        assert_eq!(found, record("null", &expected.to_string()), "{pieces:?}");
         assert_eq!(counts, format!("{kind} 1"), "{pieces:?} in {stream}");
-        assert!(!said_of(&found).contains(secret), "{found}");
-        // What is left are the same events, with the same numbers and no more text than there was.
-        let left: Value = serde_json::from_str(&found).unwrap();
-        assert_eq!(left["output"]["outputBodyJson"].as_array().unwrap().len(), again.as_array().unwrap().len());
-        let (before, after) = (said(stream), said_of(&found));
-        let others = before.len() - pieces.concat().len();
-        let rest = pieces.concat().len() - secret.len() + kind.len() + 2;
-        let escapes = before.matches('\\').count();
-        assert!(after.len().abs_diff(others + rest) <= escapes, "{found}");
     }
 }
 
@@ -393,7 +374,9 @@ fn a_secret_that_a_stream_splits_is_masked() {
         let step = 1 + secret.len() / 24;
         for at in (1..secret.len()).step_by(step).filter(|at| secret.is_char_boundary(*at)) {
             let (one, two) = secret.split_at(at);
-            check_stream(redactor, &[&format!("{before}{one}"), &format!("{two}{after}")], kind, &secret);
+            let pieces = [format!("{before}{one}"), format!("{two}{after}")];
+            let expected = format!("{before}[{kind}]");
+            check_stream(redactor, &[&pieces[0], &pieces[1]], &[&expected, after], kind);
         }
     }
 }
@@ -407,7 +390,7 @@ fn a_secret_in_three_pieces_is_masked() {
         for one in 1..secret.len() - 1 {
             for two in one + 1..secret.len() {
                 let pieces = ["see ", &secret[..one], &secret[one..two], &secret[two..], ", ok"];
-                check_stream(redactor, &pieces, kind, secret);
+                check_stream(redactor, &pieces, &["see ", &format!("[{kind}]"), "", "", ", ok"], kind);
             }
         }
     }
