@@ -187,8 +187,7 @@ impl<'s, 't> Sweep<'s, 't> {
     /// Looks through a string by itself.
     fn string(&mut self, span: Range<usize>, name: &Range<usize>) {
         if !self.encoded(&span) {
-            let name = resolve(self.content(name), Escaped::Once);
-            self.pieces(&[span], &name);
+            self.pieces(&[span], self.name(name));
         }
     }
 
@@ -287,8 +286,15 @@ impl<'s, 't> Sweep<'s, 't> {
             return self.string(piece.span.clone(), &piece.name);
         }
         let spans: Vec<_> = pieces.iter().map(|piece| piece.span.clone()).filter(|span| !self.encoded(span)).collect();
-        let name = pieces.first().map(|piece| resolve(self.content(&piece.name), Escaped::Once));
-        self.pieces(&spans, &name.unwrap_or_default());
+        self.pieces(&spans, pieces.first().map_or("", |piece| self.name(&piece.name)));
+    }
+
+    /// A key that can be a name. One with a mask in it is none, nor is a sentence.
+    fn name(&self, span: &Range<usize>) -> &'t str {
+        let name = self.content(span);
+        let is_name =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' '));
+        if is_name { name } else { "" }
     }
 
     fn content(&self, span: &Range<usize>) -> &'t str {

@@ -42,7 +42,8 @@ pub(super) fn cuts(scanner: &Scanner, pieces: &[&str], name: &str) -> Vec<Cut> {
     };
     let mut cuts: Vec<Cut> = Vec::new();
     for look in 0..=MAX_LOOKS {
-        let shown = Shown::of(&whole, pieces, &cuts, scanner.kinds());
+        let mut shown = Shown::of(&whole, pieces, &cuts, scanner.kinds());
+        shown.hide_masks(scanner);
         let mut hits = shown.hits(scanner, name);
         if hits.is_empty() {
             break;
@@ -53,7 +54,7 @@ pub(super) fn cuts(scanner: &Scanner, pieces: &[&str], name: &str) -> Vec<Cut> {
             hits = vec![Hit { range: 0..shown.text.len(), kind }];
         }
         let found = cuts.len();
-        for hit in without_masks(scanner, &shown, settle(hits)) {
+        for hit in without_masks(&shown.hidden, settle(hits)) {
             let range = shown.origin(hit.range.start)..shown.origin(hit.range.end);
             let quoted = is_json_number(&whole, &range);
             cuts.push(Cut { range, kind: hit.kind, quoted });
@@ -75,7 +76,12 @@ struct Shown<'t> {
     masks: Vec<Range<usize>>,
     /// For each mask, what stands in its place in the original.
     cut: Vec<Range<usize>>,
+    /// These masks, and those that the original had.
+    hidden: Vec<Range<usize>>,
 }
+
+/// What stands over masks while a text is looked through: no word, no space, no quote.
+const HIDDEN: &str = "\u{1a}";
 
 impl<'t> Shown<'t> {
     fn of(whole: &'t str, pieces: &[&str], cuts: &[Cut], kinds: &[String]) -> Self {
@@ -87,7 +93,8 @@ impl<'t> Shown<'t> {
         }
         starts.push(start);
         if cuts.is_empty() {
-            return Self { text: Cow::Borrowed(whole), pieces: starts, masks: Vec::new(), cut: Vec::new() };
+            let text = Cow::Borrowed(whole);
+            return Self { text, pieces: starts, masks: Vec::new(), cut: Vec::new(), hidden: Vec::new() };
         }
         let mut text = String::with_capacity(whole.len());
         let mut masks = Vec::with_capacity(cuts.len());
@@ -113,7 +120,26 @@ impl<'t> Shown<'t> {
         }
         text.push_str(&whole[from..]);
         let cut = cuts.iter().map(|cut| cut.range.clone()).collect();
-        Self { text: Cow::Owned(text), pieces: starts, masks, cut }
+        Self { text: Cow::Owned(text), pieces: starts, masks, cut, hidden: Vec::new() }
+    }
+
+    /// Covers masks: what they say is no context for what stands beside them.
+    fn hide_masks(&mut self, scanner: &Scanner) {
+        self.hidden = scanner.masks(&self.text).chain(self.masks.iter().cloned()).collect();
+        if self.hidden.is_empty() {
+            return;
+        }
+        self.hidden.sort_unstable_by_key(|mask| (mask.start, mask.end));
+        let mut text = String::with_capacity(self.text.len());
+        for mask in &self.hidden {
+            // A mask in quotes holds one without.
+            if mask.start >= text.len() {
+                text.push_str(&self.text[text.len()..mask.start]);
+            }
+            text.push_str(&HIDDEN.repeat(mask.end.saturating_sub(text.len())));
+        }
+        text.push_str(&self.text[text.len()..]);
+        self.text = Cow::Owned(text);
     }
 
     /// Everything that is found in it: in the pieces together, and in each of them.
@@ -181,9 +207,7 @@ fn settle(mut hits: Vec<Hit>) -> Vec<Hit> {
 }
 
 /// The hits without what is a mask already, from this run or an earlier one.
-fn without_masks(scanner: &Scanner, shown: &Shown<'_>, hits: Vec<Hit>) -> Vec<Hit> {
-    let mut masks: Vec<Range<usize>> = scanner.masks(&shown.text).chain(shown.masks.iter().cloned()).collect();
-    masks.sort_unstable_by_key(|mask| (mask.start, mask.end));
+fn without_masks(masks: &[Range<usize>], hits: Vec<Hit>) -> Vec<Hit> {
     let mut rest = Vec::with_capacity(hits.len());
     let mut next = 0;
     for hit in hits {

@@ -50,7 +50,7 @@ const NEAR_ID: usize = 300;
 fn aws_secret_keys(looked: &Looked<'_>, found: &mut Vec<Range<usize>>) {
     let bytes = looked.text.as_bytes();
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
-    let ids: Vec<usize> = ["AKIA", "ASIA", "[aws_access_key]"]
+    let ids: Vec<usize> = ["AKIA", "ASIA"]
         .iter()
         .flat_map(|id| memchr::memmem::find_iter(bytes, id.as_bytes()))
         .collect::<std::collections::BTreeSet<_>>()
