@@ -248,10 +248,10 @@ fn walk(looked: &Looked<'_>, regex: &Regex, check: Check, found: &mut Vec<Range<
             Err(next) => next,
         };
         at = next.max(whole.start() + 1);
-        while !looked.text.is_char_boundary(at) {
+        while at < looked.text.len() && !looked.text.is_char_boundary(at) {
             at += 1;
         }
-        if at > looked.text.len() {
+        if at >= looked.text.len() {
             return;
         }
     }

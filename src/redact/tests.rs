@@ -273,6 +273,7 @@ fn what_is_no_secret_survives() {
         "token = os.environ['TOKEN']",
         "basic understanding of responsibilities, bearer of good news",
         "sk-loading-indicator-wrapper-element",
+        "xSK0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d",
         "account 123456789012",
         "order 4111111111111112",
         "000-12-3456",

@@ -73,7 +73,7 @@ fn prefixed(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range
     let glued = looked.byte_before(range.start).is_some_and(|byte| byte.is_ascii_alphanumeric());
     // Names of classes and packages begin so too, but have neither digits nor capitals.
     if glued || !is_mixed(found.get(3..).unwrap_or_default()) {
-        return Err(range.start + 1 + found.bytes().take_while(|byte| byte.is_ascii_alphanumeric()).count());
+        return Err(range.start + found.bytes().take_while(|byte| byte.is_ascii_alphanumeric()).count());
     }
     Ok(range)
 }
