@@ -37,7 +37,7 @@ pub enum Bodies {
     /// They are taken out.
     Drop,
     /// In their place stand their length and a hash with this key.
-    Hash(Key),
+    Hash(Box<Key>),
 }
 
 /// One policy of redaction.

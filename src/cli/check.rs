@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::UsageError;
 use crate::config::{
-    self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Redact, Sink, Source, units::format_duration,
+    self, AssumeRole, Bodies, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment,
+    FileDeadLetter, FileSink, KinesisSource, Look, Mode, Redact, Sink, Source, units::format_duration,
 };
 
 /// The flags.
@@ -80,6 +80,10 @@ fn summary(config: &Config, environment: &Environment) -> String {
     let used = |name: &str| config.sinks.values().any(|sink| sink.redact() == Some(name));
     let unused = config.redact.keys().filter(|name| !used(name));
     lines.extend(unused.map(|name| ("hint", format!("no sink uses [redact.{name}]"))));
+    let idle = config.redact.iter().filter(|(_, policy)| policy.key.is_some() && policy.bodies != Bodies::Hash);
+    lines.extend(
+        idle.map(|(name, _)| ("hint", format!("the key of [redact.{name}] is of use with bodies = \"hash\" only"))),
+    );
     lines.extend(environment.names().map(|name| ("override", name.to_owned())));
     let line = |(part, text): (&str, String)| format!("{part:<12} {}\n", plain(&text));
     lines.into_iter().map(line).collect()
@@ -210,17 +214,23 @@ mod tests {
              account_roles.123456789012.role_arn = 'arn:aws:iam::123456789012:role/r' }\n\
              coordination.dynamodb = { table = 'taps', region = 'eu-west-1', create_table = true, \
              assume_role.role_arn = 'arn:aws:iam::210987654321:role/t' }\n\
-             sinks.console.stdout = {}\ndead_letter.file.path = 'rejects'",
+             sinks.console.stdout = { redact = 'chat' }\ndead_letter.file.path = 'rejects'\n\
+             [redact.chat]\nbodies = 'hash'\nkey.env = 'KEY'\ndetect = ['email', 'card']\npatterns.ticket = 'T-[0-9]+'\n\
+             [redact.other]\nbodies = 'drop'\ndetect = []\nkey.file = 'key'",
             &[],
             "source       Kinesis stream a, at http://h, by fan-out as the consumer bedrock-tap, registered if it is \
              missing, else by polling; new shards from trim_horizon\n\
              source       Kinesis stream b of 123456789012 in eu-west-1, as arn:aws:iam::123456789012:role/r, at \
              http://h, by fan-out as the consumer bedrock-tap, registered if it is missing, else by polling; new \
              shards from trim_horizon\n\
-             sink         console: standard output, panther\n\
+             redact       chat: bodies hash with the key in the environment variable KEY, masked: email, card, ticket\n\
+             redact       other: bodies drop with the key in the file key, nothing masked\n\
+             sink         console: standard output, panther, redacted as chat\n\
              dead letter  file rejects, JSON lines, a new one after 256 MiB or 1d\n\
              positions    in the DynamoDB table taps in eu-west-1, as arn:aws:iam::210987654321:role/t, made if it is \
-             missing; leases are lost after 30s\n",
+             missing; leases are lost after 30s\n\
+             hint         no sink uses [redact.other]\n\
+             hint         the key of [redact.other] is of use with bodies = \"hash\" only\n",
         );
         check(
             "source.kinesis = { stream = 'a', region = 'eu-west-1', consumer = 'mine' }\n\

@@ -74,11 +74,8 @@ impl Redact {
                 let hint = "a key from the environment, `{ env = \"NAME\" }`, or a file, `{ file = \"path\" }`";
                 problems.push(Problem::key(at.key("key"), "missing: `bodies = \"hash\"` needs a key").hint(hint));
             }
-            (Some(_), Bodies::Keep | Bodies::Drop) => {
-                problems.push(Problem::key(at.key("key"), "is of use with `bodies = \"hash\"` only"));
-            }
-            (Some(key), Bodies::Hash) => key.check(&at.key("key"), problems),
-            (None, _) => {}
+            (Some(key), _) => key.check(&at.key("key"), problems),
+            (None, Bodies::Keep | Bodies::Drop) => {}
         }
         let at = at.key("patterns");
         if self.patterns.len() > MAX_PATTERNS {

@@ -1,6 +1,6 @@
 //! From a configuration to the parts that run: what each of them is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +79,8 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
 /// A key that is not there, or one that is too short.
 fn outputs(config: &Config) -> anyhow::Result<Vec<Output>> {
     let mut redactors = BTreeMap::new();
-    for name in config.sinks.values().filter_map(Sink::redact) {
+    let names: BTreeSet<&str> = config.sinks.values().filter_map(Sink::redact).collect();
+    for name in names {
         let policy = config.redact.get(name).with_context(|| format!("there is no [redact.{name}]"))?;
         let redactor = redactor(policy).with_context(|| format!("[redact.{name}]"))?;
         redactors.insert(name, Arc::new(redactor));
@@ -100,7 +101,7 @@ fn redactor(policy: &Redact) -> anyhow::Result<Redactor> {
             let key = secret.read().context("`key` is not there")?;
             let (length, least) = (key.len(), Redact::MIN_KEY_BYTES);
             anyhow::ensure!(length >= least, "`key` has {length} bytes, and needs {least} at least ({secret})");
-            redact::Bodies::Hash(redact::Key::new(&key))
+            redact::Bodies::Hash(Box::new(redact::Key::new(&key)))
         }
     };
     let patterns = policy.patterns.iter().map(|(name, pattern)| (name.as_str(), pattern.as_str()));

@@ -456,15 +456,13 @@ fn bodies_are_dropped_or_hashed() {
     let expected = record("null", "null").replace(r#""m""#, r#""m","note":"[email]","input":{"inputBodyJson":null}"#);
     assert_eq!((found, done.bodies, done.masked["email"]), (expected, Some("dropped"), 1));
 
-    let key = || Key::new(b"0123456789abcdef");
+    let key = || Box::new(Key::new(b"0123456789abcdef"));
     let (found, done) = redact(&policy(Bodies::Hash(key()), &[], &[]), &invocation(&record(r#"{"a":1}"#, "null")));
     let expected = record(
-        r#"{"bytes":7,"hmac_sha256":"26ec32e6d23f09ba3c2ceb0c9d3a8a9bcd08e5a0f6cf5f8dc4de6bb3e0d9fbd9"}"#,
+        r#"{"bytes":7,"hmac_sha256":"1c76fbb930d3aa8b1633728fae212c68ca68a6752bb319b98be6fe17e86cf5b8"}"#,
         "null",
     );
-    assert_eq!(found.len(), expected.len());
-    assert!(found.contains(r#""inputBodyJson":{"bytes":7,"hmac_sha256":""#) && done.bodies == Some("hashed"));
-    assert_eq!(redact(&policy(Bodies::Hash(key()), &[], &[]), &invocation(&record(r#"{"a":1}"#, "null"))).0, found);
+    assert_eq!((found, done.bodies), (expected, Some("hashed")));
     // Nothing to take out is nothing done.
     let (found, done) = redact(&policy(Bodies::Drop, &[], &[]), &invocation(&record("null", "null")));
     assert_eq!((found, done), (record("null", "null"), Redacted::default()));
@@ -557,7 +555,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_json_stays_json_and_is_done_after_once(input in any_json(), output in any_json()) {
