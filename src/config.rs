@@ -31,6 +31,8 @@ mod extract;
 mod kinesis;
 mod log;
 mod panther;
+mod redact;
+mod secret;
 mod select;
 mod shape;
 mod sinks;
@@ -50,6 +52,8 @@ pub use extract::Extract;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
+pub use redact::{Redact, RedactedBodies};
+pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
 pub use source::{FileSource, Source};
@@ -104,6 +108,10 @@ pub struct Config {
     /// prices; this is for what the table does not have, or what you pay less for.
     #[serde(default)]
     pub cost: Cost,
+    /// What sinks are not to see: `[redact.NAME]`, chosen by a sink's key `redact`. Looked through are the bodies, the
+    /// request's metadata and every field that the schema does not know. Default: no policy; sinks see everything.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redact: BTreeMap<String, Redact>,
     /// Where events go: `[sinks.NAME.KIND]`, at least one. Names are of lower-case letters, digits, and single `-` and
     /// `_` between them. A batch counts as delivered when every sink has it.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z](?:[_-]?[a-z0-9])*$", "maxLength": 64 }))]
@@ -217,6 +225,7 @@ impl Config {
         self.select.check(problems);
         self.panther.check(problems);
         self.cost.check(problems);
+        redact::check(self, problems);
         destinations::check(self, problems);
     }
 

@@ -48,7 +48,7 @@ fn the_least_that_is_valid_has_every_default() {
     assert_eq!((limits.inflated_bytes, limits.events, limits.depth), (64 << 20, 100_000, 128));
     assert!(config.extract.log_group_set().unwrap().is_match("/aws/bedrock/invocations"));
     assert!(config.panther.unmapped);
-    assert_eq!(config.sinks["console"], Sink::Stdout(StdoutSink { format: Format::Panther }));
+    assert_eq!(config.sinks["console"], Sink::Stdout(StdoutSink::default()));
     let default = FileDeadLetter::new("/var/lib/bedrock-tap/dead-letter.jsonl");
     assert_eq!(config.dead_letter(), DeadLetter::File(default));
 }
@@ -1101,7 +1101,7 @@ fn entries(text: &str) -> Vec<Entry> {
         if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             let mut steps: Vec<&str> = header.split('.').collect();
             match steps[..] {
-                ["sinks", ..] => steps[1] = "NAME",
+                ["sinks" | "redact", ..] => steps[1] = "NAME",
                 ["source", "kinesis", "account_roles", _] => steps[3] = "NAME",
                 // Model ids have dots.
                 ["cost", "models", ..] => steps = vec!["cost", "models", "NAME"],
@@ -1110,6 +1110,8 @@ fn entries(text: &str) -> Vec<Entry> {
             table = steps.join(".");
             found.push(Entry { path: table.clone(), comment, value: None, alternative });
         } else if let Some((key, value)) = line.split_once(" = ") {
+            // A map of values stands in its table.
+            let key = if key.starts_with("patterns.") { "patterns.NAME" } else { key };
             let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
             let value: toml::Table = toml::from_str(&format!("value = {value}")).unwrap();
             let value = Some(serde_json::to_value(&value["value"]).unwrap());
@@ -1173,7 +1175,8 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                 }
                 let other_stream =
                     ["stream", "streams"].iter().any(|key| *key != stream && line.starts_with(&format!("{key} = ")));
-                if kept && !other_stream {
+                // A secret is in one place.
+                if kept && !other_stream && !line.starts_with("key.file = ") {
                     text.push_str(line);
                     text.push('\n');
                 }

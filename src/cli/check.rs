@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::UsageError;
 use crate::config::{
     self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Select, Sink, Source, units::format_duration,
+    FileSink, KinesisSource, Look, Mode, Redact, RedactedBodies, Select, Sink, Source, units::format_duration,
 };
 
 /// The flags.
@@ -60,8 +60,10 @@ fn summary(config: &Config, environment: &Environment) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
     lines.extend(bodies(config).map(|text| ("bodies", text)));
     lines.extend(selection(&config.select).map(|text| ("select", text)));
+    lines.extend(config.redact.iter().map(|(name, policy)| ("redact", format!("{name}: {}", redaction(policy)))));
     for (name, sink) in &config.sinks {
-        lines.push(("sink", format!("{name}: {}", destination(sink))));
+        let redacted = sink.redact().map(|policy| format!(", redacted as {policy}")).unwrap_or_default();
+        lines.push(("sink", format!("{name}: {}{redacted}", destination(sink))));
     }
     let default = if config.dead_letter.is_none() { " (the default)" } else { "" };
     let dead_letter = match config.dead_letter() {
@@ -78,6 +80,13 @@ fn summary(config: &Config, environment: &Environment) -> String {
     lines.push(("positions", positions));
     lines.extend(prices(&config.cost).map(|text| ("prices", text)));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
+    let used = |name: &str| config.sinks.values().any(|sink| sink.redact() == Some(name));
+    let unused = config.redact.keys().filter(|name| !used(name));
+    lines.extend(unused.map(|name| ("hint", format!("no sink uses [redact.{name}]"))));
+    let idle = config.redact.iter().filter(|(_, policy)| policy.key.is_some() && policy.bodies != RedactedBodies::Hash);
+    lines.extend(
+        idle.map(|(name, _)| ("hint", format!("the key of [redact.{name}] is of use with bodies = \"hash\" only"))),
+    );
     lines.extend(environment.names().map(|name| ("override", name.to_owned())));
     let line = |(part, text): (&str, String)| format!("{part:<12} {}\n", plain(&text));
     lines.into_iter().map(line).collect()
@@ -165,6 +174,18 @@ fn access(role: Option<&AssumeRole>, endpoint: Option<&str>) -> String {
     role + &endpoint
 }
 
+fn redaction(policy: &Redact) -> String {
+    let kinds: Vec<&str> = policy
+        .detect
+        .iter()
+        .map(|detector| detector.as_str())
+        .chain(policy.patterns.keys().map(String::as_str))
+        .collect();
+    let masked = if kinds.is_empty() { "nothing masked".to_owned() } else { format!("masked: {}", kinds.join(", ")) };
+    let key = policy.key.as_ref().map(|key| format!(" with the key in {key}")).unwrap_or_default();
+    format!("bodies {}{key}, {masked}", policy.bodies.as_str())
+}
+
 fn destination(sink: &Sink) -> String {
     let format = sink.format().as_str();
     match sink {
@@ -241,17 +262,23 @@ mod tests {
              account_roles.123456789012.role_arn = 'arn:aws:iam::123456789012:role/r' }\n\
              coordination.dynamodb = { table = 'taps', region = 'eu-west-1', create_table = true, \
              assume_role.role_arn = 'arn:aws:iam::210987654321:role/t' }\n\
-             sinks.console.stdout = {}\ndead_letter.file.path = 'rejects'",
+             sinks.console.stdout = { redact = 'chat' }\ndead_letter.file.path = 'rejects'\n\
+             [redact.chat]\nbodies = 'hash'\nkey.env = 'KEY'\ndetect = ['email', 'card']\npatterns.ticket = 'T-[0-9]+'\n\
+             [redact.other]\nbodies = 'drop'\ndetect = []\nkey.file = 'key'",
             &[],
             "source       Kinesis stream a, at http://h, by fan-out as the consumer bedrock-tap, registered if it is \
              missing, else by polling; new shards from trim_horizon\n\
              source       Kinesis stream b of 123456789012 in eu-west-1, as arn:aws:iam::123456789012:role/r, at \
              http://h, by fan-out as the consumer bedrock-tap, registered if it is missing, else by polling; new \
              shards from trim_horizon\n\
-             sink         console: standard output, panther\n\
+             redact       chat: bodies hash with the key in the environment variable KEY, masked: email, card, ticket\n\
+             redact       other: bodies drop with the key in the file key, nothing masked\n\
+             sink         console: standard output, panther, redacted as chat\n\
              dead letter  file rejects, JSON lines, a new one after 256 MiB or 1d\n\
              positions    in the DynamoDB table taps in eu-west-1, as arn:aws:iam::210987654321:role/t, made if it is \
-             missing; leases are lost after 30s\n",
+             missing; leases are lost after 30s\n\
+             hint         no sink uses [redact.other]\n\
+             hint         the key of [redact.other] is of use with bodies = \"hash\" only\n",
         );
         check(
             "source.kinesis = { stream = 'a', region = 'eu-west-1', consumer = 'mine' }\n\

@@ -248,7 +248,7 @@ fn quoted(choices: &[&str]) -> String {
 }
 
 /// The name that was most likely meant: at most a third of its letters differ, swapped ones counted once.
-fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     // A very long name is near to none, and its distance is costly.
     if name.len() > 64 {
         return None;

@@ -27,6 +27,14 @@ impl Sink {
             Self::File(sink) => sink.format,
         }
     }
+
+    /// The name of the policy of redaction that the sink asks for.
+    pub fn redact(&self) -> Option<&str> {
+        match self {
+            Self::Stdout(sink) => sink.redact.as_deref(),
+            Self::File(sink) => sink.redact.as_deref(),
+        }
+    }
 }
 
 /// Standard output.
@@ -36,6 +44,9 @@ pub struct StdoutSink {
     /// What an event is written as: `panther` (one JSON object a line: the schema's fields and Panther's standard fields),
     /// `raw` (the record as it came) or `text` (one line for people). Default: `panther`.
     pub format: Format,
+    /// The policy of redaction, by its name: what this sink is not to see. Default: none, it sees everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redact: Option<String>,
 }
 
 /// A file that is rotated.
@@ -48,6 +59,9 @@ pub struct FileSink {
     /// What an event is written as: `panther`, `raw` or `text`. Default: `panther`.
     #[serde(default)]
     pub format: Format,
+    /// The policy of redaction, by its name: what this sink is not to see. Default: none, it sees everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redact: Option<String>,
     /// The size at which a new file is begun, `64 KiB` to `1024 GiB`, before compression. Default: `256 MiB`, which common
     /// tools still open and copy with ease.
     #[serde(default = "default_rotate_size")]
@@ -78,6 +92,7 @@ impl FileSink {
         Self {
             path: path.into(),
             format: Format::default(),
+            redact: None,
             rotate_size: default_rotate_size(),
             rotate_age: default_rotate_age(),
             compression: Compression::default(),

@@ -1,5 +1,6 @@
 //! From a configuration to the parts that run: what each of them is told.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,12 @@ use super::{CheckpointPlan, Plan, SinkKind, SinkPlan, SourcePlan};
 use crate::aws::{Access, CredentialsFrom};
 use crate::bodies;
 use crate::checkpoint::local;
-use crate::config::{Compression, Config, Coordination, DeadLetter, FileSource, LogFormat, Sink, Source};
+use crate::config::{
+    Compression, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
+};
 use crate::delivery::work::Crew;
-use crate::pipeline::Settings;
+use crate::pipeline::{Output, Settings};
+use crate::redact::{self, Redactor};
 use crate::sink::{batch, file};
 use crate::source::file as files;
 use crate::telemetry;
@@ -28,7 +32,7 @@ impl Plan {
     /// What a configuration runs.
     ///
     /// # Errors
-    /// Files that the source names and that are not there or cannot be read.
+    /// Files that the source names and that are not there or cannot be read; a key that is not there.
     pub fn of(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
             source: match &config.source {
@@ -38,7 +42,7 @@ impl Plan {
                     Coordination::Dynamodb(table) => streams::shared(source, table),
                 },
             },
-            crew: Crew::of_lines(line(config)?),
+            crew: Crew::of_lines(Settings { outputs: outputs(config)?, ..line(config)? }),
             bodies: bodies(config),
             sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink)).collect(),
             dead_letter: dead_letter_plan(&config.dead_letter()),
@@ -55,7 +59,7 @@ impl Plan {
     }
 }
 
-/// What the pure line is told: one output for each sink, in the order of their names.
+/// What the pure line is told beside its outputs.
 ///
 /// # Errors
 /// A log group's pattern or an expression that is none; the configuration's own check refuses it before.
@@ -69,7 +73,7 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
             .map_err(|flaw| anyhow::anyhow!("`select`: {}", flaw.message))?
             .map(Arc::new),
         prices: Arc::new(config.cost.prices()),
-        outputs: config.sinks.values().map(|sink| sink.format().into()).collect(),
+        outputs: Vec::new(),
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),
         unmapped: config.panther.unmapped,
@@ -96,6 +100,41 @@ fn bodies(config: &Config) -> Option<bodies::Settings> {
         depth: config.decode.limits().depth.saturating_sub(2),
         pace: bodies::Pace::default(),
     })
+}
+
+/// One output for each sink, in the order of their names.
+///
+/// # Errors
+/// A key that is not there, or one that is too short.
+fn outputs(config: &Config) -> anyhow::Result<Vec<Output>> {
+    let mut redactors = BTreeMap::new();
+    let names: BTreeSet<&str> = config.sinks.values().filter_map(Sink::redact).collect();
+    for name in names {
+        let policy = config.redact.get(name).with_context(|| format!("there is no [redact.{name}]"))?;
+        let redactor = redactor(policy).with_context(|| format!("[redact.{name}]"))?;
+        redactors.insert(name, Arc::new(redactor));
+    }
+    let output = |sink: &Sink| Output {
+        format: sink.format(),
+        redactor: sink.redact().and_then(|name| redactors.get(name).cloned()),
+    };
+    Ok(config.sinks.values().map(output).collect())
+}
+
+fn redactor(policy: &Redact) -> anyhow::Result<Redactor> {
+    let bodies = match policy.bodies {
+        RedactedBodies::Keep => redact::Bodies::Keep,
+        RedactedBodies::Drop => redact::Bodies::Drop,
+        RedactedBodies::Hash => {
+            let secret = policy.key.as_ref().context("`key` is missing")?;
+            let key = secret.read().context("`key` is not there")?;
+            let (length, least) = (key.len(), Redact::MIN_KEY_BYTES);
+            anyhow::ensure!(length >= least, "`key` has {length} bytes, and needs {least} at least ({secret})");
+            redact::Bodies::Hash(Box::new(redact::Key::new(&key)))
+        }
+    };
+    let patterns = policy.patterns.iter().map(|(name, pattern)| (name.as_str(), pattern.as_str()));
+    Redactor::new(bodies, &policy.detect, patterns).context("`patterns`")
 }
 
 /// What the log is told.

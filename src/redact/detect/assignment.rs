@@ -1,0 +1,211 @@
+//! Assignments: what is said to be a password, a secret, a token or a key, in a line of a program, a configuration, an
+//! environment, JSON, a command or a sentence.
+
+use std::ops::Range;
+
+use super::token::is_mixed;
+use super::{Detector, Find, Looked, Rule};
+
+/// Words that say that something is secret. A key alone may be any key.
+macro_rules! words {
+    () => {
+        "(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|(?:api|access|auth|private|secret|signing|encryption|\
+         account|client|shared|master)[_ -]?key)"
+    };
+}
+
+/// A value: quoted, or a word.
+macro_rules! value {
+    () => {
+        "(?:\"(?<double>(?:[^\"\\\\\\n]|\\\\.)*)|'(?<single>(?:[^'\\\\\\n]|\\\\.)*)|`(?<back>[^`\\n]*)|\
+         (?<word>[^\\s\"'`,;&<>(){}\\[\\]|\\\\]+))"
+    };
+}
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        detector: Detector::Token,
+        trigger: concat!("(?i-u)", words!()),
+        find: Find::Regex(
+            concat!(
+                "(?i)(?<name>[a-z0-9_.-]*",
+                words!(),
+                "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)\\b:?)\\s*)",
+                value!()
+            ),
+            assigned,
+        ),
+    },
+    Rule {
+        detector: Detector::Token,
+        trigger: "--[A-Za-z]",
+        find: Find::Regex(
+            concat!("(?i)--(?<name>[a-z0-9-]*", words!(), "[a-z0-9-]*)(?<joint>[ =]+)", value!()),
+            assigned,
+        ),
+    },
+];
+
+/// How much a name says of its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// The value is a password, whatever it looks like.
+    Password,
+    /// The value is secret if it looks random.
+    Secret,
+    /// The same; but many a token is a word, or the place in a list.
+    Token,
+}
+
+/// What may follow the word in a name.
+const SUFFIXES: [&str; 12] =
+    ["", "key", "value", "val", "hash", "text", "string", "base64", "b64", "plaintext", "access", "accesskey"];
+
+/// What shows that a token is none to sign in with: marks of a text's parts, and places in a list of results.
+const OTHER_TOKENS: [&str; 22] = [
+    "next",
+    "page",
+    "pagination",
+    "continuation",
+    "cursor",
+    "idempotency",
+    "clientrequest",
+    "stop",
+    "eos",
+    "bos",
+    "pad",
+    "unk",
+    "mask",
+    "cls",
+    "sep",
+    "start",
+    "end",
+    "max",
+    "min",
+    "num",
+    "special",
+    "sync",
+];
+
+/// The value of a member called `name`, if the name says that it is secret.
+pub(in crate::redact) fn named(name: &str, value: &str) -> Option<Range<usize>> {
+    // No name of that length is one, and a sentence is no name.
+    if name.len() > 64 || name.contains(' ') {
+        return None;
+    }
+    if name.to_ascii_lowercase().ends_with("authorization") {
+        let scheme = value.find(' ').map_or(0, |space| space + 1);
+        return (value.len() - scheme >= 6 && !value.starts_with('[')).then_some(scheme..value.len());
+    }
+    let class = class_of(name)?;
+    (value.len() <= MAX_VALUE && is_secret(class, value, true)).then_some(0..value.len())
+}
+
+/// No password is longer; what is longer is a text about one.
+const MAX_VALUE: usize = 4096;
+
+fn class_of(name: &str) -> Option<Class> {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let keys =
+        ["apikey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey", "accountkey"];
+    let keys = keys.into_iter().chain(["clientkey", "sharedkey", "masterkey"]).map(|word| (word, Class::Secret));
+    let words = ["password", "passwd", "passphrase", "pwd"].map(|word| (word, Class::Password)).into_iter();
+    let others = [("secret", Class::Secret), ("credential", Class::Secret), ("token", Class::Token)];
+    let found = words.chain(others).chain(keys).filter_map(|(word, class)| {
+        let at = name.rfind(word)?;
+        let suffix = &name[at + word.len()..];
+        SUFFIXES.contains(&suffix).then_some((at, class))
+    });
+    let (at, class) = found.min_by_key(|(at, _)| *at)?;
+    let other = class == Class::Token && OTHER_TOKENS.iter().any(|word| name[..at].ends_with(word));
+    (!other).then_some(class)
+}
+
+fn assigned(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
+    let get = |name: &str| captures.name(name);
+    let quoted = get("double").or(get("single")).or(get("back"));
+    let (Some(name), Some(joint), Some(value)) = (get("name"), get("joint"), quoted.or(get("word"))) else {
+        return Err(captures.get(0).map_or(0, |whole| whole.end()));
+    };
+    // A rejected value is looked through by itself: it may hold an assignment.
+    let rejected = Err(value.start());
+    // In `arn:aws:secretsmanager:…:secret:name` nothing is assigned.
+    let part = looked.byte_before(name.start()) == Some(b':') && joint.as_str() == ":";
+    let Some(class) = class_of(name.as_str()).filter(|_| !part && value.len() <= MAX_VALUE) else { return rejected };
+    let text = value.as_str();
+    if quoted.is_some() {
+        return if is_secret(class, text, true) { Ok(value.range()) } else { rejected };
+    }
+    // A call, an index, or a member of something is a place that the secret comes from.
+    let rest = &looked.text[value.end()..];
+    let text = text.trim_end_matches(['.', ':', '!', '?']).max(if class == Class::Password {
+        text.trim_end_matches(['.', ':'])
+    } else {
+        ""
+    });
+    if rest.starts_with(['(', '[']) || text.is_empty() {
+        return rejected;
+    }
+    let word = text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') && !is_mixed(text);
+    let said = joint.as_str().trim().trim_end_matches(':').eq_ignore_ascii_case("is") || joint.as_str().trim() == "are";
+    // "The password: it must be long" goes on; "password: swordfish" does not.
+    let goes_on = || {
+        rest.trim_start_matches([' ', '\t']).starts_with(|c: char| c.is_alphanumeric()) && joint.as_str().contains(':')
+    };
+    if word && (said || goes_on()) {
+        return rejected;
+    }
+    if is_secret(class, text, false) { Ok(value.start()..value.start() + text.len()) } else { rejected }
+}
+
+/// Words that stand where a secret would.
+const PLACEHOLDERS: [&str; 16] = [
+    "null",
+    "none",
+    "true",
+    "false",
+    "string",
+    "undefined",
+    "required",
+    "optional",
+    "redacted",
+    "empty",
+    "text",
+    "number",
+    "boolean",
+    "object",
+    "bearer",
+    "basic",
+];
+
+fn is_secret(class: Class, value: &str, quoted: bool) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let first = value.bytes().next().unwrap_or_default();
+    let placeholder = PLACEHOLDERS.contains(&lower.as_str())
+        || matches!(first, b'[' | b'<' | b'$' | b'{' | b'%')
+        || value.bytes().all(|byte| byte == first);
+    if placeholder {
+        return false;
+    }
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    match class {
+        Class::Password => value.len() >= if quoted { 1 } else { 4 },
+        _ if value.contains(char::is_whitespace) || digits || is_place(value) => false,
+        Class::Secret => value.len() >= 6 && (is_mixed(value) || value.len() >= 24),
+        Class::Token => value.len() >= 8 && (is_mixed(value) || value.len() >= 24) && !is_uuid(value),
+    }
+}
+
+/// Whether a value says where something is.
+fn is_place(value: &str) -> bool {
+    value.starts_with('/') || value.starts_with("./") || value.starts_with("arn:") || value.contains("://")
+}
+
+fn is_uuid(value: &str) -> bool {
+    value.len() == 36
+        && value
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+}
