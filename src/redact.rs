@@ -4,6 +4,9 @@
 //! through are the bodies, the request's metadata, and every field that the schema does not know, keys and values. The
 //! record's text is changed where something is found and nowhere else, and then read again, so that every format sees
 //! the same.
+//!
+//! Not seen is what is disguised: letters with zero-width characters or terminal sequences between them, texts in
+//! URL encoding, base64 within other text, archives and images, and the bytes of tokens in lists of probabilities.
 
 use std::ops::Range;
 

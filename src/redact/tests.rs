@@ -530,6 +530,7 @@ fn any_json() -> impl Strategy<Value = Value> {
             " ",
             "\n",
             "sk-",
+            "task-",
             "eyJ"
         ])
         .prop_map(str::to_owned),
@@ -567,5 +568,74 @@ proptest! {
         let (twice, done) = redact(redactor, &invocation(&once));
         prop_assert_eq!(&twice, &once);
         prop_assert_eq!(done, Redacted::default());
+    }
+}
+
+/// Each of these was made to have a detector go over the same text again and again, or to lead it beyond the end. Where
+/// one does, this takes minutes.
+#[test]
+fn made_up_texts_take_no_longer_than_others() {
+    for part in [
+        "a",
+        "@",
+        "a@",
+        "a.",
+        "@a.",
+        "1",
+        "1 ",
+        "1234 ",
+        "4111 ",
+        "1-",
+        "1.",
+        "1.1.1.",
+        ":",
+        "a:",
+        "::1",
+        "\\",
+        "\\n",
+        "\"",
+        "password:",
+        "password:\"",
+        "token='token=\"",
+        "token:`",
+        "--token ",
+        "secret is ",
+        "eyJabcdef",
+        "eyJabcdefgh.",
+        "sk-",
+        "task-",
+        "SKa",
+        "AKIA",
+        "A3TA",
+        "ABSK",
+        "://",
+        "://a:",
+        "://a:b@",
+        "[email]",
+        "[email",
+        "-----BEGIN PRIVATE KEY-----",
+        "PRIVATE KEY",
+        "END PRIVATE KEY ",
+        "PuTTY-User-Key-File-",
+        "AGE-SECRET-KEY-",
+        "+1 ",
+        "+1(",
+        "(0",
+        "01 ",
+        "DE89 ",
+        "DE89",
+        "bearer ",
+        "authorization: ",
+        "data:;base64,",
+        "wJalrXUtnF",
+        "secret/",
+        "a@b.cc.1",
+        "é",
+        "a@b.example ",
+        "AKIAIOSFODNN7EXAMPLE ",
+    ] {
+        let text = part.repeat(10_000 / part.len());
+        let pieces: Vec<_> = text.as_bytes().chunks(1000).filter_map(|piece| std::str::from_utf8(piece).ok()).collect();
+        masked(masking(), &record(&json!({ "a": text }).to_string(), &json!(pieces).to_string()));
     }
 }
