@@ -212,6 +212,23 @@ impl<'a> View<'a> {
         }
     }
 
+    /// This view with the figures, reasons and verdicts of another, for bodies that were taken out since: tokens, times,
+    /// stop reason, parameters and what a guardrail did, and nothing that anybody said.
+    pub(crate) fn with_figures_of<'o: 'a>(self, original: &View<'o>) -> Self {
+        let parameters = Parameters { stop_sequences: Vec::new(), ..original.request().parameters.clone() };
+        let guardrail = original.guardrail().cloned().map(|mut guardrail| {
+            guardrail.assessments.iter_mut().for_each(|assessment| assessment.matched = None);
+            guardrail
+        });
+        Self {
+            request: OnceCell::from(Request { parameters, ..Request::default() }),
+            answer: OnceCell::from(Answer { messages: Vec::new(), ..original.answer().clone() }),
+            usage: OnceCell::from(*original.usage()),
+            guardrail: OnceCell::from(guardrail),
+            ..self
+        }
+    }
+
     /// What the caller sent.
     pub fn request(&self) -> &Request<'a> {
         self.request.get_or_init(|| self.input.map(request::read).unwrap_or_default())

@@ -80,6 +80,12 @@ impl<'a> Event<'a> {
         Event { marks, row_id: Some(self.row_id()), source: Some(self), ..Event::new(invocation) }
     }
 
+    /// The same event without its bodies: of them only figures, reasons and verdicts are still known.
+    pub fn without_bodies<'b>(&'b self, invocation: &'b Invocation<'b>, marks: Marks) -> Event<'b> {
+        let view = View::of(invocation).with_figures_of(&self.view);
+        Event { view, ..self.with_invocation(invocation, marks) }
+    }
+
     /// The event's identity, as [`Invocation::row_id`] tells it of the record as it came.
     pub fn row_id(&self) -> [u8; 16] {
         self.row_id.unwrap_or_else(|| self.invocation.row_id())

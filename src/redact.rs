@@ -4,6 +4,9 @@
 //! through are the bodies, the request's metadata, and every field that the schema does not know, keys and values. The
 //! record's text is changed where something is found and nowhere else, and then read again, so that every format sees
 //! the same.
+//!
+//! Not seen is what is disguised: letters with zero-width characters or terminal sequences between them, texts in
+//! URL encoding, base64 within other text, archives and images, and the bytes of tokens in lists of probabilities.
 
 use std::ops::Range;
 
@@ -89,13 +92,16 @@ impl Redactor {
         if let Parsed::Invocation(mut invocation) = parse::message(log_event, MAX_DEPTH)
             && self.put_outside(event.invocation, &texts, &mut invocation)
         {
-            return use_it(&event.with_invocation(&invocation, marks(done)));
+            return match done.bodies {
+                None => use_it(&event.with_invocation(&invocation, marks(done))),
+                Some(_) => use_it(&event.without_bodies(&invocation, marks(done))),
+            };
         }
         // Redacted text that cannot be read again is not trusted; the original is not shown in its place.
         done.bodies = Some("dropped");
         let message = bare_record(event.invocation);
         let bare = without_content(event.invocation, &message);
-        use_it(&event.with_invocation(&bare, marks(done)));
+        use_it(&event.without_bodies(&bare, marks(done)));
     }
 }
 

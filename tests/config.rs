@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bedrock_tap::config::{
     ByteSize, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Sink, Source, Start, StdoutSink,
+    FileSink, KinesisSource, Look, Mode, Secret, Sink, Source, Start, StdoutSink,
 };
 use bedrock_tap::format::Format;
 use proptest::prelude::*;
@@ -1261,4 +1261,107 @@ fn colours_are_escape_sequences_around_the_same_text() {
         plain.push_str(part.split_once('m').filter(|_| part.starts_with('[')).map_or(part, |(_, text)| text));
     }
     assert_eq!(plain, error.render(Look { width: 80, colours: false }));
+}
+
+#[test]
+fn policies_of_redaction_are_checked() {
+    let with = |sink: &str, policies: &str| {
+        format!("source.kinesis.stream = 'a'\nsinks.console.stdout.redact = '{sink}'\n{policies}")
+    };
+    let valid = with("chat", "[redact.chat]\nbodies = 'hash'\nkey = { env = 'KEY' }\npatterns.ticket = 'T-[0-9]+'");
+    let config = parse(&valid, &[]).unwrap();
+    assert_eq!(config.sinks["console"].redact(), Some("chat"));
+    assert_eq!(config.redact["chat"].key, Some(Secret::Env("KEY".into())));
+    assert_eq!(config.redact["chat"].detect.len(), 11);
+    check(
+        &with("chta", "[redact.chat]\n[redact.other]"),
+        r#"
+t.toml:2:31: `sinks.console.stdout.redact`: there is no [redact.chta]
+2 | sinks.console.stdout.redact = 'chta'
+  |                               ^^^^^^
+  = hint: did you mean "chat"?
+  = allowed: [redact.chat], [redact.other]
+"#,
+    );
+    check(
+        &with("chat", ""),
+        r#"
+t.toml:2:31: `sinks.console.stdout.redact`: there is no [redact.chat]
+2 | sinks.console.stdout.redact = 'chat'
+  |                               ^^^^^^
+  = allowed: none; no policy is configured
+"#,
+    );
+    check(
+        &with("chat", "[redact.chat]\nbodies = 'hash'"),
+        r#"
+t.toml:3:9: `redact.chat.key`: missing: `bodies = "hash"` needs a key
+3 | [redact.chat]
+  |         ^^^^
+  = hint: a key from the environment, `{ env = "NAME" }`, or a file, `{ file =
+          "path" }`
+"#,
+    );
+    check(
+        &with("chat", "[redact.chat]\nkey = { value = 'topsecret' }"),
+        r#"
+t.toml:4:9: `redact.chat.key.value`: no kind of `redact.chat.key`
+4 | … value = …
+  |   ^^^^^
+  = allowed: env, file
+"#,
+    );
+    check(
+        &with("chat", "[redact.chat]\nkey = 'hidden by mistake'"),
+        r#"
+t.toml:4:7: `redact.chat.key`: expected a table, found a string
+    = hint: a secret is never written here: `{ env = "NAME" }` or `{ file =
+            "path" }`
+"#,
+    );
+    check(
+        &with("chat", "[redact.chat]\ndetect = ['e-mail']"),
+        r#"
+t.toml:4:11: `redact.chat.detect[0]`: "e-mail" is not allowed
+4 | detect = ['e-mail']
+  |           ^^^^^^^^
+  = hint: did you mean "email"?
+  = allowed: "aws_access_key", "aws_secret_key", "bedrock_api_key",
+             "private_key", "token", "email", "phone", "card", "iban", "ssn",
+             "ip"
+"#,
+    );
+    check(
+        &with(
+            "chat",
+            "[redact.chat.patterns]\nemail = 'x'\n'a b' = 'x'\nopen = '(a'\nlook = 'a(?=b)'\nbig = '(a{1000}){1000}'",
+        ),
+        r#"
+t.toml has 5 faults
+
+t.toml:4:1: `redact.chat.patterns.email`: is the name of a built-in detector
+4 | email = 'x'
+  | ^^^^^
+  = allowed: another name
+
+t.toml:5:1: `redact.chat.patterns."a b"`: the mask's name is not valid
+5 | 'a b' = 'x'
+  | ^^^^^
+  = allowed: 1 to 64 letters, digits, `_` and `-`
+
+t.toml:6:8: `redact.chat.patterns.open`: the regex is not valid: unclosed group
+6 | open = '(a'
+  |        ^^^^
+
+t.toml:7:8:
+    `redact.chat.patterns.look`: the regex is not valid: look-around, including
+    look-ahead and look-behind, is not supported
+7 | look = 'a(?=b)'
+  |        ^^^^^^^^
+
+t.toml:8:7: `redact.chat.patterns.big`: the regex is too large
+8 | big = '(a{1000}){1000}'
+  |       ^^^^^^^^^^^^^^^^^
+"#,
+    );
 }

@@ -175,6 +175,10 @@ impl Node<'_> {
         let example = self.get("examples").and_then(|examples| examples.get(0));
         let example = example.map(|example| format!(" such as {example}")).unwrap_or_default();
         let problem = Problem::value(path.clone(), format!("expected {expected}{example}, found {found}"));
+        if self.kinds().is_some_and(|kinds| kinds.contains_key("env")) {
+            let hint = "a secret is never written here: `{ env = \"NAME\" }` or `{ file = \"path\" }`";
+            return problem.secret().hint(hint);
+        }
         match self.choices().map(|choices| quoted(&choices)).or_else(|| self.bounds()) {
             Some(allowed) => problem.allowed(allowed),
             None => problem,

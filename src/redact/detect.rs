@@ -89,6 +89,9 @@ pub(super) struct Hit {
     pub(super) kind: usize,
 }
 
+/// What stands over masks, byte for byte, while a text is looked through: no word, no space, no quote.
+pub(super) const HIDDEN: char = '\u{1a}';
+
 /// A text that is looked through.
 #[derive(Clone, Copy)]
 struct Looked<'t> {

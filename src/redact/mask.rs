@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::detect::{Hit, Scanner};
+use super::detect::{HIDDEN, Hit, Scanner};
 use super::escape::{Escaped, locate, resolve};
 
 /// How often a masked text is looked through again: what was masked may have hidden something else. Almost always the
@@ -80,9 +80,6 @@ struct Shown<'t> {
     hidden: Vec<Range<usize>>,
 }
 
-/// What stands over masks while a text is looked through: no word, no space, no quote.
-const HIDDEN: &str = "\u{1a}";
-
 impl<'t> Shown<'t> {
     fn of(whole: &'t str, pieces: &[&str], cuts: &[Cut], kinds: &[String]) -> Self {
         let mut starts = Vec::with_capacity(pieces.len() + 1);
@@ -136,7 +133,7 @@ impl<'t> Shown<'t> {
             if mask.start >= text.len() {
                 text.push_str(&self.text[text.len()..mask.start]);
             }
-            text.push_str(&HIDDEN.repeat(mask.end.saturating_sub(text.len())));
+            text.extend(std::iter::repeat_n(HIDDEN, mask.end.saturating_sub(text.len())));
         }
         text.push_str(&self.text[text.len()..]);
         self.text = Cow::Owned(text);

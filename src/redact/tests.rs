@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::body::StopReason;
 use crate::json::push_string;
 
 fn policy(bodies: Bodies, detect: &[Detector], patterns: &[(&str, &str)]) -> Redactor {
@@ -469,6 +470,31 @@ fn bodies_are_dropped_or_hashed() {
 }
 
 #[test]
+fn what_is_no_content_outlives_the_bodies() {
+    let input = r#"{"messages":[{"role":"user","content":[{"text":"mine"}]}],"inferenceConfig":{"maxTokens":9,"stopSequences":["mine"]}}"#;
+    let output = r#"{"output":{"message":{"role":"assistant","content":[{"text":"mine"}]}},"stopReason":"guardrail_intervened",
+        "metrics":{"latencyMs":7},"usage":{"inputTokens":3,"outputTokens":5},"trace":{"guardrail":{"inputAssessment":{"g":
+        {"wordPolicy":{"customWords":[{"match":"mine","action":"BLOCKED"}]}}}}}}"#;
+    let message = record(input, output);
+    for bodies in [Bodies::Drop, Bodies::Hash(Box::new(Key::new(b"0123456789abcdef")))] {
+        let parsed = invocation(&message);
+        policy(bodies, &[], &[]).redact(&Event::new(&parsed), |event| {
+            let view = &event.view;
+            assert_eq!(
+                (view.usage().input, view.usage().output, view.answer().latency_ms),
+                (Some(3), Some(5), Some(7))
+            );
+            assert_eq!(view.stop_reason(), Some(StopReason::GuardrailIntervened));
+            assert_eq!(view.request().parameters.max_tokens, Some(9));
+            let guardrail = view.guardrail().unwrap();
+            assert!(guardrail.intervened && guardrail.assessments.len() == 1);
+            let shown = format!("{view:?} {:?}", event.invocation);
+            assert!(!shown.contains("mine"), "{shown}");
+        });
+    }
+}
+
+#[test]
 fn fetched_bodies_are_redacted_where_they_are() {
     let message = format!(r#"{HEAD},"input":{{"inputBodyS3Path":"s3://b/jane@example.com"}}}}"#);
     let mut fetched = invocation(&message);
@@ -530,6 +556,7 @@ fn any_json() -> impl Strategy<Value = Value> {
             " ",
             "\n",
             "sk-",
+            "task-",
             "eyJ"
         ])
         .prop_map(str::to_owned),
@@ -567,5 +594,74 @@ proptest! {
         let (twice, done) = redact(redactor, &invocation(&once));
         prop_assert_eq!(&twice, &once);
         prop_assert_eq!(done, Redacted::default());
+    }
+}
+
+/// Each of these was made to have a detector go over the same text again and again, or to lead it beyond the end. Where
+/// one does, this takes minutes.
+#[test]
+fn made_up_texts_take_no_longer_than_others() {
+    for part in [
+        "a",
+        "@",
+        "a@",
+        "a.",
+        "@a.",
+        "1",
+        "1 ",
+        "1234 ",
+        "4111 ",
+        "1-",
+        "1.",
+        "1.1.1.",
+        ":",
+        "a:",
+        "::1",
+        "\\",
+        "\\n",
+        "\"",
+        "password:",
+        "password:\"",
+        "token='token=\"",
+        "token:`",
+        "--token ",
+        "secret is ",
+        "eyJabcdef",
+        "eyJabcdefgh.",
+        "sk-",
+        "task-",
+        "SKa",
+        "AKIA",
+        "A3TA",
+        "ABSK",
+        "://",
+        "://a:",
+        "://a:b@",
+        "[email]",
+        "[email",
+        "-----BEGIN PRIVATE KEY-----",
+        "PRIVATE KEY",
+        "END PRIVATE KEY ",
+        "PuTTY-User-Key-File-",
+        "AGE-SECRET-KEY-",
+        "+1 ",
+        "+1(",
+        "(0",
+        "01 ",
+        "DE89 ",
+        "DE89",
+        "bearer ",
+        "authorization: ",
+        "data:;base64,",
+        "wJalrXUtnF",
+        "secret/",
+        "a@b.cc.1",
+        "é",
+        "a@b.example ",
+        "AKIAIOSFODNN7EXAMPLE ",
+    ] {
+        let text = part.repeat(10_000 / part.len());
+        let pieces: Vec<_> = text.as_bytes().chunks(1000).filter_map(|piece| std::str::from_utf8(piece).ok()).collect();
+        masked(masking(), &record(&json!({ "a": text }).to_string(), &json!(pieces).to_string()));
     }
 }

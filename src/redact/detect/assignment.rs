@@ -4,21 +4,13 @@
 use std::ops::Range;
 
 use super::token::is_mixed;
-use super::{Detector, Find, Looked, Rule};
+use super::{Detector, Find, HIDDEN, Looked, Rule};
 
 /// Words that say that something is secret. A key alone may be any key.
 macro_rules! words {
     () => {
         "(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|(?:api|access|auth|private|secret|signing|encryption|\
          account|client|shared|master)[_ -]?key)"
-    };
-}
-
-/// A value: quoted, or a word.
-macro_rules! value {
-    () => {
-        "(?:\"(?<double>(?:[^\"\\\\\\n]|\\\\.)*)|'(?<single>(?:[^'\\\\\\n]|\\\\.)*)|`(?<back>[^`\\n]*)|\
-         (?<word>[^\\s\"'`,;&<>(){}\\[\\]|\\\\]+))"
     };
 }
 
@@ -30,8 +22,7 @@ pub(super) const RULES: &[Rule] = &[
             concat!(
                 "(?i)(?<name>[a-z0-9_.-]*",
                 words!(),
-                "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)\\b:?)\\s*)",
-                value!()
+                "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)\\b:?)\\s*)"
             ),
             assigned,
         ),
@@ -39,10 +30,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         detector: Detector::Token,
         trigger: "--[A-Za-z]",
-        find: Find::Regex(
-            concat!("(?i)--(?<name>[a-z0-9-]*", words!(), "[a-z0-9-]*)(?<joint>[ =]+)", value!()),
-            assigned,
-        ),
+        find: Find::Regex(concat!("(?i)--(?<name>[a-z0-9-]*", words!(), "[a-z0-9-]*)(?<joint>[ =]+)"), assigned),
     },
 ];
 
@@ -102,7 +90,7 @@ pub(in crate::redact) fn named(name: &str, value: &str) -> Option<Range<usize>> 
 }
 
 /// No password is longer; what is longer is a text about one.
-const MAX_VALUE: usize = 4096;
+const MAX_VALUE: usize = 1024;
 
 fn class_of(name: &str) -> Option<Class> {
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
@@ -123,40 +111,57 @@ fn class_of(name: &str) -> Option<Class> {
 }
 
 fn assigned(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
-    let get = |name: &str| captures.name(name);
-    let quoted = get("double").or(get("single")).or(get("back"));
-    let (Some(name), Some(joint), Some(value)) = (get("name"), get("joint"), quoted.or(get("word"))) else {
+    let (Some(name), Some(joint)) = (captures.name("name"), captures.name("joint")) else {
         return Err(captures.get(0).map_or(0, |whole| whole.end()));
     };
+    let (value, quoted) = value_at(looked.text, joint.end());
     // A rejected value is looked through by itself: it may hold an assignment.
-    let rejected = Err(value.start());
+    let rejected = Err(value.start);
     // In `arn:aws:secretsmanager:…:secret:name` nothing is assigned.
     let part = looked.byte_before(name.start()) == Some(b':') && joint.as_str() == ":";
     let Some(class) = class_of(name.as_str()).filter(|_| !part && value.len() <= MAX_VALUE) else { return rejected };
-    let text = value.as_str();
-    if quoted.is_some() {
-        return if is_secret(class, text, true) { Ok(value.range()) } else { rejected };
+    let text = &looked.text[value.clone()];
+    if quoted {
+        return if is_secret(class, text, true) { Ok(value) } else { rejected };
     }
-    // A call, an index, or a member of something is a place that the secret comes from.
-    let rest = &looked.text[value.end()..];
-    let text = text.trim_end_matches(['.', ':', '!', '?']).max(if class == Class::Password {
-        text.trim_end_matches(['.', ':'])
-    } else {
-        ""
-    });
+    let rest = &looked.text[value.end..];
+    // What ends a sentence is no part of a word; of a password it may be.
+    let ends: &[char] = if class == Class::Password { &['.', ':'] } else { &['.', ':', '!', '?'] };
+    let text = text.trim_end_matches(ends);
+    // A call, or an index, is a place that the secret comes from.
     if rest.starts_with(['(', '[']) || text.is_empty() {
         return rejected;
     }
+    let joint = joint.as_str().trim();
     let word = text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') && !is_mixed(text);
-    let said = joint.as_str().trim().trim_end_matches(':').eq_ignore_ascii_case("is") || joint.as_str().trim() == "are";
+    let said = ["is", "are"].iter().any(|verb| joint.trim_end_matches(':').eq_ignore_ascii_case(verb));
     // "The password: it must be long" goes on; "password: swordfish" does not.
-    let goes_on = || {
-        rest.trim_start_matches([' ', '\t']).starts_with(|c: char| c.is_alphanumeric()) && joint.as_str().contains(':')
-    };
-    if word && (said || goes_on()) {
+    let goes_on = joint.contains(':') && rest.trim_start_matches([' ', '\t']).starts_with(char::is_alphanumeric);
+    if word && (said || goes_on) {
         return rejected;
     }
-    if is_secret(class, text, false) { Ok(value.start()..value.start() + text.len()) } else { rejected }
+    if is_secret(class, text, false) { Ok(value.start..value.start + text.len()) } else { rejected }
+}
+
+/// The value that begins at `at`, and whether it is quoted. Beyond what any value has it is not read.
+fn value_at(text: &str, at: usize) -> (Range<usize>, bool) {
+    let rest = &text[at..];
+    let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'));
+    let start = at + usize::from(quote.is_some());
+    let mut end = start;
+    let mut is_escaped = false;
+    for c in text[start..].chars() {
+        let stop = match quote {
+            Some(quote) => !is_escaped && c == quote || c == '\n',
+            None => c.is_whitespace() || "\"'`,;&<>(){}[]|\\".contains(c),
+        };
+        if stop || c == HIDDEN || end - start > MAX_VALUE {
+            break;
+        }
+        is_escaped = quote.is_some() && c == '\\' && !is_escaped;
+        end += c.len_utf8();
+    }
+    (start..end, quote.is_some())
 }
 
 /// Words that stand where a secret would.

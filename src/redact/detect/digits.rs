@@ -164,6 +164,10 @@ fn iban(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usi
 fn ssn(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
     let range = whole(captures);
     let separators = ["first", "second"].map(|name| captures.name(name).map_or("", |separator| separator.as_str()));
+    if separators[0].is_empty() && looked.text.as_bytes().get(range.end).is_some_and(u8::is_ascii_digit) {
+        let more = looked.text.as_bytes()[range.end..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        return Err(range.end + more);
+    }
     let digits: String = looked.text[range.clone()].chars().filter(char::is_ascii_digit).collect();
     let (area, group, serial) = (&digits[..3], &digits[3..5], &digits[5..]);
     let given = area != "000" && area != "666" && !area.starts_with('9') && group != "00" && serial != "0000";

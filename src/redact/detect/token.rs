@@ -11,7 +11,7 @@ const fn token(trigger: &'static str, find: Find) -> Rule {
 }
 
 /// What the tokens of services begin with, and how they go on. Source: the services' documentation of their tokens.
-const PREFIXED: &str = "(?x)
+const PREFIXED: &str = "(?x)(?:^|[^A-Za-z0-9])(?<value>
     gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,}
   | gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|oas|soat|ffct)-[A-Za-z0-9_-]{20,}(?:\\.[A-Za-z0-9_-]+)*
   | xox[a-z](?:\\.xox[a-z])?-[A-Za-z0-9-]{10,} | xapp-[0-9]-[A-Za-z0-9-]{10,}
@@ -27,7 +27,7 @@ const PREFIXED: &str = "(?x)
   | gsk_[A-Za-z0-9]{30,} | xai-[A-Za-z0-9]{30,} | pplx-[A-Za-z0-9]{30,} | r8_[A-Za-z0-9]{30,}
   | lin_api_[A-Za-z0-9]{20,} | ATATT3[A-Za-z0-9_=-]{30,} | NRAK-[A-Z0-9]{20,}
   | rubygems_[0-9a-f]{40,} | sbp_[0-9a-f]{40} | secret_[A-Za-z0-9]{40,} | ntn_[A-Za-z0-9]{40,}
-  | [0-9]{8,10}:AA[A-Za-z0-9_-]{33}";
+  | [0-9]{8,10}:AA[A-Za-z0-9_-]{33})";
 
 /// The beginnings alone.
 const PREFIXES: &str = "gh[pousr]_|github_pat_|gl[a-z]{1,5}-|xox[a-z]|xapp-|hooks\\.slack|[sr]k_(?:live|test)_|whsec_|sk-|AIza|ya29|\
@@ -67,15 +67,11 @@ pub(super) fn is_mixed(text: &str) -> bool {
     (digits && text.bytes().any(|byte| byte.is_ascii_alphabetic())) || (capitals && small)
 }
 
-fn prefixed(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
-    let range = whole(captures);
-    let found = &looked.text[range.clone()];
-    let glued = looked.byte_before(range.start).is_some_and(|byte| byte.is_ascii_alphanumeric());
+fn prefixed(_: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
+    let end = whole(captures).end;
     // Names of classes and packages begin so too, but have neither digits nor capitals.
-    if glued || !is_mixed(found.get(3..).unwrap_or_default()) {
-        return Err(range.start + found.bytes().take_while(|byte| byte.is_ascii_alphanumeric()).count());
-    }
-    Ok(range)
+    let found = captures.name("value").filter(|found| is_mixed(found.as_str().get(3..).unwrap_or_default()));
+    found.map(|found| found.range()).ok_or(end)
 }
 
 fn authorization(_: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
