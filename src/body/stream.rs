@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::text::Text;
 use super::value::{Kind, Value};
-use super::{Arguments, Message, Part, ToolCall, block};
+use super::{Arguments, Media, MediaKind, Message, Part, ToolCall, ToolResult, block};
 
 /// The pieces of an answer, put together as far as they came.
 #[derive(Debug, Default)]
@@ -102,6 +102,10 @@ pub(super) enum Place {
     Block(i64),
     /// A refusal that stands beside the content.
     Refusal,
+    /// What is spoken, beside the content.
+    Audio,
+    /// Its words.
+    Transcript,
     /// OpenAI's old function call.
     Function,
     /// A tool call that stands beside the content.
@@ -115,6 +119,7 @@ pub(super) struct Said<'a> {
     reasoning: Option<Text<'a>>,
     content: Option<Value<'a>>,
     refusal: Option<Text<'a>>,
+    audio: Option<Value<'a>>,
     function: Option<Value<'a>>,
     calls: Option<Value<'a>>,
 }
@@ -131,6 +136,7 @@ impl<'a> Said<'a> {
             }
             "content" => self.content = Some(value),
             "refusal" => self.refusal = value.as_text(),
+            "audio" => self.audio = Some(value).filter(|audio| audio.kind() == Kind::Object),
             "function_call" => self.function = Some(value).filter(|call| call.kind() == Kind::Object),
             "tool_calls" => self.calls = Some(value),
             _ => return false,
@@ -140,11 +146,12 @@ impl<'a> Said<'a> {
 
     /// Whether no member was taken.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { role, reasoning, content, refusal, function, calls } = self;
+        let Self { role, reasoning, content, refusal, audio, function, calls } = self;
         role.is_none()
             && reasoning.is_none()
             && content.is_none()
             && refusal.is_none()
+            && audio.is_none()
             && function.is_none()
             && calls.is_none()
     }
@@ -201,6 +208,10 @@ impl<'a> Draft<'a> {
             None => {}
         }
         self.text(Place::Refusal, said.refusal);
+        if let Some(audio) = said.audio {
+            self.medium(Place::Audio, MediaKind::Audio, audio);
+            self.text(Place::Transcript, audio.get_text("transcript"));
+        }
         said.function.into_iter().for_each(|call| self.call(Place::Function, call));
         for (position, call) in (0..).zip(said.calls.into_iter().flat_map(Value::elements)) {
             let index = call.get("index").and_then(Value::integer);
@@ -243,9 +254,34 @@ impl<'a> Draft<'a> {
         block::parts(block).into_iter().for_each(|part| self.parts.push(place, part));
     }
 
-    /// A tool call begins.
-    pub(super) fn start_tool(&mut self, place: Place, tool: Value<'a>) {
-        self.parts.push(place, block::tool_use(tool));
+    /// More of a medium, whose payload may come in pieces.
+    pub(super) fn medium(&mut self, place: Place, kind: MediaKind, more: Value<'a>) {
+        let mut parts = Vec::new();
+        block::attach(&mut parts, kind, more);
+        for part in parts {
+            match (self.parts.get(place), part) {
+                (Some(Part::Media(known)), Part::Media(Media { media_type, bytes, uri, .. })) => {
+                    known.media_type = media_type.or(known.media_type.take());
+                    known.bytes = bytes.map(|more| known.bytes.unwrap_or(0).saturating_add(more)).or(known.bytes);
+                    known.uri = uri.or(known.uri.take());
+                }
+                (_, part) => self.parts.push(place, part),
+            }
+        }
+    }
+
+    /// More of what a tool of the provider's gave; its texts go on with the text before them.
+    pub(super) fn result(&mut self, place: Place, more: Value<'a>) {
+        if !matches!(self.parts.get(place), Some(Part::ToolResult(_))) {
+            self.parts.push(place, Part::ToolResult(ToolResult::default()));
+        }
+        let Some(Part::ToolResult(ToolResult { parts, .. })) = self.parts.get(place) else { return };
+        for part in block::parts(more) {
+            match (parts.last_mut(), part) {
+                (Some(Part::Text(text)), Part::Text(more)) => text.push(&more),
+                (_, part) => parts.push(part),
+            }
+        }
     }
 
     /// An item of Responses begins.
