@@ -174,7 +174,7 @@ fn push_typed<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, kind: &str, text: O
 
 /// A block of Converse or Nova: one member, whose name is the kind. The texts of Titan look the same.
 fn push_named<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
-    for (key, value) in block.members() {
+    for (key, value) in block.members().filter(|(_, value)| value.kind() != Kind::Null) {
         match &*key {
             "outputText" => push_text(out, block, value),
             "guardContent" => match value.fields(["text", "image"]) {

@@ -52,7 +52,7 @@ const MEMBERS: &[(&str, Read)] = &[
     ("multiShotAutomatedParams", task),
     ("multiShotManualParams", task),
     // A job's request, with the model's own body in it.
-    ("modelInput", members),
+    ("modelInput", model_input),
     // Nova's embeddings.
     ("singleEmbeddingParams", task),
     ("segmentedEmbeddingParams", task),
@@ -112,6 +112,8 @@ struct Reading<'a> {
     /// What the body's own members say, which make up one message of the user's.
     user: Vec<Part<'a>>,
     kind: Option<MediaKind>,
+    /// Whether the body is the one in a job's request.
+    is_inner: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -210,6 +212,14 @@ fn variables<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
 
 fn input_text<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
     value.get("inputText").into_iter().for_each(|text| say(reading, text));
+}
+
+/// The model's own body; in it there is no other one.
+fn model_input<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
+    if !reading.is_inner {
+        reading.is_inner = true;
+        members(reading, value);
+    }
 }
 
 fn task<'a>(reading: &mut Reading<'a>, value: Value<'a>) {

@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
 
     /// A piece of a block: of Anthropic, Cohere, Converse or Nova. Anthropic and Cohere put facts beside it.
     fn delta(&mut self, index: Option<i64>, delta: Value<'a>) {
-        for (key, value) in delta.members() {
+        for (key, value) in delta.members().filter(|(_, value)| value.kind() != Kind::Null) {
             match &*key {
                 "text" => self.block(index, |draft, place| draft.text(place, value.as_text())),
                 "thinking" => self.block(index, |draft, place| draft.reasoning(place, value.as_text())),

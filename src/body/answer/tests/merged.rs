@@ -42,6 +42,18 @@ fn converse() {
 }
 
 #[test]
+fn members_that_are_null_say_nothing() {
+    let block = r#"{"reasoningContent":null,"image":null,"toolResult":null,"text":null,"toolUse":{"toolUseId":null,"name":"f","input":{}}}"#;
+    merged(
+        "Converse",
+        &format!(
+            r#"{{"output":{{"message":{{"role":"assistant","content":[{block}]}}}},"stopReason":null,"usage":null}}"#
+        ),
+        &["assistant: (call f {})", ""],
+    );
+}
+
+#[test]
 fn anthropic() {
     merged(
         "Messages",
@@ -154,6 +166,12 @@ fn cohere_chat() {
 
 #[test]
 fn openai_chat() {
+    merged(
+        "what is spoken, and its words",
+        r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":null,"refusal":null,
+          "audio":{"id":"audio_1","expires_at":1,"data":"AAAA","transcript":"Hello"}}},{"index":1,"message":{"content":"b","audio":null}}]}"#,
+        &["assistant: (audio of Some(3))|Hello", "assistant: b", "stop=stop>end_turn"],
+    );
     merged(
         "cached tokens are counted in the prompt",
         r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","metadata":{"model":"of the caller","id":"his","role":"x"},"choices":[
