@@ -179,12 +179,6 @@ impl<'a> Array<'a> {
         self.out.push(b'"');
     }
 
-    /// A JSON value, copied.
-    pub(crate) fn raw(&mut self, value: &str) {
-        self.next();
-        push_on_one_line(self.out, value.as_bytes(), self.line_breaks);
-    }
-
     /// An object.
     pub(crate) fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
         self.next();

@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
     fn alternative(&mut self, position: i64, one: Value<'a>) {
         let (mut index, mut text, mut message, mut is_piece) = (position, one.as_text(), None, false);
         let (mut finish, mut stop) = (None, None);
-        for (key, value) in one.members() {
+        for (key, value) in one.members().filter(|(_, value)| value.kind() != Kind::Null) {
             match &*key {
                 "index" => index = value.integer().unwrap_or(position),
                 "delta" if value.kind() == Kind::Object => {

@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
     /// Assessments by guardrail, one or a list for each; or a list of such.
     fn filed(&mut self, side: Side, value: Value<'a>) {
         let lists = value.elements().chain((value.kind() == Kind::Object).then_some(value));
-        for (id, assessments) in lists.flat_map(Value::members) {
+        for (id, assessments) in lists.flat_map(Value::members).filter(|(_, value)| value.kind() != Kind::Null) {
             let id = Some(Text::of(&id)).filter(|id| !id.is_empty());
             if self.filed.is_none() {
                 self.filed.clone_from(&id);

@@ -51,6 +51,12 @@ fn members_that_are_null_say_nothing() {
         ),
         &["assistant: (call f {})", ""],
     );
+    merged(
+        "one of several answers",
+        r#"{"choices":[{"index":null,"text":"a","data":null,"outputText":null,"message":null,"delta":null,"finish_reason":"stop","finishReason":null,
+          "completionReason":null,"stop_reason":null,"usage":null}]}"#,
+        &["assistant: a", "stop=stop>end_turn"],
+    );
 }
 
 #[test]
