@@ -275,6 +275,8 @@ fn vectors() {
         "id=e vectors=3x2",
     );
     check(r#"{"embeddings":{"binary":[[1],[2]],"float":[[1,2,3],[4,5,6]],"base64":["AA"]}}"#, "vectors=2x3");
+    check(r#"{"embeddings":{"ubinary":[[1,2],[3,4]]}}"#, "vectors=2x16");
+    check(r#"{"embeddingsByType":{"binary":[1,0,1]}}"#, "vectors=1x3");
     check(r#"{"embeddings":{"base64":["AAAA","BBBB"]}}"#, "vectors=2x0");
     check(r#"{"embeddings":[{"embeddingType":"TEXT","embedding":[1,2,3,4]}]}"#, "vectors=1x4");
     check(
