@@ -91,8 +91,8 @@ pub(super) fn document<'a>(out: &mut Vec<Part<'a>>, document: Value<'a>) {
     for (key, value) in document.members().chain(data.into_iter().flat_map(Value::members)) {
         let text = value.as_text().filter(|text| !text.is_empty());
         match &*key {
-            "title" | "name" => media.name = text,
-            "url" => media.uri = text,
+            "title" | "name" => media.name = text.or(media.name),
+            "url" => media.uri = text.or(media.uri),
             "id" => {}
             _ => texts.extend(text.map(Part::Text)),
         }
@@ -174,7 +174,7 @@ fn push_typed<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, kind: &str, text: O
 
 /// A block of Converse or Nova: one member, whose name is the kind. The texts of Titan look the same.
 fn push_named<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
-    for (key, value) in block.members() {
+    for (key, value) in block.members().filter(|(_, value)| value.kind() != Kind::Null) {
         match &*key {
             "outputText" => push_text(out, block, value),
             "guardContent" => match value.fields(["text", "image"]) {
@@ -199,7 +199,7 @@ fn push_named<'a>(out: &mut Vec<Part<'a>>, block: Value<'a>, depth: usize) {
         }
         return;
     }
-    if block.members().next().is_some() {
+    if block.members().any(|(_, value)| value.kind() != Kind::Null) {
         out.push(Part::Json(block.raw()));
     }
 }

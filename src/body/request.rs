@@ -51,6 +51,8 @@ const MEMBERS: &[(&str, Read)] = &[
     ("textToVideoParams", task),
     ("multiShotAutomatedParams", task),
     ("multiShotManualParams", task),
+    // A job's request, with the model's own body in it.
+    ("modelInput", model_input),
     // Nova's embeddings.
     ("singleEmbeddingParams", task),
     ("segmentedEmbeddingParams", task),
@@ -85,6 +87,13 @@ const MEMBERS: &[(&str, Read)] = &[
 /// Reads a request's body.
 pub(super) fn read(body: Value<'_>) -> Request<'_> {
     let mut reading = Reading::default();
+    members(&mut reading, body);
+    reading.end_message();
+    reading.request
+}
+
+/// Reads the members of a body.
+fn members<'a>(reading: &mut Reading<'a>, body: Value<'a>) {
     let mut found = [None; MEMBERS.len()];
     for (key, value) in body.members() {
         match MEMBERS.iter().zip(&mut found).find(|((name, _), _)| *name == key) {
@@ -93,10 +102,8 @@ pub(super) fn read(body: Value<'_>) -> Request<'_> {
         }
     }
     for ((_, read), value) in MEMBERS.iter().zip(found) {
-        value.filter(|value| value.kind() != Kind::Null).into_iter().for_each(|value| read(&mut reading, value));
+        value.filter(|value| value.kind() != Kind::Null).into_iter().for_each(|value| read(reading, value));
     }
-    reading.end_message();
-    reading.request
 }
 
 #[derive(Default)]
@@ -105,6 +112,8 @@ struct Reading<'a> {
     /// What the body's own members say, which make up one message of the user's.
     user: Vec<Part<'a>>,
     kind: Option<MediaKind>,
+    /// Whether the body is the one in a job's request.
+    is_inner: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -203,6 +212,14 @@ fn variables<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
 
 fn input_text<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
     value.get("inputText").into_iter().for_each(|text| say(reading, text));
+}
+
+/// The model's own body; in it there is no other one.
+fn model_input<'a>(reading: &mut Reading<'a>, value: Value<'a>) {
+    if !reading.is_inner {
+        reading.is_inner = true;
+        members(reading, value);
+    }
 }
 
 fn task<'a>(reading: &mut Reading<'a>, value: Value<'a>) {

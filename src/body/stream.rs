@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use super::text::Text;
 use super::value::{Kind, Value};
-use super::{Arguments, Message, Part, ToolCall, block};
+use super::{Arguments, Media, MediaKind, Message, Part, ToolCall, ToolResult, block};
+
+mod places;
+
+use places::Places;
 
 /// The pieces of an answer, put together as far as they came.
 #[derive(Debug, Default)]
@@ -102,6 +106,10 @@ pub(super) enum Place {
     Block(i64),
     /// A refusal that stands beside the content.
     Refusal,
+    /// What is spoken, beside the content.
+    Audio,
+    /// Its words.
+    Transcript,
     /// OpenAI's old function call.
     Function,
     /// A tool call that stands beside the content.
@@ -115,6 +123,7 @@ pub(super) struct Said<'a> {
     reasoning: Option<Text<'a>>,
     content: Option<Value<'a>>,
     refusal: Option<Text<'a>>,
+    audio: Option<Value<'a>>,
     function: Option<Value<'a>>,
     calls: Option<Value<'a>>,
 }
@@ -131,6 +140,7 @@ impl<'a> Said<'a> {
             }
             "content" => self.content = Some(value),
             "refusal" => self.refusal = value.as_text(),
+            "audio" => self.audio = Some(value).filter(|audio| audio.kind() == Kind::Object),
             "function_call" => self.function = Some(value).filter(|call| call.kind() == Kind::Object),
             "tool_calls" => self.calls = Some(value),
             _ => return false,
@@ -140,11 +150,12 @@ impl<'a> Said<'a> {
 
     /// Whether no member was taken.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { role, reasoning, content, refusal, function, calls } = self;
+        let Self { role, reasoning, content, refusal, audio, function, calls } = self;
         role.is_none()
             && reasoning.is_none()
             && content.is_none()
             && refusal.is_none()
+            && audio.is_none()
             && function.is_none()
             && calls.is_none()
     }
@@ -201,6 +212,10 @@ impl<'a> Draft<'a> {
             None => {}
         }
         self.text(Place::Refusal, said.refusal);
+        if let Some(audio) = said.audio {
+            self.medium(Place::Audio, MediaKind::Audio, audio);
+            self.text(Place::Transcript, audio.get_text("transcript"));
+        }
         said.function.into_iter().for_each(|call| self.call(Place::Function, call));
         for (position, call) in (0..).zip(said.calls.into_iter().flat_map(Value::elements)) {
             let index = call.get("index").and_then(Value::integer);
@@ -243,9 +258,34 @@ impl<'a> Draft<'a> {
         block::parts(block).into_iter().for_each(|part| self.parts.push(place, part));
     }
 
-    /// A tool call begins.
-    pub(super) fn start_tool(&mut self, place: Place, tool: Value<'a>) {
-        self.parts.push(place, block::tool_use(tool));
+    /// More of a medium, whose payload may come in pieces.
+    pub(super) fn medium(&mut self, place: Place, kind: MediaKind, more: Value<'a>) {
+        let mut parts = Vec::new();
+        block::attach(&mut parts, kind, more);
+        for part in parts {
+            match (self.parts.get(place), part) {
+                (Some(Part::Media(known)), Part::Media(Media { media_type, bytes, uri, .. })) => {
+                    known.media_type = media_type.or(known.media_type.take());
+                    known.bytes = bytes.map(|more| known.bytes.unwrap_or(0).saturating_add(more)).or(known.bytes);
+                    known.uri = uri.or(known.uri.take());
+                }
+                (_, part) => self.parts.push(place, part),
+            }
+        }
+    }
+
+    /// More of what a tool of the provider's gave; its texts go on with the text before them.
+    pub(super) fn result(&mut self, place: Place, more: Value<'a>) {
+        if !matches!(self.parts.get(place), Some(Part::ToolResult(_))) {
+            self.parts.push(place, Part::ToolResult(ToolResult::default()));
+        }
+        let Some(Part::ToolResult(ToolResult { parts, .. })) = self.parts.get(place) else { return };
+        for part in block::parts(more) {
+            match (parts.last_mut(), part) {
+                (Some(Part::Text(text)), Part::Text(more)) => text.push(&more),
+                (_, part) => parts.push(part),
+            }
+        }
     }
 
     /// An item of Responses begins.
@@ -316,52 +356,5 @@ fn append<'a>(known: &mut Arguments<'a>, more: Arguments<'a>) {
         // The `{}` that a tool's input begins as gives way to the first piece that says something.
         (Arguments::Json(_), Arguments::Text(more)) if more.is_empty() => {}
         (_, more) => *known = more,
-    }
-}
-
-/// Things by their places. Of two at one place the later one is open, and both are kept.
-#[derive(Debug)]
-struct Places<K, T> {
-    things: Vec<(K, T)>,
-    /// The open thing of each place; places are anything from negative to huge.
-    open: BTreeMap<K, usize>,
-    /// The thing that was looked for last: most pieces go where the one before went.
-    last: usize,
-}
-
-impl<K, T> Default for Places<K, T> {
-    fn default() -> Self {
-        Self { things: Vec::new(), open: BTreeMap::new(), last: 0 }
-    }
-}
-
-impl<K: Copy + Ord, T> Places<K, T> {
-    fn is_empty(&self) -> bool {
-        self.things.is_empty()
-    }
-
-    fn get(&mut self, place: K) -> Option<&mut T> {
-        if self.things.get(self.last).is_none_or(|(known, _)| *known != place) {
-            self.last = *self.open.get(&place)?;
-        }
-        self.things.get_mut(self.last).map(|(_, thing)| thing)
-    }
-
-    fn push(&mut self, place: K, thing: T) {
-        self.last = self.things.len();
-        self.open.insert(place, self.last);
-        self.things.push((place, thing));
-    }
-
-    fn get_or_push(&mut self, place: K, thing: impl FnOnce() -> T) -> &mut T {
-        if self.get(place).is_none() {
-            self.push(place, thing());
-        }
-        &mut self.things[self.last].1
-    }
-
-    fn into_sorted(mut self) -> impl Iterator<Item = T> {
-        self.things.sort_by_key(|(place, _)| *place);
-        self.things.into_iter().map(|(_, thing)| thing)
     }
 }

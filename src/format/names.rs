@@ -201,14 +201,15 @@ pub(super) fn arn<'a>(invocation: &Invocation<'a>) -> Option<JsonStr<'a>> {
     filled(invocation.identity.as_ref().and_then(|identity| identity.arn))
 }
 
-/// Whether the answer was streamed, as far as the request, the operation or the answer's shape says.
+/// Whether the answer was streamed. The operation says so; a list of events is one too where a merged answer was due.
 pub(super) fn streamed(invocation: &Invocation<'_>, view: &View<'_>) -> Option<bool> {
-    let by_operation = || match &*operation(invocation) {
-        "InvokeModelWithResponseStream" | "ConverseStream" => Some(true),
-        "InvokeModel" | "Converse" => Some(false),
-        _ => view.bodies().1.map(|body| Value::new(body).kind() == Kind::Array),
-    };
-    view.request().parameters.stream.or_else(by_operation)
+    let is_list = view.bodies().1.map(|body| Value::new(body).kind() == Kind::Array);
+    match &*operation(invocation) {
+        "" => is_list.filter(|list| *list).or(view.request().parameters.stream),
+        // The one path of OpenAI's APIs streams if the request asks for it.
+        "ChatCompletions" | "Responses" => view.request().parameters.stream.or(is_list),
+        operation => Some(operation.contains("Stream") || is_list == Some(true)),
+    }
 }
 
 /// Whether the call failed, or its answer broke off with an error.

@@ -1,10 +1,10 @@
 //! The view format: all that is known of an invocation as one JSON object with the same names for every model. It is
 //! what `[select]` sees as the variable `view`, so that whoever writes an expression can look at what it works on.
 
+use super::names;
 use super::object::Object;
-use crate::body::{Kind, Value};
 use crate::enrich::Event;
-use crate::invocation::{Invocation, JsonStr, RawJson, Section};
+use crate::invocation::JsonStr;
 use crate::pipeline::Context;
 
 mod figures;
@@ -48,8 +48,8 @@ pub(crate) const MEMBERS: &[Member] =
         }),
         member("request_id", |key, to, event, _| string(key, to, event.invocation.request_id)),
         member("error", |key, to, event, _| string(key, to, event.invocation.error_code)),
-        member("metadata", |key, to, event, _| to.json(key, metadata(event.invocation))),
-        member("streamed", |key, to, event, _| to.boolean(key, streamed(event))),
+        member("metadata", |key, to, event, _| to.json(key, names::request_metadata(event.invocation, &event.view))),
+        member("streamed", |key, to, event, _| to.boolean(key, names::streamed(event.invocation, &event.view))),
         member("parameters", |key, to, event, _| figures::parameters(key, to, &event.view.request().parameters))
             .with(&["max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "stream"]),
         member("tools", |key, to, event, _| talk::tools(key, to, &event.view.request().tools)),
@@ -134,28 +134,6 @@ fn string(key: &'static str, to: &mut Object<'_>, value: Option<JsonStr<'_>>) {
 /// The model's name: the last segment of an ARN, or the id itself.
 fn model(id: JsonStr<'_>) -> JsonStr<'_> {
     JsonStr(id.0.rsplit('/').next().unwrap_or(id.0))
-}
-
-/// `requestMetadata`: what the caller wrote beside the request.
-fn metadata<'a>(invocation: &Invocation<'a>) -> Option<RawJson<'a>> {
-    let field =
-        |field: &&crate::invocation::Unknown<'_>| field.section == Section::Top && field.key.0 == "requestMetadata";
-    Some(invocation.unknown.iter().rfind(field)?.value).filter(|value| Value::new(*value).kind() != Kind::Null)
-}
-
-/// Whether the answer was streamed. The operation says so; a list of events is one too where a merged answer was due.
-fn streamed(event: &Event<'_>) -> Option<bool> {
-    let (_, output) = event.view.bodies();
-    let is_list = output.map(|body| Value::new(body).kind() == Kind::Array);
-    match event.invocation.operation.map(JsonStr::decode) {
-        Some(operation) if operation.contains("Stream") => Some(true),
-        // The one path of OpenAI's APIs streams if the request asks for it.
-        Some(operation) if matches!(&*operation, "ChatCompletions" | "Responses") => {
-            event.view.request().parameters.stream.or(is_list)
-        }
-        Some(_) => Some(is_list == Some(true)),
-        None => is_list.filter(|list| *list).or(event.view.request().parameters.stream),
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::mem;
 use super::super::stream::{Draft, Place, Said};
 use super::super::text::Text;
 use super::super::value::{Kind, Value};
-use super::super::{Embeddings, Part};
+use super::super::{Embeddings, MediaKind, Part};
 use super::{ERROR, Reader, media};
 
 /// The members of an event whose meaning depends on others beside them.
@@ -18,6 +18,8 @@ struct Event<'a> {
     is_response: bool,
     /// Whether `index` counts alternatives, as in Cohere's Command; elsewhere it counts blocks or pieces.
     is_alternative: bool,
+    /// Whether its text is one that the pieces before it said.
+    is_repeat: bool,
     index: Option<i64>,
     output_index: Option<i64>,
     item_id: Option<&'a str>,
@@ -68,6 +70,8 @@ impl<'a> Reader<'a> {
                 "incomplete_details" => event.incomplete = Some(value),
                 "finish_reason" => event.stop = value.as_text(),
                 "is_finished" => event.is_alternative = true,
+                // Cohere's Command R: the plan, which came in chunks before.
+                "event_type" => event.is_repeat = value.text() == "\"tool-calls-generation\"",
                 "error" => event.error = Some(value).filter(|error| error.kind() != Kind::Null),
                 "messageStart" | "messageStop" => self.message(value),
                 // Converse and Nova. OpenAI's is the caller's, and must not be taken for facts.
@@ -124,7 +128,8 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         // The last event of a text in Responses has all of it again.
-        if event.text.is_some() && !event.kind.starts_with("response.") {
+        let is_repeat = event.kind.starts_with("response.") || event.is_repeat && !self.said.is_empty();
+        if event.text.is_some() && !is_repeat {
             self.said.draft(alternative).text(Place::Block(0), event.text.take());
         }
         if !event.said.is_empty() {
@@ -169,13 +174,13 @@ impl<'a> Reader<'a> {
         for (key, value) in block.members() {
             match &*key {
                 "contentBlockIndex" => index = value.integer(),
-                "start" => start = value.get("toolUse"),
+                "start" => start = Some(value).filter(|start| start.kind() == Kind::Object),
                 "delta" => delta = Some(value),
                 _ => {}
             }
         }
-        if let Some(tool) = start {
-            self.block(index, |draft, place| draft.start_tool(place, tool));
+        if let Some(start) = start {
+            self.block(index, |draft, place| draft.start(place, start));
         }
         if let Some(delta) = delta {
             self.delta(index, delta);
@@ -184,7 +189,7 @@ impl<'a> Reader<'a> {
 
     /// A piece of a block: of Anthropic, Cohere, Converse or Nova. Anthropic and Cohere put facts beside it.
     fn delta(&mut self, index: Option<i64>, delta: Value<'a>) {
-        for (key, value) in delta.members() {
+        for (key, value) in delta.members().filter(|(_, value)| value.kind() != Kind::Null) {
             match &*key {
                 "text" => self.block(index, |draft, place| draft.text(place, value.as_text())),
                 "thinking" => self.block(index, |draft, place| draft.reasoning(place, value.as_text())),
@@ -195,6 +200,8 @@ impl<'a> Reader<'a> {
                 }),
                 "partial_json" => self.block(index, |draft, place| draft.arguments(place, Some(value))),
                 "toolUse" => self.block(index, |draft, place| draft.arguments(place, value.get("input"))),
+                "toolResult" => self.block(index, |draft, place| draft.result(place, value)),
+                "image" => self.block(index, |draft, place| draft.medium(place, MediaKind::Image, value)),
                 "message" => self.cohere_piece(index.unwrap_or(0), value),
                 _ => self.fact(&key, value),
             }
@@ -239,7 +246,7 @@ impl<'a> Reader<'a> {
     fn alternative(&mut self, position: i64, one: Value<'a>) {
         let (mut index, mut text, mut message, mut is_piece) = (position, one.as_text(), None, false);
         let (mut finish, mut stop) = (None, None);
-        for (key, value) in one.members() {
+        for (key, value) in one.members().filter(|(_, value)| value.kind() != Kind::Null) {
             match &*key {
                 "index" => index = value.integer().unwrap_or(position),
                 "delta" if value.kind() == Kind::Object => {

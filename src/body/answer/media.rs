@@ -7,15 +7,15 @@ use super::super::{Embeddings, Media, MediaKind};
 /// The vectors in one vector, in a list of them (bare, in Base64, or each in an object), or in lists by type of number;
 /// none where there are none.
 pub(super) fn embeddings(value: Value<'_>) -> Option<Embeddings> {
-    let list = match value.kind() {
+    let (bits, list) = match value.kind() {
         Kind::Object => by_type(value)?,
-        _ => value,
+        _ => (1, value),
     };
     let mut elements = list.elements();
     let first = elements.next()?;
     let dimensions = match first.kind() {
         Kind::Number => return Some(Embeddings { count: 1, dimensions: length(list) }),
-        Kind::Array => length(first),
+        Kind::Array => length(first).saturating_mul(bits),
         Kind::Object => length(first.get("embedding")?),
         // Base64, of numbers of a size that only the request knows.
         Kind::String => 0,
@@ -24,15 +24,17 @@ pub(super) fn embeddings(value: Value<'_>) -> Option<Embeddings> {
     Some(Embeddings { count: 1 + elements.count(), dimensions })
 }
 
-/// One of the lists by type of number. Those of bits are packed, so that their length is not the vector's.
-fn by_type(lists: Value<'_>) -> Option<Value<'_>> {
+/// One of the lists by type of number, and how many of a vector's numbers one of its own stands for: Cohere packs eight
+/// bits into one. Titan's one vector of bits is not packed.
+fn by_type(lists: Value<'_>) -> Option<(usize, Value<'_>)> {
     let rank = |name: &str| match name {
         "float" => 0,
         "int8" | "uint8" => 1,
         _ => 2,
     };
     let lists = lists.members().filter(|(_, list)| list.kind() == Kind::Array);
-    lists.min_by_key(|(name, _)| rank(name)).map(|(_, list)| list)
+    let (name, list) = lists.min_by_key(|(name, _)| rank(name))?;
+    Some((if matches!(&*name, "binary" | "ubinary") { 8 } else { 1 }, list))
 }
 
 /// The number of elements. Numbers have no commas in them, so that the commas tell, many at a time.

@@ -35,9 +35,11 @@ pub(super) fn evidence<'a>(input: Option<Value<'a>>, output: Option<Value<'a>>) 
     reader.finish()
 }
 
-/// Whether there can be evidence in the body: every key and word of it has these letters in it.
+/// Whether there can be evidence in the body: every key of it has these letters in it, and so have its words, which some
+/// families shout.
 fn mentions_guardrail(body: &Value<'_>) -> bool {
-    memmem::find(body.text().as_bytes(), b"uardrail").is_some()
+    let body = body.text().as_bytes();
+    memmem::find(body, b"uardrail").is_some() || memmem::find(body, b"UARDRAIL").is_some()
 }
 
 /// Reads the bodies and keeps what was found.
@@ -146,7 +148,7 @@ impl<'a> Reader<'a> {
     /// Assessments by guardrail, one or a list for each; or a list of such.
     fn filed(&mut self, side: Side, value: Value<'a>) {
         let lists = value.elements().chain((value.kind() == Kind::Object).then_some(value));
-        for (id, assessments) in lists.flat_map(Value::members) {
+        for (id, assessments) in lists.flat_map(Value::members).filter(|(_, value)| value.kind() != Kind::Null) {
             let id = Some(Text::of(&id)).filter(|id| !id.is_empty());
             if self.filed.is_none() {
                 self.filed.clone_from(&id);

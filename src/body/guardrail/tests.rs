@@ -320,3 +320,9 @@ fn a_forged_trace_is_bounded() {
     ];
     answer(&json!(events), &Json::Null);
 }
+
+#[test]
+fn words_that_are_shouted_are_heard() {
+    let titan = json!({"results": [{"outputText": "no", "completionReason": "GUARDRAIL_INTERVENED"}]});
+    answer(&titan, &json!({"intervened": true}));
+}

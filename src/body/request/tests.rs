@@ -227,6 +227,18 @@ fn nova() {
 }
 
 #[test]
+fn a_job_has_the_models_own_body_in_it() {
+    check(
+        "Nova Reel",
+        r#"{"modelId":"m","outputDataConfig":{"s3OutputDataConfig":{"s3Uri":"s3://b/"}},"modelInput":{"taskType":"TEXT_VIDEO",
+          "textToVideoParams":{"text":"a drone","images":[{"format":"png","source":{"bytes":"AAAA"}}]},"videoGenerationConfig":{"seed":1}}}"#,
+        &["user: a drone|(image png bytes=3)"],
+    );
+    check("Luma Ray", r#"{"modelInput":{"prompt":"fly","max_tokens":3}}"#, &["user: fly", "with max=3"]);
+    check("a job in a job", r#"{"modelInput":{"prompt":"a","modelInput":{"prompt":"b"}}}"#, &["user: a"]);
+}
+
+#[test]
 fn titan() {
     check(
         "text",

@@ -135,9 +135,26 @@ fn models_and_streams_are_told_from_the_record() {
         ("InvokeModel", "", "[{}]", "true"),
         ("", "", "[{}]", "true"),
         ("", "", "{}", "null"),
+        ("ChatCompletions", r#"{"stream":true}"#, "{}", "true"),
+        ("Responses", "", "[{}]", "true"),
+        ("InvokeModelWithResponseStream", r#"{"stream":false}"#, "", "true"),
     ] {
         let operation = if operation.is_empty() { String::new() } else { format!(r#","operation":"{operation}""#) };
         check(&record(&operation, input, output), &[("streamed", streamed)]);
+    }
+}
+
+#[test]
+fn metadata_stand_beside_the_body_or_in_it() {
+    let inside = r#"{"requestMetadata":{"team":"a"}}"#;
+    for (fields, input, expected) in [
+        ("", inside, r#"{"team":"a"}"#),
+        (r#","requestMetadata":null"#, inside, r#"{"team":"a"}"#),
+        (r#","requestMetadata":{"team":"b"}"#, inside, r#"{"team":"b"}"#),
+        (r#","requestMetadata":"x""#, "{}", "null"),
+        ("", r#"{"requestMetadata":[1]}"#, "null"),
+    ] {
+        check(&record(fields, input, ""), &[("metadata", expected)]);
     }
 }
 

@@ -42,6 +42,24 @@ fn converse() {
 }
 
 #[test]
+fn members_that_are_null_say_nothing() {
+    let block = r#"{"reasoningContent":null,"image":null,"toolResult":null,"text":null,"toolUse":{"toolUseId":null,"name":"f","input":{}}}"#;
+    merged(
+        "Converse",
+        &format!(
+            r#"{{"output":{{"message":{{"role":"assistant","content":[{block}]}}}},"stopReason":null,"usage":null}}"#
+        ),
+        &["assistant: (call f {})", ""],
+    );
+    merged(
+        "one of several answers",
+        r#"{"choices":[{"index":null,"text":"a","data":null,"outputText":null,"message":null,"delta":null,"finish_reason":"stop","finishReason":null,
+          "completionReason":null,"stop_reason":null,"usage":null}]}"#,
+        &["assistant: a", "stop=stop>end_turn"],
+    );
+}
+
+#[test]
 fn anthropic() {
     merged(
         "Messages",
@@ -155,6 +173,12 @@ fn cohere_chat() {
 #[test]
 fn openai_chat() {
     merged(
+        "what is spoken, and its words",
+        r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":null,"refusal":null,
+          "audio":{"id":"audio_1","expires_at":1,"data":"AAAA","transcript":"Hello"}}},{"index":1,"message":{"content":"b","audio":null}}]}"#,
+        &["assistant: (audio of Some(3))|Hello", "assistant: b", "stop=stop>end_turn"],
+    );
+    merged(
         "cached tokens are counted in the prompt",
         r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","metadata":{"model":"of the caller","id":"his","role":"x"},"choices":[
           {"index":0,"finish_reason":"stop","message":{"annotations":[],"content":"60","refusal":null,"role":"assistant","reasoning_content":"hm",
@@ -251,6 +275,8 @@ fn vectors() {
         "id=e vectors=3x2",
     );
     check(r#"{"embeddings":{"binary":[[1],[2]],"float":[[1,2,3],[4,5,6]],"base64":["AA"]}}"#, "vectors=2x3");
+    check(r#"{"embeddings":{"ubinary":[[1,2],[3,4]]}}"#, "vectors=2x16");
+    check(r#"{"embeddingsByType":{"binary":[1,0,1]}}"#, "vectors=1x3");
     check(r#"{"embeddings":{"base64":["AAAA","BBBB"]}}"#, "vectors=2x0");
     check(r#"{"embeddings":[{"embeddingType":"TEXT","embedding":[1,2,3,4]}]}"#, "vectors=1x4");
     check(

@@ -86,6 +86,25 @@ fn converse() {
         &["assistant: ab|(call f {})|c", ""],
     );
     check(
+        "a tool of the provider's, and an image in pieces",
+        r#"[{"contentBlockStart":{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"s","name":"nova_grounding","type":"server_tool_use"}}}},
+          {"contentBlockDelta":{"contentBlockIndex":0,"delta":{"toolUse":{"input":"{}"}}}},
+          {"contentBlockStart":{"contentBlockIndex":1,"start":{"toolResult":{"toolUseId":"s","type":"x","status":"success"}}}},
+          {"contentBlockDelta":{"contentBlockIndex":1,"delta":{"toolResult":[{"text":"fo"}]}}},
+          {"contentBlockDelta":{"contentBlockIndex":1,"delta":{"toolResult":[{"text":"und"},{"json":{"a":1}}]}}},
+          {"contentBlockStart":{"contentBlockIndex":2,"start":{"image":{"format":"png"}}}},
+          {"contentBlockDelta":{"contentBlockIndex":2,"delta":{"image":{"source":{"bytes":"AAAA"}}}}},
+          {"contentBlockDelta":{"contentBlockIndex":2,"delta":{"image":{"source":{"bytes":"AA=="}}}}},
+          {"contentBlockDelta":{"contentBlockIndex":3,"delta":{"image":{"source":{"bytes":"AAAA"}},"toolResult":null}}},
+          {"contentBlockStart":{"contentBlockIndex":4,"start":{}}},{"contentBlockStart":{"contentBlockIndex":4,"start":null}},
+          {"contentBlockDelta":{"contentBlockIndex":4,"delta":{"text":"a","reasoningContent":null,"signature":null,"toolUse":null}}},
+          {"contentBlockDelta":{"contentBlockIndex":5,"delta":{"toolResult":[{"text":"lost"}]}}}]"#,
+        &[
+            r#"assistant: (call nova_grounding#s {})|(result found(json {"a":1}))|(image of Some(4))|(image of Some(3))|a|(result lost)"#,
+            "",
+        ],
+    );
+    check(
         "Nova",
         r#"[{"messageStart":{"role":"assistant"}},{"contentBlockDelta":{"delta":{"text":"a"},"contentBlockIndex":0}},
           {"contentBlockStop":{"contentBlockIndex":0}},{"messageStop":{"stopReason":"end_turn"}},{"metadata":{"usage":{"inputTokens":5,"outputTokens":2,
@@ -159,6 +178,13 @@ fn cohere_chat() {
     assert_ne!(without_calls, pieces);
     check("Command R, with the calls at the end alone", &format!("[{without_calls}{end}]"), &[said, facts]);
     check("Command R, of which only the end is left", &format!("[{end}]"), &[said, facts]);
+    let plan = |text: &str| pieces.replace(r#"generation","text":"","tool_calls""#, text);
+    let repeated = plan(r#"generation","text":"Hello","tool_calls""#);
+    assert_ne!(repeated, pieces);
+    check("Command R, whose calls repeat the plan", &format!("[{repeated}{end}]"), &[said, facts]);
+    let call =
+        r#"[{"event_type":"tool-calls-generation","text":"Hello","tool_calls":[{"name":"f","parameters":{"x":1}}]}]"#;
+    check("Command R, whose plan stands with the calls alone", call, &[said, ""]);
     check(
         "the newer chat",
         r#"[{"type":"message-start","id":"c","delta":{"message":{"role":"assistant","content":[],"tool_plan":"","tool_calls":[],"citations":[]}}},
@@ -183,6 +209,13 @@ fn cohere_chat() {
 
 #[test]
 fn openai_chat() {
+    check(
+        "what is spoken, and its words",
+        r#"[{"choices":[{"index":0,"delta":{"role":"assistant","content":null,"audio":{"id":"audio_1","transcript":"He"}}}]},
+          {"choices":[{"index":0,"delta":{"audio":{"data":"AAAA"}}}]},{"choices":[{"index":0,"delta":{"audio":{"transcript":"llo"}}}]},
+          {"choices":[{"index":0,"delta":{"audio":{"data":"AAAA"}}}]},{"choices":[{"index":0,"delta":{"audio":{"expires_at":1}},"finish_reason":"stop"}]}]"#,
+        &["assistant: (audio of Some(6))|Hello", "stop=stop>end_turn"],
+    );
     check(
         "calls that interleave, and a last event without choices",
         r#"[{"id":"chatcmpl","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],
