@@ -26,6 +26,7 @@ use bedrock_tap::invocation::Invocation;
 use bedrock_tap::parse::{self, Parsed};
 use bedrock_tap::pipeline::{Context, Limits, Line, Parcel, Settings, Tally, Visit};
 use bedrock_tap::record::{Origin, Record};
+use bedrock_tap::redact::{Bodies, Detector, Redactor};
 use bedrock_tap::reject::{Fault, Skip};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -83,6 +84,8 @@ pub(crate) enum Contender {
     Format,
     /// All of the view of each invocation: texts joined and read, tools, usage, guardrail.
     View,
+    /// From invocations to redacted ones, with every detector.
+    Redact,
     /// The whole line.
     Line,
     /// The straightforward program.
@@ -90,7 +93,7 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Floor,
         Self::Flate2,
         Self::Decode,
@@ -98,6 +101,7 @@ impl Contender {
         Self::Parse,
         Self::Format,
         Self::View,
+        Self::Redact,
         Self::Line,
         Self::Value,
     ];
@@ -238,6 +242,13 @@ fn run(
                 keep(&(view.usage(), view.stop_reason(), view.guardrail()));
             }
         }),
+        Contender::Redact => {
+            let redactor =
+                Redactor::new(Bodies::Keep, &Detector::ALL, std::iter::empty()).expect("there are no regexes");
+            clock::processor_time(|| {
+                invocations.iter().for_each(|invocation| redactor.redact(&Event::new(invocation), |event| keep(event)));
+            })
+        }
         Contender::Line => clock::processor_time(|| {
             corpus.records.iter().for_each(|record| keep(subject.process(record, now)));
         }),

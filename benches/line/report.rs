@@ -103,6 +103,7 @@ impl Contender {
             Self::Parse => "  stage: parse",
             Self::Format => "  stage: format",
             Self::View => "the whole view of every event",
+            Self::Redact => "redaction of every event, all detectors",
             Self::Line => "the line: gzip to panther NDJSON",
             Self::Value => "the serde_json::Value program",
         }
