@@ -569,3 +569,5 @@ proptest! {
         prop_assert_eq!(done, Redacted::default());
     }
 }
+
+mod planted;
