@@ -54,6 +54,7 @@ impl Iterator for Escapes<'_> {
             };
             if let Some((meaning, length)) = meaning {
                 self.at = letter + length;
+                let meaning = if self.escaped == Escaped::Within { plain(meaning).unwrap_or(meaning) } else { meaning };
                 return Some((start..self.at, meaning));
             }
         }
@@ -162,6 +163,8 @@ mod tests {
         check(r"\\n\\\\x", Escaped::Once, r"\n\\x");
         check(r"a\ud800b\udc00\ud800", Escaped::Once, "a\u{fffd}b\u{fffd}\u{fffd}");
         check(r#"{\"a\":\"b\\n\\\"\\u0041\"}"#, Escaped::Within, "{\"a\":\"b\n\"A\"}");
+        check(r"1\u00a02", Escaped::Within, "1 2");
+        check(r"1\u00a02", Escaped::Once, "1\u{a0}2");
         check("+49\u{a0}30\u{202f}12\u{2011}3 ©€", Escaped::Within, "+49 30 12-3 ©€");
         check(r"C:\dir\x \u00 \", Escaped::Within, r"C:\dir\x \u00 \");
     }
