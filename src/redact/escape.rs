@@ -35,7 +35,7 @@ impl Iterator for Escapes<'_> {
                     Escaped::Within => memchr::memchr3(b'\\', NARROW, WIDE, rest)?,
                 };
             if bytes[start] != b'\\' {
-                let Some(character) = self.text.get(start..).and_then(|rest| rest.chars().next()) else { return None };
+                let character = self.text.get(start..)?.chars().next()?;
                 self.at = start + character.len_utf8();
                 if let Some(meaning) = plain(character) {
                     return Some((start..self.at, meaning));
