@@ -70,6 +70,8 @@ impl Redact {
 
     fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         match (&self.key, self.bodies) {
+            // A key that cannot be read was taken out, and has its own fault.
+            (None, RedactedBodies::Hash) if problems.iter().any(|problem| problem.path.is_below(&at.key("key"))) => {}
             (None, RedactedBodies::Hash) => {
                 let hint = "a key from the environment, `{ env = \"NAME\" }`, or a file, `{ file = \"path\" }`";
                 problems.push(Problem::key(at.key("key"), "missing: `bodies = \"hash\"` needs a key").hint(hint));

@@ -269,10 +269,11 @@ impl Looked<'_> {
     }
 
     /// Whether neither letters, digits nor `_` touch the range, nor such behind a dash or digits behind another one of
-    /// `joints`.
+    /// `joints`. Where no word follows a `_`, it marks emphasis.
     fn stands_alone(&self, range: &Range<usize>, joints: &[char]) -> bool {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         let touches = |first: Option<char>, second: Option<char>| match first {
+            Some('_') => second.is_some_and(is_part),
             Some(c) if is_part(c) => true,
             Some('-') if joints.contains(&'-') => second.is_some_and(is_part),
             Some(c) if joints.contains(&c) => second.is_some_and(|c| c.is_ascii_digit()),

@@ -4,6 +4,7 @@
 //! A document that is an array is taken for a stream: the strings at one path of its elements are looked through
 //! together, since a secret may be spread over them.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::ops::Range;
 
@@ -193,7 +194,9 @@ impl<'s, 't> Sweep<'s, 't> {
 
     /// Looks through a document that a string holds in base64. Says whether that is all there is to do.
     fn encoded(&mut self, span: &Range<usize>) -> bool {
-        let content = resolve(self.content(span), Escaped::Once);
+        let written = resolve(self.content(span), Escaped::Once);
+        let width = encoded::line_length(&written);
+        let content = if width.is_some() { Cow::Owned(written.replace(['\r', '\n'], "")) } else { written };
         let is_large = encoded::is_large(&content);
         let Some(document) = encoded::Document::of(&content) else { return is_large };
         let found = cuts(self.scanner, &[&document.text], "");
@@ -201,7 +204,8 @@ impl<'s, 't> Sweep<'s, 't> {
             return is_large;
         }
         let masked = self.masked(&document.text, &found);
-        let text = escaped(&document.with_text(&masked));
+        let text = document.with_text(&masked);
+        let text = escaped(&width.map_or(text.clone(), |width| encoded::in_lines(&text, width)));
         self.edits.push(Edit { range: span.clone(), text });
         true
     }

@@ -50,6 +50,34 @@ pub(super) fn is_large(text: &str) -> bool {
     text.len() >= LARGE && payload(text).is_some()
 }
 
+/// The characters of a line, if a text of several is base64 in lines of one length, as MIME and PEM have it. Only in the
+/// last one there may be fewer.
+pub(super) fn line_length(text: &str) -> Option<usize> {
+    let length = text.find('\n')?;
+    let width = text[..length].trim_end_matches('\r').len();
+    let mut lines = text.trim_end().split('\n').map(|line| line.trim_end_matches('\r')).peekable();
+    while let Some(line) = lines.next() {
+        let fits = if lines.peek().is_some() { line.len() == width } else { line.len() <= width };
+        if !fits || line.contains(char::is_whitespace) {
+            return None;
+        }
+    }
+    (width >= MIN).then_some(width)
+}
+
+/// The text in lines of `width` characters, with a break behind each one.
+pub(super) fn in_lines(text: &str, width: usize) -> String {
+    let mut lines = String::with_capacity(text.len() + text.len() / width + 1);
+    for (at, character) in text.chars().enumerate() {
+        if at > 0 && at.is_multiple_of(width) {
+            lines.push('\n');
+        }
+        lines.push(character);
+    }
+    lines.push('\n');
+    lines
+}
+
 impl<'t> Document<'t> {
     /// The document that `text` holds, if it holds one.
     pub(super) fn of(text: &'t str) -> Option<Self> {

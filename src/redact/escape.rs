@@ -10,6 +10,7 @@ pub(super) enum Escaped {
     /// The content of a JSON string.
     Once,
     /// A text that holds JSON, or strings of some language, to any depth: any number of backslashes begins an escape.
+    /// Spaces and dashes that do not break stand for plain ones, since models write numbers with them.
     Within,
 }
 
@@ -27,7 +28,20 @@ impl Iterator for Escapes<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let bytes = self.text.as_bytes();
         loop {
-            let start = self.at + memchr::memchr(b'\\', bytes.get(self.at..)?)?;
+            let rest = bytes.get(self.at..)?;
+            let start = self.at
+                + match self.escaped {
+                    Escaped::Once => memchr::memchr(b'\\', rest)?,
+                    Escaped::Within => memchr::memchr3(b'\\', NARROW, WIDE, rest)?,
+                };
+            if bytes[start] != b'\\' {
+                let character = self.text.get(start..)?.chars().next()?;
+                self.at = start + character.len_utf8();
+                if let Some(meaning) = plain(character) {
+                    return Some((start..self.at, meaning));
+                }
+                continue;
+            }
             let mut letter = start + 1;
             if self.escaped == Escaped::Within {
                 letter += bytes[letter..].iter().take_while(|&&byte| byte == b'\\').count();
@@ -40,9 +54,23 @@ impl Iterator for Escapes<'_> {
             };
             if let Some((meaning, length)) = meaning {
                 self.at = letter + length;
+                let meaning = if self.escaped == Escaped::Within { plain(meaning).unwrap_or(meaning) } else { meaning };
                 return Some((start..self.at, meaning));
             }
         }
+    }
+}
+
+/// The first bytes of U+00A0, and of the others that [`plain`] knows.
+const NARROW: u8 = 0xc2;
+const WIDE: u8 = 0xe2;
+
+/// The plain character for a space or dash that does not break.
+fn plain(character: char) -> Option<char> {
+    match character {
+        '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' => Some(' '),
+        '\u{2010}' | '\u{2011}' => Some('-'),
+        _ => None,
     }
 }
 
@@ -135,6 +163,9 @@ mod tests {
         check(r"\\n\\\\x", Escaped::Once, r"\n\\x");
         check(r"a\ud800b\udc00\ud800", Escaped::Once, "a\u{fffd}b\u{fffd}\u{fffd}");
         check(r#"{\"a\":\"b\\n\\\"\\u0041\"}"#, Escaped::Within, "{\"a\":\"b\n\"A\"}");
+        check(r"1\u00a02", Escaped::Within, "1 2");
+        check(r"1\u00a02", Escaped::Once, "1\u{a0}2");
+        check("+49\u{a0}30\u{202f}12\u{2011}3 ©€", Escaped::Within, "+49 30 12-3 ©€");
         check(r"C:\dir\x \u00 \", Escaped::Within, r"C:\dir\x \u00 \");
     }
 }

@@ -665,3 +665,4 @@ fn made_up_texts_take_no_longer_than_others() {
         masked(masking(), &record(&json!({ "a": text }).to_string(), &json!(pieces).to_string()));
     }
 }
+mod planted;

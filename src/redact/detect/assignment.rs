@@ -9,7 +9,7 @@ use super::{Detector, Find, HIDDEN, Looked, Rule};
 /// Words that say that something is secret. A key alone may be any key.
 macro_rules! words {
     () => {
-        "(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|(?:api|access|auth|private|secret|signing|encryption|\
+        "(?:pass(?:w(?:or)?d|wort|phrase)?|kennwort|mot de passe|contrase(?:ñ|n)a|senha|pwd|secret|token|credential|(?:api|access|auth|private|secret|signing|encryption|\
          account|client|shared|master)[_ -]?key)"
     };
 }
@@ -25,6 +25,21 @@ pub(super) const RULES: &[Rule] = &[
                 "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)\\b:?)\\s*)"
             ),
             assigned,
+        ),
+    },
+    // In a sentence or a table: "the password for the test account is", "password - ", "| password |".
+    Rule {
+        detector: Detector::Token,
+        trigger: concat!("(?i-u)", words!()),
+        find: Find::Regex(
+            concat!(
+                "(?i)(?<name>[a-z0-9_.-]*",
+                words!(),
+                "[a-z0-9_-]*)[\"'`\\]*]{0,3}(?:(?:\\s(?:for|of|to|für)(?:\\s[^\\s:=]{1,40}){1,4}?)?\\s+(?:is|are|ist|lautet|est|es)[\\s:]+",
+                "|\\s*[|→–-]\\s*|[\\s:*]+)",
+                value!()
+            ),
+            told,
         ),
     },
     Rule {
@@ -46,8 +61,21 @@ enum Class {
 }
 
 /// What may follow the word in a name.
-const SUFFIXES: [&str; 12] =
-    ["", "key", "value", "val", "hash", "text", "string", "base64", "b64", "plaintext", "access", "accesskey"];
+const SUFFIXES: [&str; 13] = [
+    "",
+    "key",
+    "keybase",
+    "value",
+    "val",
+    "hash",
+    "text",
+    "string",
+    "base64",
+    "b64",
+    "plaintext",
+    "access",
+    "accesskey",
+];
 
 /// What shows that a token is none to sign in with: marks of a text's parts, and places in a list of results.
 const OTHER_TOKENS: [&str; 22] = [
@@ -93,12 +121,29 @@ pub(in crate::redact) fn named(name: &str, value: &str) -> Option<Range<usize>> 
 const MAX_VALUE: usize = 1024;
 
 fn class_of(name: &str) -> Option<Class> {
+    // In `DB_PASS`; other words end so too.
+    let short = name.get(name.len().saturating_sub(4)..).is_some_and(|end| end.eq_ignore_ascii_case("pass"));
+    if short && name[..name.len() - 4].chars().next_back().is_none_or(|before| !before.is_alphanumeric()) {
+        return Some(Class::Secret);
+    }
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let keys =
         ["apikey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey", "accountkey"];
     let keys = keys.into_iter().chain(["clientkey", "sharedkey", "masterkey"]).map(|word| (word, Class::Secret));
-    let words = ["password", "passwd", "passphrase", "pwd"].map(|word| (word, Class::Password)).into_iter();
+    let words = [
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "passwort",
+        "kennwort",
+        "motdepasse",
+        "contrasea",
+        "contrasena",
+        "senha",
+    ];
+    let words = words.map(|word| (word, Class::Password)).into_iter();
     let others = [("secret", Class::Secret), ("credential", Class::Secret), ("token", Class::Token)];
     let found = words.chain(others).chain(keys).filter_map(|(word, class)| {
         let at = name.rfind(word)?;
@@ -164,6 +209,24 @@ fn value_at(text: &str, at: usize) -> (Range<usize>, bool) {
     (start..end, quote.is_some())
 }
 
+/// What follows a word for a secret without being assigned is one if it has letters and digits, and but for passwords the
+/// length of a token.
+fn told(_: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
+    let value = ["double", "single", "back", "word"].iter().find_map(|group| captures.name(group));
+    let (Some(name), Some(value)) = (captures.name("name"), value) else {
+        return Err(captures.get(0).map_or(0, |whole| whole.end()));
+    };
+    let text = value.as_str().trim_end_matches(['.', ':', '!', '?']);
+    let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    let Some(class) = class_of(name.as_str()) else { return Err(value.start()) };
+    let least = if class == Class::Password { 6 } else { 20 };
+    let random = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !is_place(text) && !text.contains(' ');
+    // Names of things have dashes.
+    let named = class != Class::Password && text.contains('-');
+    let secret = (least..=MAX_VALUE).contains(&text.len()) && random && !named && is_secret(class, text, false);
+    if secret { Ok(value.start()..value.start() + text.len()) } else { Err(value.start()) }
+}
+
 /// Words that stand where a secret would.
 const PLACEHOLDERS: [&str; 16] = [
     "null",
@@ -188,7 +251,8 @@ fn is_secret(class: Class, value: &str, quoted: bool) -> bool {
     let lower = value.to_ascii_lowercase();
     let first = value.bytes().next().unwrap_or_default();
     let placeholder = PLACEHOLDERS.contains(&lower.as_str())
-        || matches!(first, b'[' | b'<' | b'$' | b'{' | b'%')
+        // The last one covers a mask.
+        || matches!(first, b'[' | b'<' | b'$' | b'{' | b'%' | 0x1a)
         || value.bytes().all(|byte| byte == first);
     if placeholder {
         return false;

@@ -6,7 +6,7 @@ use super::key::whole;
 use super::{Detector, Find, Looked, Rule};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule { detector: Detector::Email, trigger: "@", find: Find::Code(emails) },
+    Rule { detector: Detector::Email, trigger: "@|%40", find: Find::Code(emails) },
     Rule { detector: Detector::Phone, trigger: DIGITS, find: Find::Regex(WRITTEN, written) },
     Rule { detector: Detector::Phone, trigger: DIGITS, find: Find::Regex(SPOKEN, spoken) },
 ];
@@ -23,18 +23,23 @@ const FILES: [&str; 7] = ["png", "jpg", "jpeg", "gif", "webp", "svg", "pdf"];
 
 fn emails(looked: &Looked<'_>, found: &mut Vec<Range<usize>>) {
     let text = looked.text;
-    for at in memchr::memchr_iter(b'@', text.as_bytes()) {
+    // In a URL's query the sign is `%40`.
+    let plain = memchr::memchr_iter(b'@', text.as_bytes()).map(|at| (at, 1));
+    let encoded = memchr::memmem::find_iter(text.as_bytes(), b"%40").map(|at| (at, 3));
+    let mut signs: Vec<(usize, usize)> = plain.chain(encoded).collect();
+    signs.sort_unstable();
+    for (at, length) in signs {
         let floor = found.last().map_or(0, |last| last.end).min(at);
         let mailbox = text[floor..at].chars().rev().take(MAX_MAILBOX);
         let mailbox = mailbox.take_while(|c| c.is_alphanumeric() || "._%+-'=~".contains(*c));
         let mut start = at - mailbox.map(char::len_utf8).sum::<usize>();
         // Neither a quote nor what separates belongs to the name.
         start += text[start..at].len() - text[start..at].trim_start_matches(['.', '\'', '=', '-', '%', '+', '~']).len();
-        let domain = text[at + 1..].chars().take(MAX_DOMAIN);
+        let domain = text[at + length..].chars().take(MAX_DOMAIN);
         let domain = domain.take_while(|c| c.is_alphanumeric() || matches!(c, '.' | '-'));
-        let end = at + 1 + domain.map(char::len_utf8).sum::<usize>();
-        let Some(domain) = domain_of(&text[at + 1..end]) else { continue };
-        let end = at + 1 + domain.len();
+        let end = at + length + domain.map(char::len_utf8).sum::<usize>();
+        let Some(domain) = domain_of(&text[at + length..end]) else { continue };
+        let end = at + length + domain.len();
         // `git@host:path` names a repository, `user:password@host` is a part of a URL.
         let repository = &text[start..at] == "git" && text[end..].starts_with([':', '/']);
         let password = text.as_bytes()[..start].ends_with(b":") && {
@@ -66,9 +71,9 @@ fn domain_of(text: &str) -> Option<&str> {
 /// line, and those with an area in brackets.
 const WRITTEN: &str = r"(?x)
     \+[1-9][0-9]{0,14}(?:[\ .\-/]{0,2}\(?[0-9]{1,12}\)?){0,6}
-  | 00[1-9][0-9]{0,3}(?:[\ .\-/]\(?[0-9]{1,8}\)?){1,5}
+  | 00\ ?[1-9][0-9]{0,3}(?:[\ .\-/]\(?[0-9]{1,8}\)?){1,5}
   | (?:1[\ .\-])?(?:\([2-9][0-9]{2}\)[\ .\-]?|[2-9][0-9]{2}[\ .\-/])[0-9]{3}[\ .\-][0-9]{4}
-  | \(?0[1-9][0-9]{0,4}\)?(?:[\ .\-/][0-9]{2,8}){1,4}
+  | \(?0[1-9][0-9]{0,4}\)?(?:(?:[\ .\-/]|\ /\ )[0-9]{2,8}){1,4}
   | \([0-9]{2,5}\)\ ?[0-9]{3,5}[\ \-][0-9]{3,5}";
 
 /// Digits of a number at most. Source: ITU-T E.164.
@@ -81,6 +86,7 @@ fn written(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<
     let first = number.as_bytes()[0];
     let (least, most) = match first {
         b'+' => (8, MAX_DIGITS),
+        b'0' if number.starts_with("00 ") => (12, MAX_DIGITS + 2),
         b'0' if number.starts_with("00") => (10, MAX_DIGITS + 2),
         b'0' => (9, 12),
         _ => (8, 12),

@@ -6,7 +6,7 @@ use super::key::whole;
 use super::{Detector, Find, Looked, Rule};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule { detector: Detector::Card, trigger: "(?:[0-9][ -]?){13}", find: Find::Code(cards) },
+    Rule { detector: Detector::Card, trigger: "(?:[0-9][ .-]?){13}", find: Find::Code(cards) },
     Rule {
         detector: Detector::Iban,
         trigger: "[A-Za-z]{2}[0-9]{2}[ -]?[A-Za-z0-9]{4}",
@@ -14,15 +14,15 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         detector: Detector::Ssn,
-        trigger: "[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4}",
-        find: Find::Regex("[0-9]{3}(?<first>[ -]?)[0-9]{2}(?<second>[ -]?)[0-9]{4}", ssn),
+        trigger: "[0-9]{3}[ .-]?[0-9]{2}[ .-]?[0-9]{4}",
+        find: Find::Regex("[0-9]{3}(?<first>[ .-]?)[0-9]{2}(?<second>[ .-]?)[0-9]{4}", ssn),
     },
 ];
 
 /// Digits of a card's number.
 const CARD: std::ops::RangeInclusive<usize> = 13..=19;
 
-/// Runs of digits, in groups of three and more between single spaces or dashes; or the part of a run that is a card's.
+/// Runs of digits, in groups of three and more between single spaces, dashes or dots; or the part of a run that is a card's.
 fn cards(looked: &Looked<'_>, found: &mut Vec<Range<usize>>) {
     let bytes = looked.text.as_bytes();
     let mut at = 0;
@@ -36,7 +36,7 @@ fn cards(looked: &Looked<'_>, found: &mut Vec<Range<usize>>) {
             groups.push(at..at + length);
             at += length;
             let joined =
-                matches!(bytes.get(at), Some(b' ' | b'-')) && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+                matches!(bytes.get(at), Some(b' ' | b'-' | b'.')) && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
             if !joined {
                 break;
             }
@@ -57,7 +57,10 @@ fn in_groups(looked: &Looked<'_>, groups: &[Range<usize>], found: &mut Vec<Range
                 break;
             }
             let range = groups[first].start..group.end;
+            // A dot once or twice is a number's or a date's.
+            let dots = looked.text[range.clone()].bytes().filter(|byte| *byte == b'.').count();
             if CARD.contains(&length)
+                && (dots == 0 || dots == 3)
                 && is_card(&looked.text[range.clone()])
                 && looked.stands_alone(&range, &['-', '.'])
             {
@@ -171,7 +174,7 @@ fn ssn(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usiz
     let digits: String = looked.text[range.clone()].chars().filter(char::is_ascii_digit).collect();
     let (area, group, serial) = (&digits[..3], &digits[3..5], &digits[5..]);
     let given = area != "000" && area != "666" && !area.starts_with('9') && group != "00" && serial != "0000";
-    let said = !separators[0].is_empty() || looked.is_after(&["ssn", "social security"], range.start, 40);
+    let said = matches!(separators[0], " " | "-") || looked.is_after(&["ssn", "social security"], range.start, 40);
     let valid = given && said && separators[0] == separators[1] && looked.stands_alone(&range, &['-', '.']);
     if valid { Ok(range) } else { Err(range.start + 1) }
 }

@@ -14,6 +14,7 @@ const fn token(trigger: &'static str, find: Find) -> Rule {
 const PREFIXED: &str = "(?x)(?:^|[^A-Za-z0-9])(?<value>
     gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,}
   | gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|oas|soat|ffct)-[A-Za-z0-9_-]{20,}(?:\\.[A-Za-z0-9_-]+)*
+  | GR1348941[A-Za-z0-9_-]{20,}
   | xox[a-z](?:\\.xox[a-z])?-[A-Za-z0-9-]{10,} | xapp-[0-9]-[A-Za-z0-9-]{10,}
   | hooks\\.slack\\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{10,}
   | (?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,} | whsec_[A-Za-z0-9+/=]{20,}
@@ -30,7 +31,7 @@ const PREFIXED: &str = "(?x)(?:^|[^A-Za-z0-9])(?<value>
   | [0-9]{8,10}:AA[A-Za-z0-9_-]{33})";
 
 /// The beginnings alone.
-const PREFIXES: &str = "gh[pousr]_|github_pat_|gl[a-z]{1,5}-|xox[a-z]|xapp-|hooks\\.slack|[sr]k_(?:live|test)_|whsec_|sk-|AIza|ya29|\
+const PREFIXES: &str = "gh[pousr]_|github_pat_|gl[a-z]{1,5}-|GR1348941|xox[a-z]|xapp-|hooks\\.slack|[sr]k_(?:live|test)_|whsec_|sk-|AIza|ya29|\
     GOCSPX|npm_|pypi-|hf_|SG\\.|SK[0-9a-fA-F]{32}|dckr_|do[opr]_v1|dapi[0-9a-f]|shp(?:at|ca|pa|ss)_|hv[sbr]\\.|gl(?:sa|c)_|gsk_|\
     xai-|pplx-|r8_|lin_api_|ATATT3|NRAK-|rubygems_|sbp_|secret_[A-Za-z0-9]{40}|ntn_|[0-9]{8}:AA|[0-9]:AA";
 
@@ -47,8 +48,16 @@ pub(super) const RULES: &[Rule] = &[
     token(
         "(?i-u:authorization|bearer|basic)",
         Find::Regex(
-            r#"(?i-u)(?:(?:authorization["'`]?\s*[:=]\s*["'`]?\s*(?:(?:bearer|basic|token|digest|apikey|negotiate)\s+)?)|(?:\b(?:bearer|basic)\s+))(?<value>[A-Za-z0-9._~+/=:-]+)"#,
+            r#"(?i-u)(?:(?:authorization["'`]?\s*[:=]\s*["'`]?\s*(?:(?:bearer|basic|token|digest|apikey|negotiate)\s+)?)|(?:(?:\b|_)(?:bearer|basic)\s+))(?<value>[A-Za-z0-9._~+/=:-]+)"#,
             authorization,
+        ),
+    ),
+    // Whoever has a signed URL needs nothing else.
+    token(
+        "(?i-u)[?&;](?:x-(?:amz|goog)-(?:signature|security-token)|sig(?:nature)?)=",
+        Find::Regex(
+            r#"(?i-u)[?&;](?:x-(?:amz|goog)-(?:signature|security-token)|sig(?:nature)?)=(?<value>[A-Za-z0-9%+/=._~-]{16,})"#,
+            |_, captures| captures.name("value").map(|value| value.range()).ok_or(whole(captures).end),
         ),
     ),
     token(
