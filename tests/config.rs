@@ -1110,8 +1110,8 @@ fn entries(text: &str) -> Vec<Entry> {
             table = steps.join(".");
             found.push(Entry { path: table.clone(), comment, value: None, alternative });
         } else if let Some((key, value)) = line.split_once(" = ") {
-            // A map of values stands in its table.
-            let key = if key.starts_with("patterns.") { "patterns.NAME" } else { key };
+            // A map of texts counts as one key.
+            let key = if key.starts_with("patterns.") { "patterns" } else { key };
             let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
             let value: toml::Table = toml::from_str(&format!("value = {value}")).unwrap();
             let value = Some(serde_json::to_value(&value["value"]).unwrap());

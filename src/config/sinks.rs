@@ -41,8 +41,10 @@ impl Sink {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StdoutSink {
-    /// What an event is written as: `panther` (one JSON object a line: the schema's fields and Panther's standard fields),
-    /// `raw` (the record as it came) or `text` (one line for people). Default: `panther`.
+    /// What an event is written as: `panther` (one JSON object a line: the schema's fields and Panther's standard
+    /// fields), `raw` (the record as it came), `text` (one line for people), `view` (the view of the bodies), `flat`
+    /// (one flat row for SQL and Parquet), `ocsf` (OCSF 1.8.0), `ecs` (Elastic's names) or `otel` (an OTLP log record).
+    /// Default: `panther`.
     pub format: Format,
     /// The policy of redaction, by its name: what this sink is not to see. Default: none, it sees everything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +58,8 @@ pub struct FileSink {
     /// The file that is written; its directory is created if need be. A finished file stands beside it under a name with
     /// its time.
     pub path: PathBuf,
-    /// What an event is written as: `panther`, `raw` or `text`. Default: `panther`.
+    /// What an event is written as: `panther`, `raw`, `text`, `view`, `flat`, `ocsf`, `ecs` or `otel`. Default:
+    /// `panther`.
     #[serde(default)]
     pub format: Format,
     /// The policy of redaction, by its name: what this sink is not to see. Default: none, it sees everything.

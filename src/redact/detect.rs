@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use regex::{Regex, RegexBuilder, RegexSet};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,10 @@ pub(super) struct Scanner {
 /// of a repetition of a repetition before it slows down everything.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
+/// Bytes that the automaton of a regex may take while it is built as it is needed. With the 2 MiB that are the default,
+/// the triggers' would be thrown away and built again and again.
+const AUTOMATON_BYTES: usize = 16 << 20;
+
 /// Compiles a user's regex.
 ///
 /// # Errors
@@ -164,14 +168,16 @@ impl Scanner {
         let mut rules = Vec::new();
         for rule in wanted {
             let regex = match rule.find {
-                Find::Regex(pattern, _) => Some(Regex::new(pattern)?),
+                Find::Regex(pattern, _) => Some(RegexBuilder::new(pattern).dfa_size_limit(AUTOMATON_BYTES).build()?),
                 Find::Code(_) => None,
             };
             rules.push(Ready { rule, regex });
         }
         let names = kinds.iter().map(|kind| regex::escape(kind)).collect::<Vec<_>>();
         Ok(Self {
-            triggers: RegexSet::new(rules.iter().map(|ready| ready.rule.trigger))?,
+            triggers: RegexSetBuilder::new(rules.iter().map(|ready| ready.rule.trigger))
+                .dfa_size_limit(AUTOMATON_BYTES)
+                .build()?,
             detect: detect.to_vec(),
             rules,
             own,

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::key::whole;
 use super::token::is_mixed;
 use super::{Detector, Find, HIDDEN, Looked, Rule};
 
@@ -22,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
             concat!(
                 "(?i)(?<name>[a-z0-9_.-]*",
                 words!(),
-                "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)\\b:?)\\s*)"
+                "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)(?-u:\\b):?)\\s*)"
             ),
             assigned,
         ),
@@ -35,9 +36,8 @@ pub(super) const RULES: &[Rule] = &[
             concat!(
                 "(?i)(?<name>[a-z0-9_.-]*",
                 words!(),
-                "[a-z0-9_-]*)[\"'`\\]*]{0,3}(?:(?:\\s(?:for|of|to|für)(?:\\s[^\\s:=]{1,40}){1,4}?)?\\s+(?:is|are|ist|lautet|est|es)[\\s:]+",
-                "|\\s*[|→–-]\\s*|[\\s:*]+)",
-                value!()
+                "[a-z0-9_-]*)[\"'`\\]*]{0,3}(?:(?:\\s(?:for|of|to|für)(?:\\s[^\\s:=]+){1,4}?)?\\s+(?:is|are|ist|lautet|est|es)[\\s:]+",
+                "|\\s*[|→–-]\\s*|[\\s:*]+)"
             ),
             told,
         ),
@@ -146,13 +146,19 @@ fn class_of(name: &str) -> Option<Class> {
     let words = words.map(|word| (word, Class::Password)).into_iter();
     let others = [("secret", Class::Secret), ("credential", Class::Secret), ("token", Class::Token)];
     let found = words.chain(others).chain(keys).filter_map(|(word, class)| {
-        let at = name.rfind(word)?;
+        let at = last(name, word)?;
         let suffix = &name[at + word.len()..];
         SUFFIXES.contains(&suffix).then_some((at, class))
     });
     let (at, class) = found.min_by_key(|(at, _)| *at)?;
     let other = class == Class::Token && OTHER_TOKENS.iter().any(|word| name[..at].ends_with(word));
     (!other).then_some(class)
+}
+
+/// Where a word stands last in a name. Names are short: looking at each place costs less than preparing a search.
+fn last(name: &str, word: &str) -> Option<usize> {
+    let (name, word) = (name.as_bytes(), word.as_bytes());
+    name.windows(word.len()).rposition(|window| window.first() == word.first() && window == word)
 }
 
 fn assigned(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
@@ -211,20 +217,19 @@ fn value_at(text: &str, at: usize) -> (Range<usize>, bool) {
 
 /// What follows a word for a secret without being assigned is one if it has letters and digits, and but for passwords the
 /// length of a token.
-fn told(_: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
-    let value = ["double", "single", "back", "word"].iter().find_map(|group| captures.name(group));
-    let (Some(name), Some(value)) = (captures.name("name"), value) else {
-        return Err(captures.get(0).map_or(0, |whole| whole.end()));
-    };
-    let text = value.as_str().trim_end_matches(['.', ':', '!', '?']);
+fn told(looked: &Looked<'_>, captures: &regex::Captures<'_>) -> Result<Range<usize>, usize> {
+    let end = whole(captures).end;
+    let Some(name) = captures.name("name") else { return Err(end) };
+    let (value, _) = value_at(looked.text, end);
+    let text = looked.text[value.clone()].trim_end_matches(['.', ':', '!', '?']);
     let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
-    let Some(class) = class_of(name.as_str()) else { return Err(value.start()) };
+    let Some(class) = class_of(name.as_str()) else { return Err(end) };
     let least = if class == Class::Password { 6 } else { 20 };
     let random = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !is_place(text) && !text.contains(' ');
     // Names of things have dashes.
     let named = class != Class::Password && text.contains('-');
     let secret = (least..=MAX_VALUE).contains(&text.len()) && random && !named && is_secret(class, text, false);
-    if secret { Ok(value.start()..value.start() + text.len()) } else { Err(value.start()) }
+    if secret { Ok(value.start..value.start + text.len()) } else { Err(end) }
 }
 
 /// Words that stand where a secret would.
