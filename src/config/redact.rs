@@ -28,6 +28,7 @@ pub struct Redact {
     /// What else is masked: regexes by the name that stands in the mask (letters, digits, `_` and `-`). Of a match with a
     /// group called `secret` only the group is masked. They take time in proportion to the text, so neither
     /// look-around nor back-references exist. Default: none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub patterns: BTreeMap<String, String>,
 }
 
