@@ -174,12 +174,13 @@ fn object(fields: &[Field]) -> Value {
 }
 
 /// The JSON Schema (2020-12) of a line of the `panther` format: the schema's fields without nulls, Panther's standard
-/// fields, and the fields that the schema does not know.
+/// fields, the fields that the schema does not know, and what was done to the event.
 pub fn json_schema() -> Value {
     let mut schema = object(FIELDS);
     if let Some(properties) = schema["properties"].as_object_mut() {
         properties.extend(standard_fields());
         properties.insert("unmapped".into(), unmapped());
+        properties.insert("bedrock_tap".into(), marks());
     }
     if let Some(required) = schema["required"].as_array_mut() {
         required.extend(STANDARD_REQUIRED.map(Value::from));
@@ -241,6 +242,33 @@ fn unmapped() -> Value {
         "additionalProperties": true,
         "minProperties": 1,
         "description": "Fields that the schema does not know, as they came; omitted where there is none."
+    })
+}
+
+/// What was done to an event on its way: what became of bodies in S3, and what redaction did.
+fn marks() -> Value {
+    let text = |meaning: &str| json!({ "type": "string", "description": meaning });
+    let masked = json!({
+        "type": "object",
+        "additionalProperties": { "type": "integer", "minimum": 1 },
+        "minProperties": 1,
+        "description": "Secrets that were masked, by kind."
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "input_body": text("What became of the request's body in S3: `fetched`, or why it is missing."),
+            "output_body": text("What became of the answer's body in S3."),
+            "redacted": {
+                "type": "object",
+                "properties": { "bodies": text("What was done to the bodies: `dropped` or `hashed`."), "masked": masked },
+                "additionalProperties": false,
+                "description": "What redaction did."
+            }
+        },
+        "additionalProperties": false,
+        "minProperties": 1,
+        "description": "What bedrock-tap did to the event; omitted where it did nothing."
     })
 }
 
@@ -346,6 +374,7 @@ fields:
     fn the_json_schema_has_the_fields_the_standard_fields_and_unmapped() {
         let expected = [
             "accountId: string",
+            "bedrock_tap: object",
             "errorCode: string",
             "identity: object",
             "inferenceRegion: string",
