@@ -41,6 +41,7 @@ RUN set -eux; \
     install -D -m 0755 target/dist/bedrock-tap "$root/usr/local/bin/bedrock-tap"; \
     install -D -m 0644 container.toml "$root/etc/bedrock-tap/config.toml"; \
     install -D -m 0644 LICENSE "$root/usr/share/doc/bedrock-tap/LICENSE"; \
+    install -D -m 0644 src/enrich/cost/LICENSE-litellm "$root/usr/share/doc/bedrock-tap/LICENSE-litellm"; \
     libraries="$(ldd target/dist/bedrock-tap)"; \
     for library in $libraries; do \
         case "$library" in /*) install -D -m 0755 "$(readlink -f "$library")" "$root$library";; esac; \
