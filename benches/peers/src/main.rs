@@ -64,11 +64,8 @@ impl Ours {
     fn new() -> Self {
         let settings = Settings {
             limits: Limits { inflated_bytes: 64 << 20, events: 100_000, depth: 128 },
-            log_groups: globset::GlobSet::empty(),
-            outputs: vec![Format::Panther],
-            source_id: None,
-            source_label: None,
-            unmapped: true,
+            outputs: vec![Format::Panther.into()],
+            ..Settings::default()
         };
         Self { line: Line::new(settings), parcel: Parcel::default() }
     }
