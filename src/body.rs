@@ -260,12 +260,12 @@ impl<'a> View<'a> {
     /// All that the caller wrote, system prompt and messages, one text a line.
     pub fn prompt_text(&self) -> Text<'a> {
         let request = self.request();
-        joined(request.system.iter().chain(request.messages.iter().flat_map(|message| &message.parts)))
+        joined(request.system.iter().chain(request.messages.iter().flat_map(|message| &message.parts)), is_text)
     }
 
     /// All that the model answered, without its reasoning, one text a line.
     pub fn answer_text(&self) -> Text<'a> {
-        joined(self.answer().messages.iter().flat_map(|message| &message.parts))
+        joined(self.answer().messages.iter().flat_map(|message| &message.parts), is_text)
     }
 
     /// The tools that the model called, in order.
@@ -287,11 +287,18 @@ impl<'a> View<'a> {
     }
 }
 
-/// The texts among parts, a line break between two.
-fn joined<'t, 'a: 't>(parts: impl Iterator<Item = &'t Part<'a>>) -> Text<'a> {
+fn is_text(part: &Part<'_>) -> bool {
+    matches!(part, Part::Text(_))
+}
+
+/// The texts and the reasoning among the wanted parts, a line break between two.
+pub(crate) fn joined<'t, 'a: 't>(
+    parts: impl Iterator<Item = &'t Part<'a>>,
+    wanted: impl Fn(&Part<'_>) -> bool,
+) -> Text<'a> {
     let mut all = Text::default();
-    for part in parts {
-        let Part::Text(text) = part else { continue };
+    for part in parts.filter(|part| wanted(part)) {
+        let (Part::Text(text) | Part::Reasoning(text)) = part else { continue };
         if !all.is_empty() {
             all.push(&Text::of_json("\\n"));
         }

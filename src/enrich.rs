@@ -142,3 +142,23 @@ impl Redacted {
         });
     }
 }
+
+/// What a message is as an event, for tests.
+#[cfg(test)]
+pub(crate) fn with_event<T>(message: &str, use_it: impl FnOnce(&Event<'_>, &crate::pipeline::Context<'_>) -> T) -> T {
+    let origin = crate::record::Origin::File { path: "f".into(), offset: 0 };
+    let prices = Prices::default();
+    let context = crate::pipeline::Context {
+        origin: &origin,
+        parse_time: "2026-11-22T08:00:00Z".parse().unwrap(),
+        source_id: None,
+        source_label: None,
+        unmapped: true,
+        prices: &prices,
+    };
+    let event = crate::extract::LogEvent { message, ..Default::default() };
+    let crate::parse::Parsed::Invocation(invocation) = crate::parse::message(event, 128) else {
+        panic!("no invocation: {message}")
+    };
+    use_it(&Event::new(&invocation), &context)
+}

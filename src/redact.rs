@@ -103,9 +103,7 @@ impl Redactor {
         let bare = without_content(event.invocation, &message);
         use_it(&event.without_bodies(&bare, marks(done)));
     }
-}
 
-impl Redactor {
     /// What redaction makes of the texts of an invocation.
     ///
     /// # Errors

@@ -6,9 +6,9 @@ use std::io::Write as _;
 
 use super::names::{arn, failed, filled, intervened};
 use super::object::Object;
+use super::view::figures;
 use crate::body::Usage;
 use crate::enrich::Event;
-use crate::enrich::cost::Cost;
 use crate::invocation::Invocation;
 use crate::pipeline::Context;
 
@@ -39,9 +39,7 @@ pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     object.object_if_any("bedrock_tap", |object| {
         event.marks.members(object);
         object.object_if_any("usage", |object| usage(object, view.usage()));
-        if let Some(cost) = event.cost(context.prices) {
-            object.object("cost", |object| price(object, cost));
-        }
+        figures::cost("cost", object, event.cost(context.prices));
     });
     object.end();
 }
@@ -65,25 +63,6 @@ fn usage(object: &mut Object<'_>, usage: &Usage) {
     object.integer("reasoning", usage.reasoning);
     object.integer("total", usage.total);
     object.boolean("total_is_off", usage.total_is_off.then_some(true));
-}
-
-/// The cost in USD.
-fn price(object: &mut Object<'_>, cost: &Cost) {
-    for (key, part) in [
-        ("input", cost.input),
-        ("output", cost.output),
-        ("cache_read", cost.cache_read),
-        ("cache_write", cost.cache_write),
-        ("guardrail", cost.guardrail),
-        ("total", cost.total),
-    ] {
-        object.float(key, Some(part.as_f64()));
-    }
-    object.text("price_key", &cost.price_key);
-    if let Some(date) = &cost.price_date {
-        object.text("price_date", date);
-    }
-    object.text("price_basis", cost.basis.as_str());
 }
 
 /// When the call was, as RFC 3339 writes it.

@@ -7,7 +7,7 @@ use crate::enrich::Event;
 use crate::invocation::JsonStr;
 use crate::pipeline::Context;
 
-mod figures;
+pub(super) mod figures;
 mod talk;
 
 /// A member of the view.

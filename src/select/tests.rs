@@ -1,8 +1,5 @@
 use super::*;
-use crate::enrich::cost::Prices;
-use crate::extract::LogEvent;
-use crate::parse::{self, Parsed};
-use crate::record::Origin;
+use crate::enrich::with_event;
 
 /// A call with an answer of each kind.
 const CALL: &str = r#"{"timestamp":"2026-11-22T07:39:00Z","accountId":"123456789012","region":"us-east-1","requestId":"r-1",
@@ -17,22 +14,6 @@ const CALL: &str = r#"{"timestamp":"2026-11-22T07:39:00Z","accountId":"123456789
 const FAILED: &str = r#"{"timestamp":"2026-11-22T07:39:00Z","accountId":"123456789012","requestId":"r-2","modelId":"m",
     "errorCode":"ThrottlingException"}"#;
 
-fn with<T>(message: &str, use_it: impl FnOnce(&Event<'_>, &Context<'_>) -> T) -> T {
-    let origin = Origin::File { path: "f".into(), offset: 0 };
-    let prices = Prices::default();
-    let context = Context {
-        origin: &origin,
-        parse_time: "2026-11-22T08:00:00Z".parse().unwrap(),
-        source_id: None,
-        source_label: None,
-        unmapped: true,
-        prices: &prices,
-    };
-    let event = LogEvent { message, ..LogEvent::default() };
-    let Parsed::Invocation(invocation) = parse::message(event, 128) else { panic!("no invocation: {message}") };
-    use_it(&Event::new(&invocation), &context)
-}
-
 fn compile(text: &str) -> Expression {
     Expression::compile(text).unwrap_or_else(|flaw| panic!("{text}: {flaw:?}"))
 }
@@ -44,7 +25,7 @@ fn keeping(text: &str) -> Selection {
 /// What an expression says of a record; none where it cannot be evaluated.
 #[track_caller]
 fn check(text: &str, message: &str, expected: Option<bool>) {
-    let verdict = with(message, |event, context| keeping(text).verdict(event, context));
+    let verdict = with_event(message, |event, context| keeping(text).verdict(event, context));
     let skip = (expected == Some(false)).then_some(Skip::Filtered);
     assert_eq!(verdict, Verdict { skip, failures: u64::from(expected.is_none()) }, "{text}");
 }
@@ -117,7 +98,7 @@ fn what_cannot_be_evaluated_keeps_the_event_and_is_counted() {
     ] {
         check(text, CALL, None);
         let dropping = Selection::new(Some(compile(text)), None, None);
-        let verdict = with(CALL, |event, context| dropping.verdict(event, context));
+        let verdict = with_event(CALL, |event, context| dropping.verdict(event, context));
         assert_eq!(verdict, Verdict { skip: None, failures: 1 }, "{text}");
     }
     // As CEL says: what decides the answer, decides it beside an error.
@@ -136,7 +117,7 @@ fn drop_comes_first_then_keep_then_the_sample() {
     let check = |drop: Option<&str>, keep: Option<&str>, sample: Option<(f64, Option<&str>)>, expected, failures| {
         let sample = sample.map(|(ratio, when)| Sample { ratio, when: when.map(compile) });
         let selection = Selection::new(drop.map(compile), keep.map(compile), sample);
-        let verdict = with(CALL, |event, context| selection.verdict(event, context));
+        let verdict = with_event(CALL, |event, context| selection.verdict(event, context));
         assert_eq!(verdict, Verdict { skip: expected, failures }, "{drop:?} {keep:?}");
     };
     let (yes, no, fails) = (Some("view.region == 'us-east-1'"), Some("has(view.error)"), Some("view.error < ''"));
@@ -157,13 +138,13 @@ fn a_sample_is_stable_and_near_its_ratio() {
     let kept = |id: &str, ratio: f64| {
         let message = CALL.replace("\"r-1\"", id);
         let selection = Selection::new(None, None, Some(Sample { ratio, when: None }));
-        with(&message, |event, context| selection.verdict(event, context)).skip.is_none()
+        with_event(&message, |event, context| selection.verdict(event, context)).skip.is_none()
     };
     // SHA-256 of `r-1` begins with a5fa777a3dc67268, which is 0.6483 of 2⁶⁴ (`printf r-1 | sha256sum`).
     assert!(kept(r#""r-1""#, 0.6484) && !kept(r#""r-1""#, 0.6483), "the rule is what the documentation says");
     assert!(kept(r#""\u0072-1""#, 0.6484) && !kept(r#""\u0072-1""#, 0.6483), "escapes are resolved");
     let message = CALL.replace("\"r-1\"", "\"\"");
-    with(&message, |event, _| {
+    with_event(&message, |event, _| {
         let share = |from: &str| {
             let digest = Sha256::digest(from.as_bytes());
             u64::from_be_bytes(*digest.first_chunk().unwrap()) as f64 / 2_f64.powi(64)
@@ -178,7 +159,7 @@ fn a_sample_is_stable_and_near_its_ratio() {
             let message = format!(
                 r#"{{"timestamp":"2026-11-22T07:39:00Z","accountId":"1","modelId":"m","requestId":"id-{number}"}}"#
             );
-            with(&message, |event, _| {
+            with_event(&message, |event, _| {
                 let kept = is_in_sample(event, ratio);
                 assert!(!kept || is_in_sample(event, ratio + 0.1), "a larger ratio keeps it too");
                 count += u32::from(kept);
@@ -219,7 +200,7 @@ fn only_what_is_asked_for_is_built() {
     let both = Selection::new(Some(compile("has(view.usage.input)")), Some(compile("view.usage == {}")), None);
     assert_eq!(both.demand.view.as_ref().map(needs::Needs::paths), Some(vec!["usage.*".to_owned()]));
     // What is not asked for is not in what the interpreter is given.
-    with(CALL, |event, context| {
+    with_event(CALL, |event, context| {
         let json = |text: &str| view_json(event, context, compile(text).demand());
         assert_eq!(json("view.stop_reason == ''"), r#"{"stop_reason":"tool_use"}"#);
         let expression = compile("has(event.input.inputBodyJson) && event.accountId == ''");
@@ -421,7 +402,7 @@ proptest::proptest! {
     ]), 1..14)) {
         if let Ok(expression) = Expression::compile(&words.concat()) {
             let selection = Selection::new(None, Some(expression), None);
-            let verdict = with(CALL, |event, context| selection.verdict(event, context));
+            let verdict = with_event(CALL, |event, context| selection.verdict(event, context));
             proptest::prop_assert!(verdict.failures == 0 || verdict.skip.is_none());
         }
     }

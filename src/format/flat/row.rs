@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::body::guardrail::{Assessment, Guardrail};
-use crate::body::{Media, MediaKind, Message, Parameters, Part, StopReason, Text, Usage, View, moved_to};
+use crate::body::{Media, MediaKind, Message, Parameters, Part, StopReason, Text, Usage, View, joined, moved_to};
 use crate::enrich::cost::{Cost, Usd};
 use crate::enrich::{Event, Marks};
 use crate::format::names::{self, Identity};
@@ -239,19 +239,6 @@ fn finding(object: &mut Object<'_>, found: &Assessment<'_>) {
     object.said("type", found.kind.as_ref());
     object.said("confidence", found.confidence.as_ref());
     object.said("action", found.action.as_ref());
-}
-
-/// The texts and reasonings that `wanted` tells, a line break between two.
-fn joined<'t, 'a: 't>(parts: impl Iterator<Item = &'t Part<'a>>, wanted: impl Fn(&Part<'_>) -> bool) -> Text<'a> {
-    let mut all = Text::default();
-    for part in parts.filter(|part| wanted(part)) {
-        let (Part::Text(text) | Part::Reasoning(text)) = part else { continue };
-        if !all.is_empty() {
-            all.push(&Text::of_json("\\n"));
-        }
-        all.push(text);
-    }
-    all
 }
 
 /// How many media of a kind there are, those in results of tools too.

@@ -58,7 +58,7 @@ pub(super) fn bytes(key: &'static str, to: &mut Object<'_>, (input, output): (Op
     });
 }
 
-pub(super) fn cost(key: &'static str, to: &mut Object<'_>, cost: Option<&Cost>) {
+pub(in crate::format) fn cost(key: &'static str, to: &mut Object<'_>, cost: Option<&Cost>) {
     let Some(cost) = cost else { return };
     to.object(key, |to| {
         for (key, part) in [

@@ -1,25 +1,12 @@
 use super::*;
-use crate::enrich::cost::Prices;
-use crate::extract::LogEvent;
-use crate::parse::{self, Parsed};
-use crate::record::Origin;
+use crate::enrich::with_event;
 
 fn line(message: &str) -> String {
-    let origin = Origin::File { path: "f".into(), offset: 0 };
-    let prices = Prices::default();
-    let context = Context {
-        origin: &origin,
-        parse_time: "2026-11-22T08:00:00Z".parse().unwrap(),
-        source_id: None,
-        source_label: None,
-        unmapped: true,
-        prices: &prices,
-    };
-    let event = LogEvent { message, ..LogEvent::default() };
-    let Parsed::Invocation(invocation) = parse::message(event, 128) else { panic!("no invocation: {message}") };
-    let mut out = Vec::new();
-    encode(&Event::new(&invocation), &context, &mut out);
-    String::from_utf8(out).unwrap()
+    with_event(message, |event, context| {
+        let mut out = Vec::new();
+        encode(event, context, &mut out);
+        String::from_utf8(out).unwrap()
+    })
 }
 
 /// A record with the given bodies; an empty one is not there.

@@ -15,16 +15,19 @@ macro_rules! words {
     };
 }
 
+/// A name with such a word in it.
+macro_rules! name {
+    () => {
+        concat!("(?i)(?<name>[a-z0-9_.-]*", words!(), "[a-z0-9_-]*)")
+    };
+}
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         detector: Detector::Token,
         trigger: concat!("(?i-u)", words!()),
         find: Find::Regex(
-            concat!(
-                "(?i)(?<name>[a-z0-9_.-]*",
-                words!(),
-                "[a-z0-9_-]*)[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)(?-u:\\b):?)\\s*)"
-            ),
+            concat!(name!(), "[\"'`\\]]{0,2}(?<joint>\\s*(?::=|=>|==?|:|>|\\s(?:is|are)(?-u:\\b):?)\\s*)"),
             assigned,
         ),
     },
@@ -34,9 +37,8 @@ pub(super) const RULES: &[Rule] = &[
         trigger: concat!("(?i-u)", words!()),
         find: Find::Regex(
             concat!(
-                "(?i)(?<name>[a-z0-9_.-]*",
-                words!(),
-                "[a-z0-9_-]*)[\"'`\\]*]{0,3}(?:(?:\\s(?:for|of|to|für)(?:\\s[^\\s:=]+){1,4}?)?\\s+(?:is|are|ist|lautet|est|es)[\\s:]+",
+                name!(),
+                "[\"'`\\]*]{0,3}(?:(?:\\s(?:for|of|to|für)(?:\\s[^\\s:=]+){1,4}?)?\\s+(?:is|are|ist|lautet|est|es)[\\s:]+",
                 "|\\s*[|→–-]\\s*|[\\s:*]+)"
             ),
             told,
