@@ -55,7 +55,10 @@ pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
 pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
-pub use sinks::{Compression, DeadLetter, FileDeadLetter, FileSink, Sink, StdoutDeadLetter, StdoutSink};
+pub use sinks::{
+    AwsAccess, Batching, Compression, DeadLetter, Elasticsearch, Events, FileDeadLetter, FileSink, Firehose,
+    Http, HttpClient, Kinesis, Null, Otlp, S3, Sink, SplunkHec, Sqs, Stdout, Taken,
+};
 pub use source::{FileSource, Source};
 pub use start::Start;
 pub use units::ByteSize;
@@ -120,6 +123,10 @@ pub struct Config {
     /// `[coordination.dynamodb]`, which has no directory, it must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DeadLetter>,
+    /// Further dead letters, `[dead_letters.NAME.KIND]`, each for the sinks that name it by their key `dead_letter`. What
+    /// cannot be read goes to `[dead_letter]` all the same. Default: none; all sinks share `[dead_letter]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dead_letters: BTreeMap<String, DeadLetter>,
     /// The service's own log on standard error.
     #[serde(default)]
     pub log: Log,

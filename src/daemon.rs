@@ -20,9 +20,7 @@ use crate::delivery::{self, Engine, LaneError};
 use crate::pipeline::{Noted, Tally};
 use crate::sink::batch::{self, Driver};
 use crate::sink::dead_letter::DeadLetter;
-use crate::sink::file::FileSink;
-use crate::sink::stdout::Stdout;
-use crate::sink::{self, Sink, SinkError};
+use crate::sink::{self, Planned, SinkError};
 use crate::source::{self, BoxFuture};
 
 pub mod plan;
@@ -48,6 +46,8 @@ pub struct Plan {
     pub sinks: Vec<SinkPlan>,
     /// Where rejects go.
     pub dead_letter: SinkPlan,
+    /// Further dead letters, for sinks that name them.
+    pub dead_letters: Vec<SinkPlan>,
     /// Where positions go.
     pub checkpoints: CheckpointPlan,
     /// The bytes that may be in flight, read and encoded ones together.
@@ -81,20 +81,19 @@ pub struct Seam {
 pub struct SinkPlan {
     /// Its name in logs.
     pub name: String,
-    /// Which one.
-    pub kind: SinkKind,
-    /// How batches are made for it.
-    pub batch: batch::Settings,
+    /// What to open, and how it is fed.
+    pub planned: Planned,
+    /// Where what it refuses goes: the index among the plan's further dead letters; none is the plan's own.
+    pub dead_letter: Option<usize>,
+    /// Whether the destination is asked, before anything is read, if it can be written to.
+    pub probe: bool,
 }
 
-/// The sinks.
-pub enum SinkKind {
-    /// Standard output.
-    Stdout,
-    /// A file.
-    File(sink::file::Settings),
-    /// One that was made elsewhere.
-    Made(Arc<dyn Sink>),
+impl SinkPlan {
+    /// A sink that is not asked before, and whose refusals go to the plan's dead letter.
+    pub fn new(name: &str, planned: Planned) -> Self {
+        Self { name: name.to_owned(), planned, dead_letter: None, probe: false }
+    }
 }
 
 /// The checkpoint stores.
@@ -233,14 +232,23 @@ async fn build(
             Arc::new(opened.map_err(|error| panicked(&error))??)
         }
     };
-    let (letters, letters_driver) = open(plan.dead_letter, None, &abandon).await?;
-    let dead_letter = DeadLetter::new(letters);
-    let (mut outlets, mut drivers) = (Vec::new(), vec![letters_driver]);
-    for sink in plan.sinks {
-        let (outlet, driver) = open(sink, Some(dead_letter.clone()), &abandon).await?;
+    let mut drivers = Vec::new();
+    let mut letters = Vec::new();
+    for plan in std::iter::once(plan.dead_letter).chain(plan.dead_letters) {
+        let tags = plan.planned.tags.clone();
+        let (outlet, driver) = open(plan, None, &abandon).await?;
+        letters.push(DeadLetter::new(outlet, tags));
+        drivers.push(driver);
+    }
+    let mut outlets = Vec::new();
+    for plan in plan.sinks {
+        let letter = letters.get(plan.dead_letter.map_or(0, |index| index + 1)).cloned();
+        let (outlet, driver) = open(plan, letter, &abandon).await?;
         outlets.push(outlet);
         drivers.push(driver);
     }
+    let dead_letter = letters.swap_remove(0);
+    let crew = crew.tagging_letters(dead_letter.tags().cloned());
     let mut tasks = JoinSet::new();
     for driver in drivers {
         let name = driver.name();
@@ -267,16 +275,13 @@ async fn open(
     dead_letter: Option<DeadLetter>,
     abandon: &CancellationToken,
 ) -> anyhow::Result<(batch::Outlet, Driver)> {
-    let sink: Arc<dyn Sink> = match plan.kind {
-        SinkKind::Made(sink) => sink,
-        SinkKind::Stdout => Arc::new(Stdout::new().context("standard output is closed")?),
-        SinkKind::File(settings) => {
-            let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await;
-            let opened = opened.map_err(|error| panicked(&error))?;
-            Arc::new(opened.with_context(|| format!("the sink {} cannot be opened", plan.name))?)
-        }
-    };
-    Ok(batch::start(&plan.name, sink, plan.batch, dead_letter, abandon.clone()))
+    let SinkPlan { name, planned, probe, .. } = plan;
+    let sink = (planned.opening)().await.with_context(|| format!("the sink {name} cannot be opened"))?;
+    if probe {
+        sink.probe().await.with_context(|| format!("the sink {name} cannot be written to"))?;
+        info!(sink = name, "the destination can be written to");
+    }
+    Ok(batch::start(&name, sink, planned.batch, dead_letter, abandon.clone()))
 }
 
 /// What went wrong, by who said so.

@@ -22,7 +22,7 @@ pub struct Event<'a> {
     pub view: View<'a>,
     /// What was done to it.
     pub marks: Marks,
-    row_id: Option<[u8; 16]>,
+    row_id: OnceCell<[u8; 16]>,
     estimate: OnceCell<Estimate>,
     /// The event that this one was made of: what is left of a body does not change what the call cost.
     source: Option<&'a dyn Priced>,
@@ -69,7 +69,7 @@ impl<'a> Event<'a> {
             invocation,
             view: View::of(invocation),
             marks: Marks::default(),
-            row_id: None,
+            row_id: OnceCell::new(),
             estimate: OnceCell::new(),
             source: None,
         }
@@ -77,7 +77,7 @@ impl<'a> Event<'a> {
 
     /// The same event with another text, which keeps its identity and its cost.
     pub fn with_invocation<'b>(&'b self, invocation: &'b Invocation<'b>, marks: Marks) -> Event<'b> {
-        Event { marks, row_id: Some(self.row_id()), source: Some(self), ..Event::new(invocation) }
+        Event { marks, row_id: OnceCell::from(self.row_id()), source: Some(self), ..Event::new(invocation) }
     }
 
     /// The same event without its bodies: of them only figures, reasons and verdicts are still known.
@@ -88,7 +88,7 @@ impl<'a> Event<'a> {
 
     /// The event's identity, as [`Invocation::row_id`] tells it of the record as it came.
     pub fn row_id(&self) -> [u8; 16] {
-        self.row_id.unwrap_or_else(|| self.invocation.row_id())
+        *self.row_id.get_or_init(|| self.invocation.row_id())
     }
 
     /// Whether somebody asked what the call cost and its model has no price.

@@ -9,6 +9,7 @@ use crate::decode::{self, Scratch, Walk};
 use crate::enrich::cost::Prices;
 use crate::enrich::{Event, Marks};
 use crate::extract::LogEvent;
+use crate::format::key::Template;
 use crate::format::{Format, Lines};
 use crate::invocation::Invocation;
 use crate::record::{Origin, Record};
@@ -257,12 +258,18 @@ pub struct Output {
     pub format: Format,
     /// What is taken out before.
     pub redactor: Option<Arc<Redactor>>,
+    /// Which of the invocations that are kept it gets; none gets all.
+    pub selection: Option<Arc<Selection>>,
+    /// What its sink is told of each event beside its bytes; none is told nothing.
+    pub tags: Option<Arc<Template>>,
+    /// Whether each item keeps what it was made of: a destination that may refuse items gives them back.
+    pub originals: bool,
 }
 
 impl From<Format> for Output {
     /// Everything, in this format.
     fn from(format: Format) -> Self {
-        Self { format, redactor: None }
+        Self { format, redactor: None, selection: None, tags: None, originals: false }
     }
 }
 
@@ -358,12 +365,25 @@ impl Packer<'_> {
             }
         }
         for (plan, lines) in self.plans.iter().zip(self.outputs.iter_mut()) {
+            if let Some(selection) = &plan.selection {
+                let verdict = selection.verdict(&event, context);
+                self.noted.unevaluated += verdict.failures;
+                if verdict.skip.is_some() {
+                    continue;
+                }
+            }
             match &plan.redactor {
                 None => lines.push_with(|out| plan.format.encode(&event, context, out)),
                 Some(redactor) => redactor.redact(&event, |redacted| {
                     lines.push_with(|out| plan.format.encode(redacted, context, out));
                     self.noted.redacted(redacted);
                 }),
+            }
+            if let Some(template) = &plan.tags {
+                lines.tag_last(template.tag(&event, context));
+            }
+            if plan.originals {
+                lines.keep_original(event.invocation.event.message.as_bytes());
             }
         }
         self.noted.event(&event);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bedrock_tap::config::{
     ByteSize, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Secret, Sink, Source, Start, StdoutSink,
+    FileSink, Events, KinesisSource, Look, Mode, Secret, Sink, Source, Start, Taken,
 };
 use bedrock_tap::format::Format;
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ fn the_least_that_is_valid_has_every_default() {
     assert_eq!((limits.inflated_bytes, limits.events, limits.depth), (64 << 20, 100_000, 128));
     assert!(config.extract.log_group_set().unwrap().is_match("/aws/bedrock/invocations"));
     assert!(config.panther.unmapped);
-    assert_eq!(config.sinks["console"], Sink::Stdout(StdoutSink::default()));
+    assert_eq!(config.sinks["console"], Sink::Stdout(Events::default()));
     let default = FileDeadLetter::new("/var/lib/bedrock-tap/dead-letter.jsonl");
     assert_eq!(config.dead_letter(), DeadLetter::File(default));
 }
@@ -83,14 +83,14 @@ fn every_value_is_read() {
     assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
     assert_eq!(source.max_idle, Duration::from_millis(200));
     assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
-    let expected = FileSink {
-        format: Format::Raw,
+    let to = FileSink {
         rotate_size: ByteSize::new(1_000_000_000),
         rotate_age: Duration::from_secs(36 * 3600),
         compression: Compression::Gzip,
         ..FileSink::new("out/events")
     };
-    assert_eq!(config.sinks["a-b_1"], Sink::File(expected));
+    let events = Taken { format: Format::Raw, ..Taken::default() };
+    assert_eq!(config.sinks["a-b_1"], Sink::File(Events { events, to }));
     let groups = config.extract.log_group_set().unwrap();
     assert!(groups.is_match("/aws/bedrock/a/b") && !groups.is_match("/aws/lambda/a"));
 }
@@ -115,9 +115,10 @@ t.toml:1:1: `region`: no key of this name
 1 | region = …
   | ^^^^^^
   = hint: it belongs elsewhere: `bodies.region`, `coordination.dynamodb.region`,
-          `source.kinesis.region`
-  = allowed: bodies, coordination, cost, dead_letter, decode, drain_timeout,
-             extract, log, memory_budget, panther, redact, select, sinks, source",
+          `source.kinesis.region`, `sinks.NAME.KIND.region`
+  = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
+             drain_timeout, extract, log, memory_budget, panther, redact,
+             select, sinks, source",
     );
     check(
         "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
@@ -162,7 +163,10 @@ t.toml: `source`: missing
     = allowed: exactly one of [source.file], [source.kinesis]
 
 t.toml: `sinks`: missing
-    = allowed: at least one of [sinks.NAME.file], [sinks.NAME.stdout]",
+    = allowed: at least one of [sinks.NAME.elasticsearch], [sinks.NAME.file],
+               [sinks.NAME.firehose], [sinks.NAME.http], [sinks.NAME.kinesis],
+               [sinks.NAME.null], [sinks.NAME.otlp], [sinks.NAME.s3],
+               [sinks.NAME.splunk_hec], [sinks.NAME.sqs], [sinks.NAME.stdout]",
     );
     check(
         "[source.kinesis]\n[sinks]",
@@ -192,7 +196,10 @@ t.toml:1:21: `source.file.paths`: is empty
 t.toml:2:7: `sinks.a`: has no kind
 2 | sinks.a = {}
   |       ^
-  = allowed: exactly one of [sinks.a.file], [sinks.a.stdout]",
+  = allowed: exactly one of [sinks.a.elasticsearch], [sinks.a.file],
+             [sinks.a.firehose], [sinks.a.http], [sinks.a.kinesis],
+             [sinks.a.null], [sinks.a.otlp], [sinks.a.s3], [sinks.a.splunk_hec],
+             [sinks.a.sqs], [sinks.a.stdout]",
     );
 }
 
@@ -952,7 +959,7 @@ fn the_environment_overrides_the_file() {
     assert_eq!(source.stream.as_deref(), Some("123"));
     assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
     assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
-    assert_eq!(config.sinks["my-sink"], Sink::File(FileSink::new("quoted path")));
+    assert_eq!(config.sinks["my-sink"], Sink::File(Events { events: Taken::default(), to: FileSink::new("quoted path") }));
     assert_eq!(config.sinks["other"].format(), Format::Text);
     assert_eq!((config.decode.max_depth, config.panther.unmapped), (7, false));
     assert_eq!(config.extract.log_groups, ["/a/*", "/b"]);
@@ -977,9 +984,9 @@ fn errors_name_the_variable() {
 t.toml has 9 faults
 
 environment variable BEDROCK_TAP__: `""`: no key of this name
-    = allowed: bodies, coordination, cost, dead_letter, decode, drain_timeout,
-               extract, log, memory_budget, panther, redact, select, sinks,
-               source
+    = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
+               drain_timeout, extract, log, memory_budget, panther, redact,
+               select, sinks, source
 
 environment variable BEDROCK_TAP__DECODE__MAX_EVENTS:
     `decode.max_events`: expected an integer, found a string
@@ -1080,6 +1087,36 @@ fn documented(schema: &Value, node: &Value, path: &str, found: &mut BTreeMap<Str
     }
 }
 
+/// Leaves of the keys that several kinds of sinks share the first kind's in the example's order, and none of the dead
+/// letters', which are those of the sinks. What differs in its documentation stands.
+fn without_repeated(expected: &mut BTreeMap<String, Value>) {
+    let description = |node: &Value| node["description"].as_str().unwrap_or_default().to_owned();
+    let kinds = ["stdout", "file", "s3", "firehose", "kinesis", "sqs", "http", "splunk_hec", "elasticsearch", "otlp", "null"];
+    let mut seen = BTreeSet::new();
+    for table in kinds.iter().map(|kind| format!("sinks.NAME.{kind}.")).chain(["dead_letter".to_owned()]) {
+        expected.retain(|path, node| {
+            // The dead letters that are not a sink's kind with keys of its own are referred to as a whole.
+            if is_further(path) || table == "dead_letter" && is_as_a_sink(path) {
+                return false;
+            }
+            let Some(key) = path.strip_prefix(&table) else { return true };
+            table == "dead_letter" || seen.insert((key.to_owned(), description(node)))
+        });
+    }
+    expected.retain(|path, _| path != "dead_letters");
+}
+
+/// Whether the path is of a further dead letter, of which one is shown.
+fn is_further(path: &str) -> bool {
+    path.strip_prefix("dead_letters.").is_some_and(|path| path != "NAME.file" && path != "NAME.file.path")
+}
+
+/// Whether the path is of a dead letter that is described as a sink of its kind is.
+fn is_as_a_sink(path: &str) -> bool {
+    let kind = path.strip_prefix("dead_letter.").and_then(|path| path.split('.').next());
+    kind.is_some_and(|kind| !["file", "stdout"].contains(&kind))
+}
+
 /// An entry of the example: a key with its value, or a header.
 struct Entry {
     path: String,
@@ -1101,7 +1138,7 @@ fn entries(text: &str) -> Vec<Entry> {
         if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             let mut steps: Vec<&str> = header.split('.').collect();
             match steps[..] {
-                ["sinks" | "redact", ..] => steps[1] = "NAME",
+                ["sinks" | "redact" | "dead_letters", ..] => steps[1] = "NAME",
                 ["source", "kinesis", "account_roles", _] => steps[3] = "NAME",
                 // Model ids have dots.
                 ["cost", "models", ..] => steps = vec!["cost", "models", "NAME"],
@@ -1130,6 +1167,7 @@ fn the_example_has_every_key_with_its_documentation_and_default() {
     let schema = Config::json_schema();
     let mut expected = BTreeMap::new();
     documented(&schema, &schema, "", &mut expected);
+    without_repeated(&mut expected);
     let entries = entries(EXAMPLE);
     let found: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(found, expected.keys().map(String::as_str).collect(), "left: the example; right: the schema");
@@ -1157,12 +1195,12 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
         ("source.file", "", local),
     ] {
         for dead_letter in ["dead_letter.file", "dead_letter.stdout"] {
-            let mut kept = true;
+            let (mut kept, mut section) = (true, "");
             let mut text = String::new();
             for line in EXAMPLE.lines().filter(|line| !line.starts_with("# ") && *line != "#") {
                 let line = line.strip_prefix('#').unwrap_or(line);
                 if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                    let section = header.split('.').next().unwrap();
+                    section = header.split('.').next().unwrap();
                     kept = match section {
                         "source" => {
                             header.starts_with(source) && (stream != "stream" || !header.contains("account_roles"))
@@ -1173,10 +1211,10 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                         _ => true,
                     };
                 }
-                let other_stream =
-                    ["stream", "streams"].iter().any(|key| *key != stream && line.starts_with(&format!("{key} = ")));
+                let is_other = |key: &&str| *key != stream && line.starts_with(&format!("{key} = "));
+                let other_stream = section == "source" && ["stream", "streams"].iter().any(is_other);
                 // A secret is in one place.
-                if kept && !other_stream && !line.starts_with("key.file = ") {
+                if kept && !other_stream && !line.split(" = ").next().unwrap().ends_with("key.file") {
                     text.push_str(line);
                     text.push('\n');
                 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::UsageError;
 use crate::config::{
-    self, AssumeRole, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, KinesisSource, Look, Mode, Redact, RedactedBodies, Select, Sink, Source, units::format_duration,
+    self, AssumeRole, Config, Coordination, DynamodbCoordination, Environment, KinesisSource, Look, Mode, Redact,
+    RedactedBodies, Select, Source, Taken, units::format_duration,
 };
 
 /// The flags.
@@ -62,17 +62,12 @@ fn summary(config: &Config, environment: &Environment) -> String {
     lines.extend(selection(&config.select).map(|text| ("select", text)));
     lines.extend(config.redact.iter().map(|(name, policy)| ("redact", format!("{name}: {}", redaction(policy)))));
     for (name, sink) in &config.sinks {
-        let redacted = sink.redact().map(|policy| format!(", redacted as {policy}")).unwrap_or_default();
-        lines.push(("sink", format!("{name}: {}{redacted}", destination(sink))));
+        lines.push(("sink", format!("{name}: {}{}", sink.describe(), taken(sink.events()))));
     }
     let default = if config.dead_letter.is_none() { " (the default)" } else { "" };
-    let dead_letter = match config.dead_letter() {
-        DeadLetter::Stdout(_) => "standard output".to_owned(),
-        DeadLetter::File(FileDeadLetter { path, rotate_size, rotate_age, compression }) => {
-            file(&path, "JSON lines", compression, &rotate_size.to_string(), &format_duration(rotate_age))
-        }
-    };
-    lines.push(("dead letter", format!("{dead_letter}{default}")));
+    lines.push(("dead letter", format!("{}{default}", config.dead_letter().describe())));
+    let letters = config.dead_letters.iter().map(|(name, letter)| format!("{name}: {}", letter.describe()));
+    lines.extend(letters.map(|text| ("dead letter", text)));
     let positions = match &config.coordination {
         Coordination::Local(local) => format!("in the directory {}", local.directory.display()),
         Coordination::Dynamodb(dynamodb) => table(dynamodb, &config.source),
@@ -164,6 +159,24 @@ fn selection(select: &Select) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+/// What a sink takes, where that is not everything.
+fn taken(events: &Taken) -> String {
+    let mut text = String::new();
+    let mut part = |before: &str, part: Option<&str>| {
+        if let Some(part) = part {
+            text.push_str(before);
+            text.push_str(part);
+        }
+    };
+    part(", redacted as ", events.redact.as_deref());
+    part(", without ", events.drop.as_deref());
+    part(", only ", events.keep.as_deref());
+    part(", what it refuses to ", events.dead_letter.as_deref());
+    part("", (!events.required).then_some(", not required"));
+    part("", events.probe.then_some(", asked at the start"));
+    text
+}
+
 fn region(region: Option<&str>) -> String {
     region.map(|region| format!(" in {region}")).unwrap_or_default()
 }
@@ -184,24 +197,6 @@ fn redaction(policy: &Redact) -> String {
     let masked = if kinds.is_empty() { "nothing masked".to_owned() } else { format!("masked: {}", kinds.join(", ")) };
     let key = policy.key.as_ref().map(|key| format!(" with the key in {key}")).unwrap_or_default();
     format!("bodies {}{key}, {masked}", policy.bodies.as_str())
-}
-
-fn destination(sink: &Sink) -> String {
-    let format = sink.format().as_str();
-    match sink {
-        Sink::Stdout(_) => format!("standard output, {format}"),
-        Sink::File(FileSink { path, rotate_size, rotate_age, compression, .. }) => {
-            file(path, format, *compression, &rotate_size.to_string(), &format_duration(*rotate_age))
-        }
-    }
-}
-
-fn file(path: &Path, format: &str, compression: Compression, size: &str, age: &str) -> String {
-    let compressed = match compression {
-        Compression::None => "",
-        Compression::Gzip => ", gzip",
-    };
-    format!("file {}, {format}{compressed}, a new one after {size} or {age}", path.display())
 }
 
 /// The text with control characters escaped: paths come from a file that anyone may have written.

@@ -155,7 +155,7 @@ impl Run {
         match &mut self.rejects {
             Rejects::Told => tell(&rejects),
             Rejects::File(file) => {
-                dead_letter::encode(&rejects, Timestamp::now(), &mut self.letters);
+                dead_letter::encode(&rejects, Timestamp::now(), None, &mut self.letters);
                 file.write_all(self.letters.bytes()).context("cannot write the rejects")?;
                 self.letters.clear();
             }

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::{Access, CredentialsFrom};
-use crate::daemon::{self, CheckpointPlan, Plan, SinkKind, SinkPlan, Stop, plan};
+use crate::daemon::{self, CheckpointPlan, Plan, SinkPlan, Stop, plan};
 use crate::delivery::work::Crew;
 use crate::format::Format;
 use crate::generator::{Generator, Profile};
 use crate::pipeline::Settings;
-use crate::sink::batch;
+use crate::sink::Planned;
 use crate::sink::stdout::Stdout;
 use crate::source::kinesis::{client, coordinator};
 use counted::Counted;
@@ -126,16 +126,9 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         source: plan::streams::one(coordinator::Settings::new(client)),
         crew,
         bodies: None,
-        sinks: vec![SinkPlan {
-            name: "stdout".to_owned(),
-            kind: SinkKind::Made(Arc::new(Counted::new(stdout, feed.delivered))),
-            batch: batch::Settings::default(),
-        }],
-        dead_letter: SinkPlan {
-            name: "dead letter".to_owned(),
-            kind: SinkKind::Made(Arc::new(Stdout::to(std::io::stderr()))),
-            batch: batch::Settings::default(),
-        },
+        sinks: vec![SinkPlan::new("stdout", Planned::made(Arc::new(Counted::new(stdout, feed.delivered))))],
+        dead_letter: SinkPlan::new("dead letter", Planned::made(Arc::new(Stdout::to(std::io::stderr())))),
+        dead_letters: Vec::new(),
         checkpoints: CheckpointPlan::Memory,
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::document::{KeyPath, Problem};
 use super::units::shortened;
 use super::validate;
+use crate::aws;
 
 /// The keys that say how a service is reached.
 pub(super) struct Access<'c> {
@@ -50,6 +51,15 @@ pub struct AssumeRole {
 }
 
 impl AssumeRole {
+    /// What a service's client is told.
+    pub fn settings(&self) -> aws::AssumeRole {
+        aws::AssumeRole {
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+            session_name: Some(self.session_name.clone()),
+        }
+    }
+
     /// Source of the forms: the STS API reference, `AssumeRole`.
     pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         const ROLE: &str = "an ARN such as \"arn:aws:iam::123456789012:role/reader\"";

@@ -111,7 +111,14 @@ impl Node<'_> {
         // What is not shown need not be looked into.
         let detailed = findings.problems.len() < MAX_FAULTS;
         let keys = if detailed { self.keys() } else { Vec::new() };
-        let elsewhere = || self.places_of(key);
+        let elsewhere = || {
+            // What a sink has, a dead letter of its kind has as well.
+            let mut places = self.places_of(key);
+            places.retain(|place| !place.starts_with("dead_letter") && !place.starts_with("sinks."));
+            let sinks = self.places_of(key).iter().any(|place| place.starts_with("sinks."));
+            places.extend(sinks.then(|| format!("sinks.NAME.KIND.{key}")));
+            places
+        };
         let hint = match nearest(key, keys.iter().map(String::as_str)) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if !detailed => None,

@@ -6,8 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobBuilder;
 
 use super::coordination::POSITIONS_FILE;
+use super::conform::nearest;
 use super::document::{KeyPath, Problem};
-use super::{Compression, Config, DeadLetter, FileSource, Sink, Source};
+use super::sinks::Destination as _;
+use super::{Compression, Config, DeadLetter, FileSource, Sink, Source, Stdout};
 
 /// A place that lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,21 +25,59 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     for (name, sink) in &config.sinks {
         let at = KeyPath::of(&["sinks", name]);
         check_name(name, &at, &mut names, problems);
-        let (at, path) = match sink {
-            Sink::Stdout(_) => (at.key("stdout"), None),
-            Sink::File(sink) => (at.key("file").key("path"), Some(written(&sink.path, sink.compression))),
-        };
-        check_place(at, path.as_deref(), config, &mut taken, problems);
+        let at = at.key(sink.kind());
+        sink.check(&at, problems);
+        check_place(at, sink.kind(), sink.path(), config, &mut taken, problems);
+        check_reference(name, sink, config, problems);
     }
-    let at = KeyPath::of(&["dead_letter"]);
-    match &config.dead_letter {
-        Some(DeadLetter::Stdout(_)) => check_place(at.key("stdout"), None, config, &mut taken, problems),
-        Some(DeadLetter::File(file)) => {
-            let path = written(&file.path, file.compression);
-            check_place(at.key("file").key("path"), Some(&path), config, &mut taken, problems);
+    for (name, letter) in &config.dead_letters {
+        let at = KeyPath::of(&["dead_letters", name]);
+        check_name(name, &at, &mut names, problems);
+        if name == DEFAULT {
+            let hint = "choose another; all sinks go there unless they name one";
+            problems.push(Problem::key(at.clone(), "is the name of [dead_letter]").hint(hint));
         }
+        check_dead_letter(&at, letter, config, &mut taken, problems);
+    }
+    match &config.dead_letter {
+        Some(letter) => check_dead_letter(&KeyPath::of(&["dead_letter"]), letter, config, &mut taken, problems),
         None => check_default_dead_letter(config, &taken, problems),
     }
+}
+
+/// The name of the default dead letter among the sinks.
+pub(super) const DEFAULT: &str = "dead_letter";
+
+fn check_dead_letter(
+    at: &KeyPath,
+    letter: &DeadLetter,
+    config: &Config,
+    taken: &mut BTreeMap<Place, String>,
+    problems: &mut Vec<Problem>,
+) {
+    let at = at.key(letter.kind());
+    letter.check(&at, problems);
+    check_place(at, letter.kind(), letter.path(), config, taken, problems);
+}
+
+/// Checks that the dead letter that a sink names exists.
+fn check_reference(name: &str, sink: &Sink, config: &Config, problems: &mut Vec<Problem>) {
+    let Some(letter) = sink.events().dead_letter.as_ref().filter(|letter| !config.dead_letters.contains_key(*letter))
+    else {
+        return;
+    };
+    // One that cannot be read was taken out, and has its own fault.
+    if problems.iter().any(|problem| problem.path.is_below(&KeyPath::of(&["dead_letters", letter]))) {
+        return;
+    }
+    let at = KeyPath::of(&["sinks", name, sink.kind(), "dead_letter"]);
+    let mut problem = Problem::value(at, format!("there is no [dead_letters.{letter}]"));
+    if let Some(near) = nearest(letter, config.dead_letters.keys().map(String::as_str)) {
+        problem = problem.hint(format!("did you mean {near:?}?"));
+    }
+    let names: Vec<String> = config.dead_letters.keys().map(|name| format!("[dead_letters.{name}]")).collect();
+    let none = "none; leave it out for [dead_letter]".to_owned();
+    problems.push(problem.allowed(if names.is_empty() { none } else { names.join(", ") }));
 }
 
 /// Checks a sink's name, which becomes part of metrics and of the names of environment variables.
@@ -57,11 +97,18 @@ fn check_name<'c>(name: &'c str, at: &KeyPath, names: &mut BTreeMap<String, &'c 
 
 fn check_place(
     at: KeyPath,
-    path: Option<&Path>,
+    kind: &str,
+    file: Option<(&Path, Compression)>,
     config: &Config,
     taken: &mut BTreeMap<Place, String>,
     problems: &mut Vec<Problem>,
 ) {
+    let at = if file.is_some() { at.key("path") } else { at };
+    let path = file.map(|(path, compression)| written(path, compression));
+    let path = path.as_deref();
+    if path.is_none() && kind != Stdout::KIND {
+        return;
+    }
     let problem = |message: String| match path {
         Some(_) => Problem::value(at.clone(), message),
         None => Problem::key(at.clone(), message),

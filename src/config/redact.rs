@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::conform::nearest;
 use super::document::{KeyPath, Problem};
 use super::secret::Secret;
-use super::{Config, Sink, validate};
+use super::{Config, validate};
 use crate::redact::{Detector, own_regex};
 
 /// A policy of redaction.
@@ -120,11 +120,7 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     }
     for (name, sink) in &config.sinks {
         let Some(policy) = sink.redact().filter(|policy| !config.redact.contains_key(*policy)) else { continue };
-        let kind = match sink {
-            Sink::Stdout(_) => "stdout",
-            Sink::File(_) => "file",
-        };
-        let at = KeyPath::of(&["sinks", name, kind, "redact"]);
+        let at = KeyPath::of(&["sinks", name, sink.kind(), "redact"]);
         // A policy that cannot be read was taken out, and has its own fault.
         if problems.iter().any(|problem| problem.path.is_below(&KeyPath::of(&["redact", policy]))) {
             continue;

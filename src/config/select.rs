@@ -52,9 +52,7 @@ impl Select {
             .filter_map(|(path, text)| Some((path, text.as_ref()?)))
             .chain(when.map(|text| (sample.key("when"), text)))
         {
-            if let Err(Flaw { message, hint, allowed }) = Expression::compile(text) {
-                problems.push(Problem { hint, allowed, ..Problem::value(path, message) });
-            }
+            check_expression(path, text, problems);
         }
     }
 
@@ -77,6 +75,13 @@ impl Select {
             None => None,
         };
         Ok(Some(Selection::new(compile(&self.drop)?, compile(&self.keep)?, sample)))
+    }
+}
+
+/// Finds what is wrong with an expression.
+pub(super) fn check_expression(path: KeyPath, text: &str, problems: &mut Vec<Problem>) {
+    if let Err(Flaw { message, hint, allowed }) = Expression::compile(text) {
+        problems.push(Problem { hint, allowed, ..Problem::value(path, message) });
     }
 }
 

@@ -1,117 +1,72 @@
 //! The sinks and dead letter sections: where events and rejects go.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{ByteSize, DurationText, duration};
+use super::document::{KeyPath, Problem};
 use crate::format::Format;
+use crate::sink::Planned;
+use crate::sink::retry::Patience;
+
+mod aws;
+mod batching;
+mod client;
+mod events;
+mod file;
+mod local;
+mod s3;
+mod firehose;
+mod kinesis;
+mod sqs;
+mod http;
+mod splunk_hec;
+mod elasticsearch;
+mod otlp;
+
+pub use aws::AwsAccess;
+pub use batching::Batching;
+pub use client::HttpClient;
+pub use s3::S3;
+pub use firehose::Firehose;
+pub use kinesis::Kinesis;
+pub use sqs::Sqs;
+pub use http::Http;
+pub use splunk_hec::SplunkHec;
+pub use elasticsearch::Elasticsearch;
+pub use otlp::Otlp;
+pub use events::{Events, Taken};
+pub use file::{Compression, FileDeadLetter, FileSink};
+pub use local::{Null, Stdout};
 
 /// One destination of events: exactly one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sink {
     /// Standard output.
-    Stdout(StdoutSink),
+    Stdout(Events<Stdout>),
     /// A file that is rotated; written and synced before an event counts as delivered.
-    File(FileSink),
-}
-
-impl Sink {
-    /// The format that the sink takes.
-    pub fn format(&self) -> Format {
-        match self {
-            Self::Stdout(sink) => sink.format,
-            Self::File(sink) => sink.format,
-        }
-    }
-
-    /// The name of the policy of redaction that the sink asks for.
-    pub fn redact(&self) -> Option<&str> {
-        match self {
-            Self::Stdout(sink) => sink.redact.as_deref(),
-            Self::File(sink) => sink.redact.as_deref(),
-        }
-    }
-}
-
-/// Standard output.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StdoutSink {
-    /// What an event is written as: `panther` (one JSON object a line: the schema's fields and Panther's standard
-    /// fields), `raw` (the record as it came), `text` (one line for people), `view` (the view of the bodies), `flat`
-    /// (one flat row for SQL and Parquet), `ocsf` (OCSF 1.8.0), `ecs` (Elastic's names) or `otel` (an OTLP log record).
-    /// Default: `panther`.
-    pub format: Format,
-    /// The policy of redaction, by its name: what this sink is not to see. Default: none, it sees everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redact: Option<String>,
-}
-
-/// A file that is rotated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileSink {
-    /// The file that is written; its directory is created if need be. A finished file stands beside it under a name with
-    /// its time.
-    pub path: PathBuf,
-    /// What an event is written as: `panther`, `raw`, `text`, `view`, `flat`, `ocsf`, `ecs` or `otel`. Default:
-    /// `panther`.
-    #[serde(default)]
-    pub format: Format,
-    /// The policy of redaction, by its name: what this sink is not to see. Default: none, it sees everything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redact: Option<String>,
-    /// The size at which a new file is begun, `64 KiB` to `1024 GiB`, before compression. Default: `256 MiB`, which common
-    /// tools still open and copy with ease.
-    #[serde(default = "default_rotate_size")]
-    #[schemars(extend("x-minimum" = "64 KiB", "x-maximum" = "1024 GiB"))]
-    pub rotate_size: ByteSize,
-    /// The age at which a new file is begun, `1s` to `31d`. Default: `1h`, so that whoever collects finished files is never
-    /// more than that behind.
-    #[serde(default = "default_rotate_age", with = "duration")]
-    #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "31d"))]
-    pub rotate_age: Duration,
-    /// How the file is compressed: `none`, or `gzip` with one member a batch, so that what is synced can be read after a
-    /// crash; `.gz` is added to the file's name unless it ends so. Default: `none`, so that the file can be followed while it grows.
-    #[serde(default)]
-    pub compression: Compression,
-}
-
-fn default_rotate_size() -> ByteSize {
-    ByteSize::mib(256)
-}
-
-fn default_rotate_age() -> Duration {
-    Duration::from_secs(3600)
-}
-
-impl FileSink {
-    /// A sink into `path` with all else at its default.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            format: Format::default(),
-            redact: None,
-            rotate_size: default_rotate_size(),
-            rotate_age: default_rotate_age(),
-            compression: Compression::default(),
-        }
-    }
-}
-
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// As gzip, one member a batch, so that what is synced can be read after a crash.
-    Gzip,
+    File(Events<FileSink>),
+    /// Objects of an S3 bucket, or of one at any S3-compatible endpoint.
+    S3(Events<S3>),
+    /// An Amazon Data Firehose delivery stream.
+    Firehose(Events<Firehose>),
+    /// A Kinesis data stream.
+    Kinesis(Events<Kinesis>),
+    /// An SQS queue.
+    Sqs(Events<Sqs>),
+    /// Any HTTP endpoint.
+    Http(Events<Http>),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(Events<SplunkHec>),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(Events<Elasticsearch>),
+    /// An OpenTelemetry collector, or any other endpoint of OTLP.
+    Otlp(Events<Otlp>),
+    /// Nothing, for measurements: what is delivered is gone.
+    Null(Events<Null>),
 }
 
 /// Where rejects go, as JSON lines with origin, stage, reason and the original bytes in base64: at most one kind.
@@ -122,47 +77,148 @@ pub enum DeadLetter {
     /// A file that is rotated.
     File(FileDeadLetter),
     /// Standard output. It shows prompts and answers to whoever reads it.
-    Stdout(StdoutDeadLetter),
+    Stdout(Stdout),
+    /// Objects of an S3 bucket, or of one at any S3-compatible endpoint.
+    S3(S3),
+    /// An Amazon Data Firehose delivery stream.
+    Firehose(Firehose),
+    /// A Kinesis data stream.
+    Kinesis(Kinesis),
+    /// An SQS queue.
+    Sqs(Sqs),
+    /// Any HTTP endpoint.
+    Http(Http),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHec),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(Elasticsearch),
+    /// An OpenTelemetry collector, or any other endpoint of OTLP.
+    Otlp(Otlp),
 }
 
-/// A file of rejects that is rotated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileDeadLetter {
-    /// The file that is written; its directory is created if need be.
-    pub path: PathBuf,
-    /// The size at which a new file is begun, `64 KiB` to `1024 GiB`, before compression. Default: `256 MiB`, as for
-    /// a sink.
-    #[serde(default = "default_rotate_size")]
-    #[schemars(extend("x-minimum" = "64 KiB", "x-maximum" = "1024 GiB"))]
-    pub rotate_size: ByteSize,
-    /// The age at which a new file is begun, `1s` to `31d`. Default: `1d`: rejects are rare, and a file an hour would be
-    /// mostly empty.
-    #[serde(default = "default_dead_letter_age", with = "duration")]
-    #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "31d"))]
-    pub rotate_age: Duration,
-    /// How the file is compressed: `none` or `gzip`, as for a sink. Default: `none`.
-    #[serde(default)]
-    pub compression: Compression,
-}
+/// What the configuration of every kind of destination says of itself.
+pub(super) trait Destination {
+    /// The kind, as in `[sinks.NAME.KIND]`.
+    const KIND: &'static str;
 
-fn default_dead_letter_age() -> Duration {
-    Duration::from_secs(86_400)
-}
+    /// Finds what is wrong although each value by itself has the right shape; `at` is the destination's table.
+    fn check(&self, format: Format, at: &KeyPath, problems: &mut Vec<Problem>);
 
-impl FileDeadLetter {
-    /// A dead letter in `path` with all else at its default.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            rotate_size: default_rotate_size(),
-            rotate_age: default_dead_letter_age(),
-            compression: Compression::default(),
-        }
+    /// One line about it, for `bedrock-tap check`.
+    fn describe(&self, format: &str) -> String;
+
+    /// What to open, and how it is fed items of `format`.
+    fn plan(&self, format: Format) -> Planned;
+
+    /// The file that it writes and whether that is compressed, if it writes one.
+    fn path(&self) -> Option<(&Path, Compression)> {
+        None
     }
 }
 
-/// Rejects on standard output.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StdoutDeadLetter {}
+/// What a sink's or a dead letter's own kind says.
+macro_rules! of_kind {
+    ($self:ident, $on:ident, [$($kind:ident),*], $to:pat => $result:expr) => {
+        match $self { $($on::$kind($to) => $result),* }
+    };
+}
+
+macro_rules! of_sink {
+    ($self:ident, $to:pat => $result:expr) => {
+        of_kind!($self, Sink, [Stdout, File, S3, Firehose, Kinesis, Sqs, Http, SplunkHec, Elasticsearch, Otlp, Null], $to => $result)
+    };
+}
+
+macro_rules! of_dead_letter {
+    ($self:ident, $to:pat => $result:expr) => {
+        of_kind!($self, DeadLetter, [File, Stdout, S3, Firehose, Kinesis, Sqs, Http, SplunkHec, Elasticsearch, Otlp], $to => $result)
+    };
+}
+
+impl Sink {
+    /// What the sink takes.
+    pub fn events(&self) -> &Taken {
+        of_sink!(self, sink => &sink.events)
+    }
+
+    /// The format that the sink takes.
+    pub fn format(&self) -> Format {
+        self.events().format
+    }
+
+    /// The name of the policy of redaction that the sink asks for.
+    pub fn redact(&self) -> Option<&str> {
+        self.events().redact.as_deref()
+    }
+
+    /// The kind, as in `[sinks.NAME.KIND]`.
+    pub fn kind(&self) -> &'static str {
+        fn kind<K: Destination>(_: &Events<K>) -> &'static str {
+            K::KIND
+        }
+        of_sink!(self, sink => kind(sink))
+    }
+
+    /// What to open, and how it is fed.
+    pub fn plan(&self) -> Planned {
+        let mut planned = of_sink!(self, sink => sink.to.plan(sink.events.format));
+        if !self.events().required {
+            planned.batch.patience = Patience::Limited(BEST_EFFORT);
+            planned.batch.ranges = None;
+        }
+        planned
+    }
+
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        of_sink!(self, sink => {
+            sink.events.check(at, problems);
+            sink.to.check(sink.events.format, at, problems);
+        });
+    }
+
+    /// One line about it, for `bedrock-tap check`.
+    pub fn describe(&self) -> String {
+        of_sink!(self, sink => sink.to.describe(sink.events.format.as_str()))
+    }
+
+    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+        of_sink!(self, sink => sink.to.path())
+    }
+}
+
+/// How long a sink that is not required tries to deliver a batch.
+const BEST_EFFORT: Duration = Duration::from_secs(60);
+
+/// What rejects are written as, in the words of [`Destination::describe`].
+const LETTERS: &str = "JSON lines";
+
+impl DeadLetter {
+    /// The kind, as in `[dead_letter.KIND]`.
+    pub fn kind(&self) -> &'static str {
+        fn kind<K: Destination>(_: &K) -> &'static str {
+            K::KIND
+        }
+        of_dead_letter!(self, to => kind(to))
+    }
+
+    /// What to open, and how it is fed. Rejects come from everywhere, so they are of no range.
+    pub fn plan(&self) -> Planned {
+        let mut planned = of_dead_letter!(self, to => to.plan(Format::default()));
+        planned.batch.ranges = None;
+        planned
+    }
+
+    pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        // Rejects are JSON objects, as most formats are.
+        of_dead_letter!(self, to => to.check(Format::default(), at, problems));
+    }
+
+    /// One line about it, for `bedrock-tap check`.
+    pub fn describe(&self) -> String {
+        of_dead_letter!(self, to => to.describe(LETTERS))
+    }
+
+    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+        of_dead_letter!(self, to => to.path())
+    }
+}

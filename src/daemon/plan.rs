@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{CheckpointPlan, Plan, SinkKind, SinkPlan, SourcePlan};
+use super::{CheckpointPlan, Plan, SinkPlan, SourcePlan};
 use crate::aws::{Access, CredentialsFrom};
 use crate::bodies;
 use crate::checkpoint::local;
 use crate::config::{
-    Compression, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
+    AssumeRole, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
 };
 use crate::delivery::work::Crew;
+use crate::format::Format;
 use crate::pipeline::{Output, Settings};
 use crate::redact::{self, Redactor};
-use crate::sink::{batch, file};
+use crate::sink::Planned;
 use crate::source::file as files;
 use crate::telemetry;
 
@@ -34,6 +34,9 @@ impl Plan {
     /// # Errors
     /// Files that the source names and that are not there or cannot be read; a key that is not there.
     pub fn of(config: &Config) -> anyhow::Result<Self> {
+        // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
+        let probe = config.sinks.values().any(|sink| sink.events().probe);
+        let letters = config.dead_letters.iter();
         Ok(Self {
             source: match &config.source {
                 Source::File(source) => SourcePlan::Files(files_of(source, config)?),
@@ -44,8 +47,9 @@ impl Plan {
             },
             crew: Crew::of_lines(Settings { outputs: outputs(config)?, ..line(config)? }),
             bodies: bodies(config),
-            sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink)).collect(),
-            dead_letter: dead_letter_plan(&config.dead_letter()),
+            sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect(),
+            dead_letter: dead_letter_plan(DEAD_LETTER, &config.dead_letter(), probe),
+            dead_letters: letters.map(|(name, letter)| dead_letter_plan(name, letter, probe)).collect(),
             checkpoints: match &config.coordination {
                 Coordination::Local(local) => {
                     CheckpointPlan::Local(local::Settings { directory: local.directory.clone() })
@@ -88,7 +92,7 @@ fn bodies(config: &Config) -> Option<bodies::Settings> {
             region: section.region_beside(&config.source).map(str::to_owned),
             profile: section.profile_beside(&config.source).map(str::to_owned),
             endpoint_url: section.endpoint_url.clone(),
-            assume_role: section.assume_role.as_ref().map(streams::assume_role),
+            assume_role: section.assume_role.as_ref().map(AssumeRole::settings),
             credentials: CredentialsFrom::Chain,
         },
         buckets: section.buckets.clone(),
@@ -114,11 +118,19 @@ fn outputs(config: &Config) -> anyhow::Result<Vec<Output>> {
         let redactor = redactor(policy).with_context(|| format!("[redact.{name}]"))?;
         redactors.insert(name, Arc::new(redactor));
     }
-    let output = |sink: &Sink| Output {
-        format: sink.format(),
-        redactor: sink.redact().and_then(|name| redactors.get(name).cloned()),
+    let output = |sink: &Sink| {
+        let Planned { tags, may_refuse, .. } = sink.plan();
+        let selection = sink.events().selection().map_err(|flaw| anyhow::anyhow!("{}", flaw.message))?;
+        Ok(Output {
+            format: sink.format(),
+            redactor: sink.redact().and_then(|name| redactors.get(name).cloned()),
+            selection: selection.map(Arc::new),
+            tags,
+            // The raw format is what the event was made of.
+            originals: may_refuse && sink.format() != Format::Raw,
+        })
     };
-    Ok(config.sinks.values().map(output).collect())
+    config.sinks.values().map(output).collect()
 }
 
 fn redactor(policy: &Redact) -> anyhow::Result<Redactor> {
@@ -158,36 +170,16 @@ fn files_of(source: &FileSource, config: &Config) -> anyhow::Result<files::Setti
     })
 }
 
-fn sink_plan(name: &str, sink: &Sink) -> SinkPlan {
-    let kind = match sink {
-        Sink::Stdout(_) => SinkKind::Stdout,
-        Sink::File(sink) => {
-            SinkKind::File(file_sink(&sink.path, sink.rotate_size.bytes(), sink.rotate_age, sink.compression))
-        }
-    };
-    SinkPlan { name: name.to_owned(), kind, batch: batch::Settings::default() }
-}
-
-fn dead_letter_plan(dead_letter: &DeadLetter) -> SinkPlan {
-    let kind = match dead_letter {
-        DeadLetter::Stdout(_) => SinkKind::Stdout,
-        DeadLetter::File(sink) => {
-            SinkKind::File(file_sink(&sink.path, sink.rotate_size.bytes(), sink.rotate_age, sink.compression))
-        }
-    };
-    SinkPlan { name: DEAD_LETTER.to_owned(), kind, batch: batch::Settings::default() }
-}
-
-fn file_sink(
-    path: &std::path::Path,
-    rotate_bytes: u64,
-    rotate_age: Duration,
-    compression: Compression,
-) -> file::Settings {
-    file::Settings {
-        path: path.to_path_buf(),
-        rotate_bytes: Some(rotate_bytes),
-        rotate_age: Some(rotate_age),
-        gzip: matches!(compression, Compression::Gzip),
+fn sink_plan(name: &str, sink: &Sink, config: &Config) -> SinkPlan {
+    let letter = sink.events().dead_letter.as_ref();
+    SinkPlan {
+        name: name.to_owned(),
+        planned: sink.plan(),
+        dead_letter: letter.and_then(|letter| config.dead_letters.keys().position(|name| name == letter)),
+        probe: sink.events().probe,
     }
+}
+
+fn dead_letter_plan(name: &str, letter: &DeadLetter, probe: bool) -> SinkPlan {
+    SinkPlan { name: name.to_owned(), planned: letter.plan(), dead_letter: None, probe }
 }

@@ -166,7 +166,7 @@ async fn work(
 async fn submit(parts: &Parts, group: Group) -> Result<Submitted, LaneError> {
     let Group { records, outputs, rejects, tally, seat } = group;
     parts.total.add_tally(&tally);
-    let bytes = outputs.iter().map(|(lines, _)| lines.bytes().len()).sum::<usize>() + rejects.bytes().len();
+    let bytes = outputs.iter().map(|(lines, _)| lines.memory_bytes()).sum::<usize>() + rejects.memory_bytes();
     let mut receipts = Vec::with_capacity(outputs.len() + 1);
     if bytes > 0 {
         let hold = Arc::new(patiently(parts, parts.encoded.reserve(bytes)).await);

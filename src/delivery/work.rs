@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::LaneError;
 use crate::bodies::fetch::Fetcher;
 use crate::format::Lines;
+use crate::format::key::Template;
 use crate::pipeline::fetched::Fetched;
 use crate::pipeline::{Line, Parcel, Settings, Tally};
 use crate::record::Record;
@@ -42,6 +43,7 @@ pub struct Crew {
     seats: Arc<Semaphore>,
     outputs: usize,
     fetcher: Option<Fetcher>,
+    letter_tags: Option<Arc<Template>>,
 }
 
 /// How far the records of a read are taken apart.
@@ -80,13 +82,19 @@ impl Crew {
     /// A crew of at most `seats` workers at once, each with this many outputs.
     pub fn new(seats: usize, outputs: usize, hire: impl Fn() -> Box<dyn Work> + Send + Sync + 'static) -> Self {
         let seats = Arc::new(Semaphore::new(seats.max(1)));
-        Self { hire: Box::new(hire), idle: Mutex::default(), seats, outputs, fetcher: None }
+        Self { hire: Box::new(hire), idle: Mutex::default(), seats, outputs, fetcher: None, letter_tags: None }
     }
 
     /// The same crew, which fetches the bodies that the records point at.
     #[must_use]
     pub fn fetching(self, fetcher: Fetcher) -> Self {
         Self { fetcher: Some(fetcher), ..self }
+    }
+
+    /// The same crew, whose rejects are told of to their sink as these tags say.
+    #[must_use]
+    pub fn tagging_letters(self, tags: Option<Arc<Template>>) -> Self {
+        Self { letter_tags: tags, ..self }
     }
 
     /// The outputs that each worker has.
@@ -106,8 +114,10 @@ impl Crew {
         let seat = Arc::clone(&self.seats).acquire_owned().await.ok();
         let mut worker = self.idle().pop().unwrap_or_else(|| (self.hire)());
         let (records_, outputs, first) = (Arc::clone(records), self.outputs, place.record);
+        let letter_tags = self.letter_tags.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let group = process(worker.as_mut(), records_.get(first..).unwrap_or_default(), outputs, &mut fetched);
+            let records = records_.get(first..).unwrap_or_default();
+            let group = process(worker.as_mut(), records, outputs, letter_tags.as_deref(), &mut fetched);
             (worker, group, fetched)
         });
         let Ok((worker, mut group, fetched)) = work.await else {
@@ -135,7 +145,13 @@ impl Crew {
     }
 }
 
-fn process(worker: &mut dyn Work, records: &[Record], outputs: usize, fetched: &mut Option<Fetched>) -> Group {
+fn process(
+    worker: &mut dyn Work,
+    records: &[Record],
+    outputs: usize,
+    letter_tags: Option<&Template>,
+    fetched: &mut Option<Fetched>,
+) -> Group {
     let now = Timestamp::now();
     let mut parcel = Parcel { outputs: vec![Lines::default(); outputs], fetched: fetched.take(), ..Parcel::default() };
     if let Some(fetched) = &mut parcel.fetched {
@@ -149,7 +165,7 @@ fn process(worker: &mut dyn Work, records: &[Record], outputs: usize, fetched: &
         for (origins, lines) in origins.iter_mut().zip(&parcel.outputs) {
             origins.push(lines.len(), &record.origin);
         }
-        dead_letter::encode(&std::mem::take(&mut parcel.rejects), now, &mut rejects);
+        dead_letter::encode(&std::mem::take(&mut parcel.rejects), now, letter_tags, &mut rejects);
         if parcel.fetched.as_ref().is_some_and(|fetched| !fetched.is_done()) {
             look_ahead(worker, &records[taken + 1..], now, &mut parcel);
             break;

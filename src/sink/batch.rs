@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,15 +12,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::{DeadLetter, refused};
-use super::retry;
-use super::{Batch, Sink, SinkError};
+use super::retry::{self, Circuit, Patience};
+use super::{Batch, Range, Sink, SinkError};
 use crate::format::Lines;
 
 use self::outlet::{Submission, Ticket};
 
 mod outlet;
 
-pub use self::outlet::{Gone, Origins, Outlet, Receipt};
+pub use self::outlet::{Counts, Gone, Origins, Outlet, Receipt};
 
 /// How batches are made for one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,27 +33,68 @@ pub struct Settings {
     pub linger: Duration,
     /// The batches that may be under way at a time. One keeps the order.
     pub concurrency: usize,
+    /// The bytes of the largest item, newline included: a larger one is refused without asking the destination.
+    pub max_item_bytes: usize,
+    /// Bytes that each item adds to a batch in the destination's count, beside its own.
+    pub item_overhead_bytes: usize,
+    /// How long a batch is tried. A sink that does not try for ever never holds anything back: what it has no room for
+    /// is dropped.
+    pub patience: Patience,
+    /// Whether the sink takes whole ranges of partitions, each as a batch of its own, instead of what there is; and how
+    /// large and old a range becomes.
+    pub ranges: Option<RangeLimits>,
+}
+
+/// When a range ends. It may end earlier, where memory is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeLimits {
+    /// Bytes of its items.
+    pub bytes: usize,
+    /// Time since its first item was read.
+    pub age: Duration,
+}
+
+impl Settings {
+    /// What suits a local destination that takes everything.
+    pub const DEFAULT: Self = Self {
+        // One write and one sync of 8 MiB stay well under a second on a slow disk.
+        max_batch_bytes: 8 << 20,
+        max_batch_items: usize::MAX,
+        linger: Duration::ZERO,
+        concurrency: 1,
+        max_item_bytes: usize::MAX,
+        item_overhead_bytes: 0,
+        patience: Patience::Unlimited,
+        ranges: None,
+    };
+
+    /// The bytes that items count for.
+    fn bytes_of(&self, parts: &[Lines]) -> usize {
+        parts.iter().map(|lines| lines.bytes().len() + lines.len() * self.item_overhead_bytes).sum()
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            // One write and one sync of 8 MiB stay well under a second on a slow disk.
-            max_batch_bytes: 8 << 20,
-            max_batch_items: usize::MAX,
-            linger: Duration::ZERO,
-            concurrency: 1,
-        }
+        Self::DEFAULT
     }
 }
 
 /// A part of a submission that fits a batch.
 #[derive(Debug)]
 struct Piece {
-    lines: Lines,
+    parts: Vec<Lines>,
+    /// The index of its first item in the submission.
     first: usize,
     origins: Arc<Origins>,
+    range: Option<Arc<Range>>,
     ticket: Arc<Ticket>,
+}
+
+impl Piece {
+    fn items(&self) -> usize {
+        self.parts.iter().map(Lines::len).sum()
+    }
 }
 
 /// The task of one sink; see [`start`].
@@ -65,7 +106,8 @@ pub struct Driver {
     abandon: CancellationToken,
     queue: mpsc::Receiver<Submission>,
     backlog: VecDeque<Piece>,
-    pending_bytes: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+    circuit: Arc<Circuit>,
 }
 
 /// Makes the outlet of a sink and the driver that delivers what it takes. What the destination refuses goes to
@@ -78,10 +120,9 @@ pub fn start(
     dead_letter: Option<DeadLetter>,
     abandon: CancellationToken,
 ) -> (Outlet, Driver) {
-    let (outlet, queue, pending_bytes) = Outlet::new(name);
-    let name = Arc::from(outlet.name());
-    let backlog = VecDeque::new();
-    (outlet, Driver { name, sink, settings, dead_letter, abandon, queue, backlog, pending_bytes })
+    let (outlet, queue, counts) = Outlet::new(name, &settings);
+    let (name, backlog, circuit) = (Arc::from(outlet.name()), VecDeque::new(), Arc::default());
+    (outlet, Driver { name, sink, settings, dead_letter, abandon, queue, backlog, counts, circuit })
 }
 
 impl Driver {
@@ -125,12 +166,13 @@ impl Driver {
         }
     }
 
-    /// Adds to `first` what else has queued, up to the limits of a batch.
+    /// Adds to `first` what else has queued, up to the limits of a batch. A range is a batch of its own.
     async fn gather(&mut self, first: Piece) -> Vec<Piece> {
-        let (mut bytes, mut items) = (first.lines.bytes().len(), first.lines.len());
+        let (mut bytes, mut items) = (self.settings.bytes_of(&first.parts), first.items());
+        let is_range = first.range.is_some();
         let mut pieces = vec![first];
         let deadline = Instant::now() + self.settings.linger;
-        while bytes < self.settings.max_batch_bytes && items < self.settings.max_batch_items {
+        while !is_range && bytes < self.settings.max_batch_bytes && items < self.settings.max_batch_items {
             if self.backlog.is_empty() {
                 let submission = match self.queue.try_recv() {
                     Ok(submission) => submission,
@@ -143,12 +185,13 @@ impl Driver {
                 split(submission, &self.settings, &mut self.backlog);
             }
             let fits = |next: &Piece| {
-                bytes + next.lines.bytes().len() <= self.settings.max_batch_bytes
-                    && items + next.lines.len() <= self.settings.max_batch_items
+                next.range.is_none()
+                    && bytes + self.settings.bytes_of(&next.parts) <= self.settings.max_batch_bytes
+                    && items + next.items() <= self.settings.max_batch_items
             };
             let Some(next) = self.backlog.pop_front_if(|next| fits(next)) else { break };
-            bytes += next.lines.bytes().len();
-            items += next.lines.len();
+            bytes += self.settings.bytes_of(&next.parts);
+            items += next.items();
             pieces.push(next);
         }
         pieces
@@ -156,19 +199,23 @@ impl Driver {
 
     fn delivery(&self, pieces: Vec<Piece>) -> impl Future<Output = Result<(), SinkError>> + Send + use<> {
         let (name, sink, dead_letter) = (Arc::clone(&self.name), Arc::clone(&self.sink), self.dead_letter.clone());
-        let pending_bytes = Arc::clone(&self.pending_bytes);
+        let (counts, circuit, settings) = (Arc::clone(&self.counts), Arc::clone(&self.circuit), self.settings);
         async move {
-            let (mut parts, mut claims) = (Vec::with_capacity(pieces.len()), Vec::with_capacity(pieces.len()));
-            for Piece { lines, first, origins, ticket } in pieces {
-                claims.push(Claim { items: lines.len(), first, origins, ticket });
-                parts.push(lines);
+            let (mut batch, mut claims) = (Batch::default(), Vec::with_capacity(pieces.len()));
+            for Piece { mut parts, first, origins, range, ticket } in pieces {
+                claims.push(Claim { items: parts.iter().map(Lines::len).sum(), first, origins, ticket });
+                batch.parts.append(&mut parts);
+                batch.range = range;
             }
-            let batch = Arc::new(Batch { parts });
-            let refusals = retry::deliver(sink.as_ref(), &name, &batch).await?;
-            if !refusals.is_empty() {
-                bury(&name, dead_letter.as_ref(), &batch, &claims, refusals).await?;
+            let batch = Arc::new(batch);
+            let limits = retry::Limits { max_item_bytes: settings.max_item_bytes, patience: settings.patience };
+            let outcome = retry::deliver(sink.as_ref(), &name, &batch, &circuit, limits).await?;
+            if !outcome.refused.is_empty() {
+                counts.refused(outcome.refused.len());
+                bury(&name, dead_letter.as_ref(), &batch, &claims, outcome.refused).await?;
             }
-            pending_bytes.fetch_sub(batch.total_bytes(), Ordering::Relaxed);
+            counts.drop_items(&name, outcome.dropped);
+            counts.done(batch.parts.iter().map(Lines::memory_bytes).sum());
             drop(batch);
             claims.iter().for_each(|claim| claim.ticket.piece_is_durable());
             Ok(())
@@ -199,29 +246,34 @@ async fn first_piece(
     }
 }
 
-/// Puts a submission into the backlog, in pieces that each fit a batch.
+/// Puts a submission into the backlog, in pieces that each fit a batch. A range stays whole.
 fn split(submission: Submission, settings: &Settings, backlog: &mut VecDeque<Piece>) {
-    let Submission { lines, origins, ticket } = submission;
-    let fits = lines.bytes().len() <= settings.max_batch_bytes && lines.len() <= settings.max_batch_items;
-    if fits || lines.len() <= 1 {
-        backlog.push_back(Piece { lines, first: 0, origins, ticket });
+    let Submission { parts, origins, range, ticket } = submission;
+    let items = parts.iter().map(Lines::len).sum::<usize>();
+    let fits = settings.bytes_of(&parts) <= settings.max_batch_bytes && items <= settings.max_batch_items;
+    if fits || items <= 1 || range.is_some() {
+        backlog.push_back(Piece { parts, first: 0, origins, range, ticket });
         return;
     }
     let mut pieces: Vec<(usize, Lines)> = Vec::new();
-    for (index, item) in lines.iter().enumerate() {
+    let indexes = parts.iter().flat_map(|lines| (0..lines.len()).map(move |index| (lines, index)));
+    for (first, (lines, index)) in indexes.enumerate() {
+        let item_bytes = lines.get(index).unwrap_or_default().len() + settings.item_overhead_bytes;
         let full = pieces.last().is_none_or(|(_, piece)| {
-            piece.bytes().len() + item.len() > settings.max_batch_bytes || piece.len() >= settings.max_batch_items
+            settings.bytes_of(std::slice::from_ref(piece)) + item_bytes > settings.max_batch_bytes
+                || piece.len() >= settings.max_batch_items
         });
         if full {
-            pieces.push((index, Lines::default()));
+            pieces.push((first, Lines::default()));
         }
         if let Some((_, piece)) = pieces.last_mut() {
-            piece.push_with(|out| out.extend_from_slice(item.strip_suffix(b"\n").unwrap_or(item)));
+            piece.push_from(lines, index);
         }
     }
     ticket.split_into(pieces.len());
     for (first, lines) in pieces {
-        backlog.push_back(Piece { lines, first, origins: Arc::clone(&origins), ticket: Arc::clone(&ticket) });
+        let (origins, ticket) = (Arc::clone(&origins), Arc::clone(&ticket));
+        backlog.push_back(Piece { parts: vec![lines], first, origins, range: None, ticket });
     }
 }
 
@@ -241,20 +293,28 @@ async fn bury(
     tracing::warn!(sink = name, items = refusals.len(), "the destination refused items, they go to the dead letter");
     let mut rejects = Vec::with_capacity(refusals.len());
     for (index, answer) in refusals {
-        let mut rest = index;
-        for (claim, lines) in claims.iter().zip(&batch.parts) {
-            if rest >= claim.items {
-                rest -= claim.items;
-                continue;
-            }
-            if let (Some(item), Some(origin)) = (lines.iter().nth(rest), claim.origins.get(claim.first + rest)) {
-                rejects.push(refused(name, &answer, item, origin));
-            }
-            break;
+        let claim = place(index, claims, |claim| claim.items);
+        let part = place(index, &batch.parts, Lines::len);
+        let (Some((claim, nth)), Some((lines, rest))) = (claim, part) else { continue };
+        let item = lines.original(rest).or_else(|| lines.get(rest)).unwrap_or_default();
+        if let Some(origin) = claim.origins.get(claim.first + nth) {
+            rejects.push(refused(name, &answer, item, origin));
         }
     }
     let receipt = dead_letter.submit(&rejects).await.map_err(|gone_| gone(gone_.to_string()))?;
     receipt.durable().await.map_err(|_| gone("the dead letter has stopped".to_owned()))
+}
+
+/// Which of several runs holds what has this index over all of them, and its index in there.
+fn place<T>(index: usize, runs: &[T], len: impl Fn(&T) -> usize) -> Option<(&T, usize)> {
+    let mut rest = index;
+    for run in runs {
+        match rest.checked_sub(len(run)) {
+            Some(less) => rest = less,
+            None => return Some((run, rest)),
+        }
+    }
+    None
 }
 
 fn finished(name: &str, done: Result<Result<(), SinkError>, tokio::task::JoinError>) -> Result<(), SinkError> {

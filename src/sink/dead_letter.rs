@@ -7,10 +7,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::batch::{Gone, Origins, Outlet, Receipt};
 use crate::budget::Reservation;
 use crate::format::Lines;
+use crate::format::key::Template;
 use crate::pipeline::Rejected;
 use crate::record::Origin;
 use crate::reject::{Fault, Reason, Stage};
@@ -19,12 +21,18 @@ use crate::reject::{Fault, Reason, Stage};
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     outlet: Outlet,
+    tags: Option<Arc<Template>>,
 }
 
 impl DeadLetter {
-    /// Writes rejects to `outlet`.
-    pub fn new(outlet: Outlet) -> Self {
-        Self { outlet }
+    /// Writes rejects to `outlet`, whose sink is told what these tags say.
+    pub fn new(outlet: Outlet, tags: Option<Arc<Template>>) -> Self {
+        Self { outlet, tags }
+    }
+
+    /// What the sink of the dead letter is told of each reject.
+    pub fn tags(&self) -> Option<&Arc<Template>> {
+        self.tags.as_ref()
     }
 
     /// The sink that rejects are written to.
@@ -38,7 +46,7 @@ impl DeadLetter {
     /// [`Gone`]: the sink of the dead letter has stopped.
     pub async fn submit(&self, rejects: &[Rejected]) -> Result<Receipt, Gone> {
         let mut lines = Lines::default();
-        encode(rejects, Timestamp::now(), &mut lines);
+        encode(rejects, Timestamp::now(), self.tags.as_deref(), &mut lines);
         self.outlet.submit(lines, Origins::default(), Arc::new(Reservation::default())).await
     }
 }
@@ -56,8 +64,8 @@ pub fn refused(sink: &str, answer: &str, item: &[u8], origin: &Origin) -> Reject
     }
 }
 
-/// Appends rejects to `lines` as JSON; `time` is when they were rejected.
-pub fn encode(rejects: &[Rejected], time: Timestamp, lines: &mut Lines) {
+/// Appends rejects to `lines` as JSON, with what `tags` say of each; `time` is when they were rejected.
+pub fn encode(rejects: &[Rejected], time: Timestamp, tags: Option<&Template>, lines: &mut Lines) {
     for reject in rejects {
         let letter = Letter {
             time,
@@ -75,7 +83,22 @@ pub fn encode(rejects: &[Rejected], time: Timestamp, lines: &mut Lines) {
             // Writing strings and numbers into memory cannot fail.
             let _ = serde_json::to_writer(out, &letter);
         });
+        if let Some(template) = tags {
+            lines.tag_last(template.tag_of(identity(reject), time));
+        }
     }
+}
+
+/// A reject's identity, which is the same when it is read and rejected again.
+fn identity(reject: &Rejected) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    let event_id = reject.event_id.as_deref().unwrap_or_default();
+    for part in [reject.origin.to_string().as_bytes(), event_id.as_bytes(), &reject.original] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    *digest.first_chunk().unwrap_or(&[0; 16])
 }
 
 #[derive(Serialize)]
@@ -143,7 +166,7 @@ mod tests {
 
     fn check(reject: &Rejected, expected: &serde_json::Value) {
         let mut lines = Lines::default();
-        encode(std::slice::from_ref(reject), "2026-01-02T03:04:05Z".parse().unwrap(), &mut lines);
+        encode(std::slice::from_ref(reject), "2026-01-02T03:04:05Z".parse().unwrap(), None, &mut lines);
         let found: serde_json::Value = serde_json::from_slice(lines.bytes()).unwrap();
         assert_eq!(&found, expected);
         assert!(lines.bytes().ends_with(b"}\n"));

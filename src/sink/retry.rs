@@ -2,8 +2,10 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -17,6 +19,10 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The shortest wait that jitter may choose, so that a destination is never asked in a tight loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// The longest time that a destination is left alone for its asking: an answer of a proxy, or a wrong clock, is not to
+/// stop deliveries for a day.
+const LONGEST_REQUESTED: Duration = Duration::from_secs(300);
 
 /// The longest time between two log lines about the same trouble.
 const LONGEST_SILENCE: Duration = Duration::from_secs(300);
@@ -81,47 +87,232 @@ impl Complaint {
     }
 }
 
-/// Delivers a batch until it is durable; returns the items that the destination refused for good, each with its answer.
-///
-/// # Errors
-/// Only [`SinkError::Stop`]: everything else is tried again, without a limit.
-pub async fn deliver(sink: &dyn Sink, name: &str, batch: &Arc<Batch>) -> Result<Vec<(usize, String)>, SinkError> {
-    let mut backoff = Backoff::default();
-    let mut complaint: Option<Complaint> = None;
-    loop {
-        match sink.deliver(Arc::clone(batch)).await {
-            Ok(()) => {
-                recovered(name, complaint.as_ref(), &backoff);
-                return Ok(Vec::new());
-            }
-            Err(SinkError::Refused { items }) => {
-                recovered(name, complaint.as_ref(), &backoff);
-                return Ok(items);
-            }
-            Err(SinkError::Retry { after, source }) => {
-                // A destination that asks for a time knows best; jitter comes on top, so that not all come back at it.
-                let wait = backoff.next_wait() + after.unwrap_or_default();
-                let complaint = complaint.get_or_insert_with(|| Complaint::new(Duration::ZERO));
-                if complaint.is_due() {
-                    warn!(
-                        sink = name,
-                        attempts = backoff.attempts(),
-                        lasting_seconds = complaint.lasting().as_secs(),
-                        error = %Causes(source.as_ref()),
-                        "the sink cannot deliver, holding and trying again"
-                    );
-                }
-                tokio::time::sleep(wait).await;
-            }
-            Err(stop @ SinkError::Stop { .. }) => return Err(stop),
-        }
+/// How long a batch is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Patience {
+    /// For ever: a required sink holds what it has.
+    #[default]
+    Unlimited,
+    /// This long; then the rest of the batch is dropped.
+    Limited(Duration),
+}
+
+/// What a batch may be, and how long it is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The bytes of the largest item, newline included.
+    pub max_item_bytes: usize,
+    /// How long.
+    pub patience: Patience,
+}
+
+/// What became of a batch that is done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The items that the destination refused for good, by their index, each with its answer; in no order.
+    pub refused: Vec<(usize, String)>,
+    /// The items that were given up.
+    pub dropped: usize,
+}
+
+/// Failed tries in a row, over all batches, after which a destination counts as down: one is bad luck, a few are not.
+const FAILURES_TO_OPEN: u32 = 3;
+
+/// A circuit before a destination: while it is down, one batch at a time asks whether it is up again, and the others wait.
+#[derive(Debug)]
+pub struct Circuit {
+    failures: AtomicU32,
+    probe: Semaphore,
+}
+
+impl Default for Circuit {
+    fn default() -> Self {
+        Self { failures: AtomicU32::new(0), probe: Semaphore::new(1) }
     }
 }
 
-fn recovered(name: &str, complaint: Option<&Complaint>, backoff: &Backoff) {
-    if let Some(complaint) = complaint {
-        let lasting_seconds = complaint.lasting().as_secs();
-        info!(sink = name, attempts = backoff.attempts(), lasting_seconds, "the sink delivers again");
+impl Circuit {
+    /// Whether the destination counts as down.
+    pub fn is_open(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= FAILURES_TO_OPEN
+    }
+
+    /// Waits until a try may be made. While the destination is down, that is the right of whoever holds the permit.
+    async fn pass(&self) -> Option<SemaphorePermit<'_>> {
+        if !self.is_open() {
+            return None;
+        }
+        // Whoever waited may find that the destination is up again.
+        self.probe.acquire().await.ok().filter(|_| self.is_open())
+    }
+
+    fn works(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    fn fails(&self) {
+        self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |failures| failures.checked_add(1)).ok();
+    }
+}
+
+/// Items on their way: what is sent, and the place of each in the first batch. No places: it is that batch.
+struct Rest {
+    batch: Arc<Batch>,
+    places: Option<Vec<usize>>,
+}
+
+impl Rest {
+    fn place(&self, index: usize) -> usize {
+        self.places.as_ref().map_or(index, |places| places.get(index).copied().unwrap_or_default())
+    }
+
+    /// Without the items that are over the limit, which are refused.
+    fn within(self, max_item_bytes: usize, outcome: &mut Outcome) -> Self {
+        let is_over = |bytes: usize| bytes > max_item_bytes;
+        if !self.batch.items().any(|item| is_over(item.line.len())) {
+            return self;
+        }
+        let mut fitting = Vec::new();
+        for (index, item) in self.batch.items().enumerate() {
+            let bytes = item.line.len();
+            if is_over(bytes) {
+                let answer = format!("{bytes} bytes are more than it takes, {max_item_bytes}");
+                outcome.refused.push((index, answer));
+            } else {
+                fitting.push(index);
+            }
+        }
+        self.of(&fitting)
+    }
+
+    /// These of its items.
+    fn of(&self, indexes: &[usize]) -> Self {
+        let places = indexes.iter().map(|index| self.place(*index)).collect();
+        Self { batch: Arc::new(self.batch.of_items(indexes)), places: Some(places) }
+    }
+}
+
+/// Delivers a batch until each item is durable, refused, or given up.
+///
+/// # Errors
+/// Only [`SinkError::Stop`]: everything else is tried again.
+pub async fn deliver(
+    sink: &dyn Sink,
+    name: &str,
+    batch: &Arc<Batch>,
+    circuit: &Circuit,
+    limits: Limits,
+) -> Result<Outcome, SinkError> {
+    let (mut outcome, mut trouble) = (Outcome::default(), Trouble::new(name));
+    let mut rests = vec![Rest { batch: Arc::clone(batch), places: None }.within(limits.max_item_bytes, &mut outcome)];
+    let mut permit = None;
+    while let Some(rest) = rests.pop() {
+        if rest.batch.total_items() == 0 && rest.places.is_some() {
+            continue;
+        }
+        if permit.is_none() {
+            permit = circuit.pass().await;
+        }
+        let (source, after) = match sink.deliver(Arc::clone(&rest.batch)).await {
+            Ok(()) => {
+                circuit.works();
+                permit = None;
+                continue;
+            }
+            Err(SinkError::Partial { mut retry, refused, after, source }) => {
+                circuit.works();
+                outcome.refused.extend(refused.into_iter().map(|(index, answer)| (rest.place(index), answer)));
+                if retry.is_empty() {
+                    permit = None;
+                    continue;
+                }
+                retry.sort_unstable();
+                retry.dedup();
+                // Where a part got through, what is left starts its waits anew.
+                if retry.len() < rest.batch.total_items() {
+                    trouble.backoff = Backoff::default();
+                }
+                rests.push(rest.of(&retry));
+                (source, after)
+            }
+            Err(SinkError::Refused { answer }) => {
+                circuit.works();
+                permit = None;
+                match rest.batch.total_items() {
+                    0 => {}
+                    1 => outcome.refused.push((rest.place(0), answer)),
+                    items => {
+                        let indexes: Vec<usize> = (0..items).collect();
+                        let (first, second) = indexes.split_at(items / 2);
+                        // The first half is on top: the order is kept.
+                        rests.extend([rest.of(second), rest.of(first)]);
+                    }
+                }
+                continue;
+            }
+            Err(SinkError::Retry { after, source }) => {
+                circuit.fails();
+                rests.push(rest);
+                (source, after)
+            }
+            Err(stop @ SinkError::Stop { .. }) => return Err(stop),
+        };
+        if trouble.is_enough(limits.patience) {
+            outcome.dropped = rests.iter().map(|rest| rest.batch.total_items()).sum();
+            return Ok(outcome);
+        }
+        let wait = trouble.next_wait(source.as_ref(), after);
+        drop(source);
+        tokio::time::sleep(wait).await;
+    }
+    trouble.recovered();
+    Ok(outcome)
+}
+
+/// Trouble with one batch: how long to wait, and when to say so.
+struct Trouble<'a> {
+    name: &'a str,
+    backoff: Backoff,
+    attempts: u32,
+    complaint: Option<Complaint>,
+}
+
+impl<'a> Trouble<'a> {
+    fn new(name: &'a str) -> Self {
+        Self { name, backoff: Backoff::default(), attempts: 0, complaint: None }
+    }
+
+    /// Whether this has lasted longer than the sink is worth.
+    fn is_enough(&self, patience: Patience) -> bool {
+        match patience {
+            Patience::Unlimited => false,
+            Patience::Limited(most) => self.complaint.as_ref().is_some_and(|complaint| complaint.lasting() >= most),
+        }
+    }
+
+    /// How long to wait for the next try; says so in the log if that is due.
+    fn next_wait(&mut self, source: &(dyn std::error::Error + 'static), after: Option<Duration>) -> Duration {
+        self.attempts = self.attempts.saturating_add(1);
+        // A destination that asks for a time knows best; jitter comes on top, so that not all come back at it.
+        let wait = self.backoff.next_wait() + after.unwrap_or_default().min(LONGEST_REQUESTED);
+        let complaint = self.complaint.get_or_insert_with(|| Complaint::new(Duration::ZERO));
+        if complaint.is_due() {
+            warn!(
+                sink = self.name,
+                attempts = self.attempts,
+                lasting_seconds = complaint.lasting().as_secs(),
+                error = %Causes(source),
+                "the sink cannot deliver, holding and trying again"
+            );
+        }
+        wait
+    }
+
+    fn recovered(&self) {
+        if let Some(complaint) = &self.complaint {
+            let lasting_seconds = complaint.lasting().as_secs();
+            info!(sink = self.name, attempts = self.attempts, lasting_seconds, "the sink delivers again");
+        }
     }
 }
 
@@ -143,17 +334,48 @@ impl std::fmt::Display for Causes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Lines;
     use crate::source::BoxFuture;
     use std::sync::Mutex;
 
-    /// Gives the scripted answers in turn and notes when it was asked.
-    struct Scripted(Mutex<Vec<Result<(), SinkError>>>, Mutex<Vec<Instant>>);
+    /// Gives the scripted answers in turn, and notes when it was asked and for what.
+    struct Scripted {
+        script: Mutex<Vec<Result<(), SinkError>>>,
+        asked: Mutex<Vec<(Instant, String)>>,
+    }
+
+    impl Scripted {
+        fn new(script: Vec<Result<(), SinkError>>) -> Self {
+            Self { script: Mutex::new(script), asked: Mutex::default() }
+        }
+
+        fn sent(&self) -> Vec<String> {
+            self.asked.lock().unwrap().iter().map(|(_, items)| items.clone()).collect()
+        }
+    }
 
     impl Sink for Scripted {
-        fn deliver(&self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
-            self.1.lock().unwrap().push(Instant::now());
-            let answer = self.0.lock().unwrap().remove(0);
+        fn deliver(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+            let items = batch.items().map(|item| String::from_utf8_lossy(item.bytes()).into_owned()).collect();
+            self.asked.lock().unwrap().push((Instant::now(), items));
+            let answer = self.script.lock().unwrap().remove(0);
             Box::pin(async move { answer })
+        }
+    }
+
+    /// Is down until a time.
+    struct Down {
+        up_at: Instant,
+        asked: AtomicU32,
+    }
+
+    impl Sink for Down {
+        fn deliver(&self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+            Box::pin(async move {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if Instant::now() < self.up_at { retry(None) } else { Ok(()) }
+            })
         }
     }
 
@@ -161,38 +383,123 @@ mod tests {
         Err(SinkError::Retry { after, source: "busy".into() })
     }
 
+    async fn run(sink: &Scripted, items: &[&str], patience: Patience) -> Result<Outcome, SinkError> {
+        let mut lines = Lines::default();
+        items.iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
+        let batch = Arc::new(Batch { parts: vec![Lines::default(), lines], range: None });
+        deliver(sink, "lake", &batch, &Circuit::default(), limits(patience)).await
+    }
+
+    fn limits(patience: Patience) -> Limits {
+        Limits { max_item_bytes: 6, patience }
+    }
+
+    fn refused(answer: &str) -> Result<(), SinkError> {
+        Err(SinkError::Refused { answer: answer.to_owned() })
+    }
+
+    fn partial(retry: &[usize], refused: &[usize]) -> Result<(), SinkError> {
+        let refused = refused.iter().map(|index| (*index, "bad".to_owned())).collect();
+        Err(SinkError::Partial { retry: retry.to_vec(), refused, after: None, source: "busy".into() })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_required_sink_is_asked_until_it_delivers() {
         let mut script: Vec<_> = (0..200).map(|_| retry(None)).collect();
         script.push(Ok(()));
-        let sink = Scripted(Mutex::new(script), Mutex::default());
-        let refused = deliver(&sink, "lake", &Arc::default()).await.unwrap();
-        assert!(refused.is_empty());
-        let asked = sink.1.lock().unwrap();
+        let sink = Scripted::new(script);
+        assert_eq!(run(&sink, &["a"], Patience::Unlimited).await.unwrap(), Outcome::default());
+        let asked = sink.asked.lock().unwrap();
         assert_eq!(asked.len(), 201);
         for pair in asked.windows(2) {
-            let wait = pair[1] - pair[0];
+            let wait = pair[1].0 - pair[0].0;
             assert!(wait >= SHORTEST_WAIT && wait <= LONGEST_BACKOFF + Duration::from_millis(1), "{wait:?}");
         }
-        assert!(asked[200] - asked[0] > Duration::from_secs(300), "the waits do not grow");
+        assert!(asked[200].0 - asked[0].0 > Duration::from_secs(300), "the waits do not grow");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_time_that_the_destination_asks_for_is_kept() {
-        let sink = Scripted(Mutex::new(vec![retry(Some(Duration::from_secs(90))), Ok(())]), Mutex::default());
-        deliver(&sink, "lake", &Arc::default()).await.unwrap();
-        let asked = sink.1.lock().unwrap();
-        assert!(asked[1] - asked[0] >= Duration::from_secs(90));
+        let check = async |asked: u64, least: u64, most: u64| {
+            let sink = Scripted::new(vec![retry(Some(Duration::from_secs(asked))), Ok(())]);
+            run(&sink, &["a"], Patience::Unlimited).await.unwrap();
+            let asked = sink.asked.lock().unwrap();
+            let waited = (asked[1].0 - asked[0].0).as_secs();
+            assert!((least..=most).contains(&waited), "{waited}");
+        };
+        check(90, 90, 91).await;
+        check(1 << 40, 300, 301).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refused_items_and_the_end_are_handed_back() {
-        let items = vec![(3, "too old".to_owned())];
+    async fn what_is_left_of_a_batch_is_delivered_in_its_order() {
+        let script = vec![partial(&[4, 1, 2], &[3]), partial(&[0, 2], &[]), partial(&[1], &[0]), Ok(())];
+        let sink = Scripted::new(script);
+        let outcome = run(&sink, &["a", "b", "c", "d", "e"], Patience::Unlimited).await.unwrap();
+        assert_eq!(outcome, Outcome { refused: vec![(3, "bad".into()), (1, "bad".into())], dropped: 0 });
+        assert_eq!(sink.sent(), ["abcde", "bce", "be", "e"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_refused_is_halved_until_the_item_is_found() {
+        let script = vec![refused("x"), Ok(()), refused("x"), refused("worse"), Ok(())];
+        let sink = Scripted::new(script);
+        let outcome = run(&sink, &["a", "b", "c", "d"], Patience::Unlimited).await.unwrap();
+        assert_eq!(outcome, Outcome { refused: vec![(2, "worse".into())], dropped: 0 });
+        assert_eq!(sink.sent(), ["abcd", "ab", "cd", "c", "d"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_large_is_refused_unasked() {
+        let sink = Scripted::new(vec![partial(&[1], &[]), Ok(())]);
+        let outcome = run(&sink, &["a", "too-large", "six66", "b"], Patience::Unlimited).await.unwrap();
+        let answer = "10 bytes are more than it takes, 6".to_owned();
+        assert_eq!(outcome, Outcome { refused: vec![(1, answer)], dropped: 0 });
+        assert_eq!(sink.sent(), ["asix66b", "six66"]);
+        let sink = Scripted::new(vec![]);
+        assert_eq!(run(&sink, &["too-large"], Patience::Unlimited).await.unwrap().refused.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_is_not_required_gives_up() {
+        let sink = Scripted::new(std::iter::once(partial(&[1, 2], &[])).chain((0..99).map(|_| retry(None))).collect());
+        let start = Instant::now();
+        let outcome = run(&sink, &["a", "b", "c"], Patience::Limited(Duration::from_secs(60))).await.unwrap();
+        assert_eq!(outcome, Outcome { refused: vec![], dropped: 2 });
+        assert!((60..=91).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_destination_is_down_one_batch_asks() {
+        let circuit = Circuit::default();
+        let up_at = Instant::now() + Duration::from_secs(600);
+        let sink = Down { up_at, asked: AtomicU32::new(0) };
+        let batches = (0..8).map(|_| async {
+            let mut lines = Lines::default();
+            lines.push_with(|out| out.push(b'a'));
+            let batch = Arc::new(Batch { parts: vec![lines], range: None });
+            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Unlimited)).await.unwrap();
+        });
+        join(batches.map(Box::pin).collect()).await;
+        let asked = sink.asked.load(Ordering::Relaxed);
+        // One that waits 15 s on average asks 40 times in ten minutes; eight would ask 320 times.
+        assert!((20..=120).contains(&asked), "asked {asked} times");
+        assert!(!circuit.is_open());
+    }
+
+    async fn join(mut all: Vec<std::pin::Pin<Box<impl Future<Output = ()>>>>) {
+        std::future::poll_fn(|context| {
+            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
+            if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_handed_back() {
         let stop = Err(SinkError::Stop { advice: "open it again".into(), source: None });
-        let script = vec![Err(SinkError::Refused { items: items.clone() }), stop];
-        let sink = Scripted(Mutex::new(script), Mutex::default());
-        assert_eq!(deliver(&sink, "lake", &Arc::default()).await.unwrap(), items);
-        assert!(matches!(deliver(&sink, "lake", &Arc::default()).await, Err(SinkError::Stop { .. })));
+        let sink = Scripted::new(vec![retry(None), stop]);
+        assert!(matches!(run(&sink, &["a"], Patience::Unlimited).await, Err(SinkError::Stop { .. })));
     }
 
     #[tokio::test(start_paused = true)]

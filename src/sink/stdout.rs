@@ -172,7 +172,7 @@ mod tests {
             items.iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
             lines
         };
-        Arc::new(Batch { parts: parts.iter().map(lines).collect() })
+        Arc::new(Batch { parts: parts.iter().map(lines).collect(), range: None })
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bedrock_tap::checkpoint::local;
-use bedrock_tap::daemon::{self, CheckpointPlan, Plan, SinkKind, SinkPlan, SourcePlan, Stop, Summary};
+use bedrock_tap::daemon::{self, CheckpointPlan, Plan, SinkPlan, SourcePlan, Stop, Summary};
+use bedrock_tap::sink::Planned;
 use bedrock_tap::sink::file;
 use bedrock_tap::sink::stdout::Stdout;
 use bedrock_tap::source;
@@ -16,11 +17,11 @@ use crate::support::engine_script::{Answer, Keeper, echo_crew};
 
 pub(super) fn file_sink(name: &str, path: &Path, gzip: bool) -> SinkPlan {
     let settings = file::Settings { path: path.to_path_buf(), rotate_bytes: None, rotate_age: None, gzip };
-    SinkPlan { name: name.to_owned(), kind: SinkKind::File(settings), batch: Default::default() }
+    SinkPlan::new(name, file::planned(settings))
 }
 
 fn made(name: &str, sink: Arc<dyn bedrock_tap::sink::Sink>) -> SinkPlan {
-    SinkPlan { name: name.to_owned(), kind: SinkKind::Made(sink), batch: Default::default() }
+    SinkPlan::new(name, Planned::made(sink))
 }
 
 /// From all files in `directory/in` to `sinks`, with the state in `directory/state`.
@@ -37,6 +38,7 @@ pub(super) fn plan(directory: &Path, sinks: Vec<SinkPlan>) -> Plan {
         bodies: None,
         sinks,
         dead_letter: file_sink("dead_letter", &state.join("dead-letter.jsonl"), false),
+        dead_letters: Vec::new(),
         checkpoints: CheckpointPlan::Local(local::Settings { directory: state }),
         memory_bytes: 64 << 20,
         drain: Duration::from_secs(25),

@@ -184,7 +184,7 @@ impl Sink for Keeper {
                     let kept = lines.iter().enumerate().filter(|(index, _)| !items.contains(index));
                     self.taken.lock().unwrap().extend(kept.map(|(_, line)| line.clone()));
                     let items = items.into_iter().map(|index| (index, "too odd".to_owned())).collect();
-                    return Err(SinkError::Refused { items });
+                    return Err(SinkError::refused_items(items));
                 }
                 Some(Answer::TakeAndRetry) => {
                     self.taken.lock().unwrap().extend(lines);
@@ -264,9 +264,8 @@ pub(crate) struct Bench {
 /// Every submission a batch of its own, and all of them at once: receipts come back in any order.
 pub(crate) const EACH_ALONE: batch::Settings = batch::Settings {
     max_batch_bytes: 1,
-    max_batch_items: usize::MAX,
-    linger: std::time::Duration::ZERO,
     concurrency: 1000,
+    ..batch::Settings::DEFAULT
 };
 
 impl Bench {
@@ -289,7 +288,7 @@ impl Bench {
             drivers.push(tokio::spawn(driver.run()));
             outlet
         };
-        let dead_letter = DeadLetter::new(open("letters", &letters, None));
+        let dead_letter = DeadLetter::new(open("letters", &letters, None), None);
         let outlets = sinks
             .iter()
             .enumerate()

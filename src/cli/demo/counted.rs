@@ -40,7 +40,7 @@ mod tests {
 
     impl Sink for Scripted {
         fn deliver(&self, _batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
-            let result = if self.0 { Ok(()) } else { Err(SinkError::Refused { items: Vec::new() }) };
+            let result = if self.0 { Ok(()) } else { Err(SinkError::Refused { answer: String::new() }) };
             Box::pin(async move { result })
         }
     }
@@ -51,7 +51,7 @@ mod tests {
         for _ in 0..3 {
             lines.push_with(|out| out.push(b'x'));
         }
-        let batch = Arc::new(Batch { parts: vec![lines.clone(), lines] });
+        let batch = Arc::new(Batch { parts: vec![lines.clone(), lines], range: None });
         for (works, expected) in [(true, 12), (false, 0)] {
             let (sender, delivered) = watch::channel(0);
             let sink = Counted::new(Scripted(works), sender);

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::aws::{Access, AssumeRole, CredentialsFrom};
+use crate::aws::{Access, CredentialsFrom};
 use crate::config::{self, DynamodbCoordination, KinesisSource};
 use crate::daemon::{Seam, SourcePlan};
 use crate::lease::dynamodb::{self, Dynamo};
@@ -29,7 +29,7 @@ pub fn client(source: &KinesisSource, stream: &str) -> client::Settings {
         region: source.region_of(stream).map(str::to_owned),
         profile: source.profile.clone(),
         endpoint_url: source.endpoint_url.clone(),
-        assume_role: source.role_of(stream).map(assume_role),
+        assume_role: source.role_of(stream).map(config::AssumeRole::settings),
         credentials: CredentialsFrom::Chain,
     };
     client::Settings { stream: stream.to_owned(), access }
@@ -83,7 +83,7 @@ pub(super) fn shared(source: &KinesisSource, table: &DynamodbCoordination) -> So
         region: table.region_beside(source).map(str::to_owned),
         profile: table.profile_beside(source).map(str::to_owned),
         endpoint_url: table.endpoint_url.clone(),
-        assume_role: table.assume_role.as_ref().map(assume_role),
+        assume_role: table.assume_role.as_ref().map(config::AssumeRole::settings),
         credentials: CredentialsFrom::Chain,
     };
     let fleet = Fleet {
@@ -198,14 +198,6 @@ async fn stream_key(kinesis: &Kinesis) -> anyhow::Result<StreamKey> {
         };
         warn!(error = %failure, advice = failure.advice(), "the stream cannot be described, trying again");
         tokio::time::sleep(wait).await;
-    }
-}
-
-pub(super) fn assume_role(role: &config::AssumeRole) -> AssumeRole {
-    AssumeRole {
-        role_arn: role.role_arn.clone(),
-        external_id: role.external_id.clone(),
-        session_name: Some(role.session_name.clone()),
     }
 }
 

@@ -1,18 +1,24 @@
 //! The outlet: where lanes hand lines to a sink, and the receipts that they get for them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::budget::Reservation;
+use super::{RangeLimits, Settings};
+use crate::budget::{Budget, Reservation};
 use crate::format::Lines;
 use crate::record::Origin;
+use crate::sink::Range;
+use crate::sink::retry::{Complaint, Patience};
 
 /// Submissions that wait before a sink. The bytes are bounded by the budget; this bounds the count of tiny ones.
 const QUEUE_SUBMISSIONS: usize = 256;
+
+/// The bytes that wait for a sink that is not required, beside the memory budget: what comes in a second or two.
+const SPARE_BYTES: usize = 16 << 20;
 
 /// The least time between two log lines about the same slow sink.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -29,6 +35,11 @@ impl Origins {
         if self.ends.last().map_or(0, |(last, _)| *last) < end {
             self.ends.push((end, origin.clone()));
         }
+    }
+
+    /// Says where the lines behind those of `self` came from, of which there are `lines`.
+    pub fn append(&mut self, lines: usize, other: Self) {
+        self.ends.extend(other.ends.into_iter().map(|(end, origin)| (lines + end, origin)));
     }
 
     /// Where the line with this index came from.
@@ -60,8 +71,9 @@ pub struct Gone;
 /// What a lane submits.
 #[derive(Debug)]
 pub(super) struct Submission {
-    pub(super) lines: Lines,
+    pub(super) parts: Vec<Lines>,
     pub(super) origins: Arc<Origins>,
+    pub(super) range: Option<Arc<Range>>,
     pub(super) ticket: Arc<Ticket>,
 }
 
@@ -70,10 +82,17 @@ pub(super) struct Submission {
 pub(super) struct Ticket {
     pieces: AtomicUsize,
     receipt: Mutex<Option<oneshot::Sender<()>>>,
-    hold: Mutex<Option<Arc<Reservation>>>,
+    hold: Mutex<Vec<Arc<Reservation>>>,
 }
 
 impl Ticket {
+    fn new(hold: Vec<Arc<Reservation>>) -> (Arc<Self>, Receipt) {
+        let (sender, receiver) = oneshot::channel();
+        let ticket =
+            Self { pieces: AtomicUsize::new(1), receipt: Mutex::new(Some(sender)), hold: Mutex::new(hold) };
+        (Arc::new(ticket), Receipt(receiver))
+    }
+
     /// Says that the submission was split into so many pieces, before any of them is delivered.
     pub(super) fn split_into(&self, pieces: usize) {
         self.pieces.store(pieces, Ordering::Release);
@@ -85,10 +104,56 @@ impl Ticket {
             return;
         }
         // The bytes are given back before the receipt is: who waits for the receipt finds them free.
-        drop(self.hold.lock().map(|mut hold| hold.take()));
+        drop(self.hold.lock().map(|mut hold| std::mem::take(&mut *hold)));
         if let Some(receipt) = self.receipt.lock().ok().and_then(|mut receipt| receipt.take()) {
             // A lane that has given up does not wait for its receipts.
             let _ = receipt.send(());
+        }
+    }
+}
+
+/// What a sink did, for its log lines and for metrics.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pending_bytes: AtomicUsize,
+    refused: AtomicU64,
+    dropped: AtomicU64,
+    complaint: Mutex<Option<Complaint>>,
+}
+
+impl Counts {
+    /// The bytes that were submitted and are not durable yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The items that the destination refused for good; they are in the dead letter.
+    pub fn items_refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The items that a sink which is not required has dropped.
+    pub fn items_dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refused(&self, items: usize) {
+        self.refused.fetch_add(items as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn done(&self, bytes: usize) {
+        self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts items that are dropped, and says so at intervals that grow.
+    pub(super) fn drop_items(&self, sink: &str, items: usize) {
+        if items == 0 {
+            return;
+        }
+        let dropped = self.dropped.fetch_add(items as u64, Ordering::Relaxed) + items as u64;
+        let Ok(mut complaint) = self.complaint.lock() else { return };
+        if complaint.get_or_insert_with(|| Complaint::new(Duration::ZERO)).is_due() {
+            tracing::warn!(sink, dropped, "a sink that is not required drops what it cannot deliver");
         }
     }
 }
@@ -98,17 +163,28 @@ impl Ticket {
 pub struct Outlet {
     name: Arc<str>,
     queue: mpsc::Sender<Submission>,
-    pending_bytes: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     complained: Arc<Mutex<Option<Instant>>>,
+    ranges: Option<RangeLimits>,
+    /// The room of a sink that is not required: beyond it, what comes is dropped.
+    spare: Option<Budget>,
 }
 
 impl Outlet {
-    /// An outlet, the end of its queue, and the count of its pending bytes.
-    pub(super) fn new(name: &str) -> (Self, mpsc::Receiver<Submission>, Arc<AtomicUsize>) {
+    /// An outlet, the end of its queue, and its counts.
+    pub(super) fn new(name: &str, settings: &Settings) -> (Self, mpsc::Receiver<Submission>, Arc<Counts>) {
         let (queue, receiver) = mpsc::channel(QUEUE_SUBMISSIONS);
-        let pending_bytes = Arc::<AtomicUsize>::default();
-        let (name, count) = (name.into(), Arc::clone(&pending_bytes));
-        (Self { name, queue, pending_bytes, complained: Arc::default() }, receiver, count)
+        let spare = (settings.patience != Patience::Unlimited).then(|| Budget::new(SPARE_BYTES));
+        let (name, counts) = (name.into(), Arc::<Counts>::default());
+        let outlet = Self {
+            name,
+            queue,
+            counts: Arc::clone(&counts),
+            complained: Arc::default(),
+            ranges: settings.ranges,
+            spare,
+        };
+        (outlet, receiver, counts)
     }
 
     /// The sink's name in logs.
@@ -116,9 +192,24 @@ impl Outlet {
         &self.name
     }
 
+    /// What the sink did.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
     /// The bytes that were submitted and are not durable yet.
     pub fn pending_bytes(&self) -> usize {
-        self.pending_bytes.load(Ordering::Relaxed)
+        self.counts.pending_bytes()
+    }
+
+    /// How large ranges become, if the sink takes whole ranges.
+    pub fn ranges(&self) -> Option<RangeLimits> {
+        self.ranges
+    }
+
+    /// Whether what is submitted waits for the sink. What is not required is offered.
+    pub fn is_required(&self) -> bool {
+        self.spare.is_none()
     }
 
     /// Says in the log that this sink holds back reading, unless it was said within [`COMPLAINT_INTERVAL`]: many lanes
@@ -141,13 +232,46 @@ impl Outlet {
     /// # Errors
     /// [`Gone`]: the sink has stopped.
     pub async fn submit(&self, lines: Lines, origins: Origins, hold: Arc<Reservation>) -> Result<Receipt, Gone> {
-        let (sender, receiver) = oneshot::channel();
-        let ticket =
-            Ticket { pieces: AtomicUsize::new(1), receipt: Mutex::new(Some(sender)), hold: Mutex::new(Some(hold)) };
-        let bytes = lines.bytes().len();
-        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let submission = Submission { lines, origins: Arc::new(origins), ticket: Arc::new(ticket) };
+        self.send(vec![lines], origins, None, vec![hold]).await
+    }
+
+    /// Hands a whole range to the sink; waits while its queue is full.
+    ///
+    /// # Errors
+    /// [`Gone`]: the sink has stopped.
+    pub async fn submit_range(
+        &self,
+        range: Arc<Range>,
+        parts: Vec<Lines>,
+        origins: Origins,
+        holds: Vec<Arc<Reservation>>,
+    ) -> Result<Receipt, Gone> {
+        self.send(parts, origins, Some(range), holds).await
+    }
+
+    /// Hands lines to a sink that is not required: what it has no room for is dropped and counted. Nobody waits for it.
+    pub fn offer(&self, lines: Lines, origins: Origins) {
+        let (items, bytes) = (lines.len(), lines.memory_bytes());
+        let hold = self.spare.as_ref().and_then(|spare| spare.try_reserve(bytes));
+        let place = hold.and_then(|hold| Some((hold, self.queue.try_reserve().ok()?)));
+        let Some((hold, place)) = place else { return self.counts.drop_items(&self.name, items) };
+        self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (ticket, _) = Ticket::new(vec![Arc::new(hold)]);
+        place.send(Submission { parts: vec![lines], origins: Arc::new(origins), range: None, ticket });
+    }
+
+    async fn send(
+        &self,
+        parts: Vec<Lines>,
+        origins: Origins,
+        range: Option<Arc<Range>>,
+        holds: Vec<Arc<Reservation>>,
+    ) -> Result<Receipt, Gone> {
+        let bytes = parts.iter().map(Lines::memory_bytes).sum();
+        let (ticket, receipt) = Ticket::new(holds);
+        self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let submission = Submission { parts, origins: Arc::new(origins), range, ticket };
         self.queue.send(submission).await.map_err(|_| Gone)?;
-        Ok(Receipt(receiver))
+        Ok(receipt)
     }
 }

@@ -15,7 +15,7 @@ fn batch(parts: &[&[&str]]) -> Arc<Batch> {
         items.iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
         lines
     };
-    Arc::new(Batch { parts: parts.iter().map(lines).collect() })
+    Arc::new(Batch { parts: parts.iter().map(lines).collect(), range: None })
 }
 
 fn text(path: &Path) -> String {

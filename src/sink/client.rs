@@ -1,0 +1,233 @@
+//! The HTTP client of all sinks that send requests of their own: TLS, proxies, time-outs, and what an answer's status
+//! means to a sink.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Identity, Method, Proxy, RequestBuilder, StatusCode, Url};
+
+use super::SinkError;
+use crate::config::Secret;
+
+/// A connection that is not made in this time is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The bytes of an answer that are read: a bulk request's answer has a few hundred for each of thousands of items.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// The characters of an answer that go to the dead letter.
+const MAX_QUOTED: usize = 500;
+
+/// How requests are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a request may take, its answer included.
+    pub timeout: Duration,
+    /// The proxy; none leaves it to `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+    pub proxy: Option<String>,
+    /// Certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// This client's certificate and its chain (PEM).
+    pub client_certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub client_key: Option<Secret>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(30);
+        Self { timeout, proxy: None, ca_file: None, client_certificate: None, client_key: None }
+    }
+}
+
+/// Sends requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: reqwest::Client,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, up to a limit. It may quote what was sent: it is never logged.
+    pub body: Bytes,
+}
+
+/// Why a request has no answer, or none that is of use. Never quotes a header or a body.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No answer came.
+    #[error("the request was not answered")]
+    NotAnswered(#[source] reqwest::Error),
+    /// The answer is one that may change.
+    #[error("the answer is {0}")]
+    Status(StatusCode),
+    /// The answer is too large.
+    #[error("the answer has more than {MAX_ANSWER_BYTES} bytes")]
+    TooLarge,
+}
+
+impl Client {
+    /// A client by these settings.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no certificate or key, or a proxy that is no URL.
+    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        // Whoever was first has set it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .timeout(settings.timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("bedrock-tap/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = &settings.proxy {
+            builder = builder.proxy(Proxy::all(proxy).context("`proxy` is no URL")?);
+        }
+        if let Some(path) = &settings.ca_file {
+            let pem = std::fs::read(path).with_context(|| format!("`ca_file`: cannot read {}", path.display()))?;
+            let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
+            let certificates = certificates
+                .with_context(|| format!("`ca_file`: {} holds no certificate in PEM", path.display()))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let (Some(path), Some(key)) = (&settings.client_certificate, &settings.client_key) {
+            let read = std::fs::read(path);
+            let mut pem = read.with_context(|| format!("`client_certificate`: cannot read {}", path.display()))?;
+            pem.push(b'\n');
+            pem.extend(key.read().context("`client_key`")?);
+            let identity = Identity::from_pem(&pem);
+            // The library's error may quote the key.
+            let identity = identity.ok().context("`client_certificate` and `client_key` are no certificate and key in PEM")?;
+            builder = builder.identity(identity);
+        }
+        Ok(Self { inner: builder.build().context("the HTTP client cannot be made")? })
+    }
+
+    /// Begins a request.
+    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.inner.request(method, url)
+    }
+
+    /// Sends a request and reads its answer, whatever its status.
+    ///
+    /// # Errors
+    /// No answer, or one that is too large.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, CallError> {
+        // The URL may hold a token.
+        let not_answered = |error: reqwest::Error| CallError::NotAnswered(error.without_url());
+        let mut response = request.send().await.map_err(not_answered)?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(not_answered)? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(CallError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body: body.freeze() })
+    }
+}
+
+impl Answer {
+    /// How long the destination asked to be left alone: seconds, or a date.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+        Duration::try_from(date.timestamp().duration_since(Timestamp::now())).ok()
+    }
+
+    /// What the status means where nothing else is known of the answer: 2xx is taken. 400, 413, 414, 415, 422 and 431
+    /// refuse what was sent. Everything else may change: a destination that is busy or broken comes back, a token, a
+    /// right, or a path is mended by a person, and until then a required sink holds what it has.
+    ///
+    /// # Errors
+    /// [`SinkError::Refused`] or [`SinkError::Retry`].
+    pub fn accepted(self) -> Result<Self, SinkError> {
+        match self.status.as_u16() {
+            200..=299 => Ok(self),
+            400 | 413 | 414 | 415 | 422 | 431 => Err(SinkError::Refused { answer: self.quoted() }),
+            _ => Err(self.retry()),
+        }
+    }
+
+    /// This answer as one that may change.
+    pub fn retry(&self) -> SinkError {
+        SinkError::Retry { after: self.retry_after(), source: Box::new(CallError::Status(self.status)) }
+    }
+
+    /// The status and the beginning of the body, for the dead letter only.
+    pub fn quoted(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let text: String = text.trim().chars().take(MAX_QUOTED).collect();
+        if text.is_empty() { self.status.to_string() } else { format!("{}: {text}", self.status) }
+    }
+}
+
+impl From<CallError> for SinkError {
+    fn from(error: CallError) -> Self {
+        let source: Box<dyn Error + Send + Sync> = Box::new(error);
+        Self::Retry { after: None, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = retry_after {
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+        }
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+
+    #[test]
+    fn a_status_says_what_to_do() {
+        let check = |status: u16, expected: &str| {
+            let found = match answer(status, None, " bad field\n").accepted() {
+                Ok(_) => "taken".to_owned(),
+                Err(SinkError::Refused { answer }) => format!("refused: {answer}"),
+                Err(SinkError::Retry { after: None, source }) => format!("retry: {source}"),
+                Err(error) => format!("{error:?}"),
+            };
+            assert_eq!(found, expected);
+        };
+        check(200, "taken");
+        check(204, "taken");
+        check(400, "refused: 400 Bad Request: bad field");
+        check(413, "refused: 413 Payload Too Large: bad field");
+        for status in [301, 401, 403, 404, 405, 408, 409, 425, 429, 500, 502, 503, 504] {
+            check(status, &format!("retry: the answer is {}", StatusCode::from_u16(status).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_destination_may_ask_for_time() {
+        let asked = |text: &str| answer(429, Some(text), "").retry_after();
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("soon"), None);
+        assert_eq!(asked("-1"), None);
+        assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert!(asked("Fri, 31 Dec 9998 23:59:59 GMT").is_some_and(|asked| asked > Duration::from_secs(1 << 30)));
+        assert_eq!(answer(429, None, "").retry_after(), None);
+    }
+
+    #[test]
+    fn what_is_quoted_is_short() {
+        assert_eq!(answer(400, None, "").quoted(), "400 Bad Request");
+        assert_eq!(answer(400, None, &"x".repeat(9999)).quoted().len(), "400 Bad Request: ".len() + MAX_QUOTED);
+    }
+}
