@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use bedrock_tap::config::{
-    ByteSize, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, FileDeadLetter,
-    FileSink, Events, KinesisSource, Look, Mode, Secret, Sink, Source, Start, Taken,
+    ByteSize, Compression, Config, Coordination, DeadLetter, DynamodbCoordination, Environment, Events, FileDeadLetter,
+    FileSink, KinesisSource, Look, Mode, Secret, Sink, Source, Start, Taken,
 };
 use bedrock_tap::format::Format;
 use proptest::prelude::*;
@@ -140,14 +140,14 @@ t.toml:3:2: `logs`: no key of this name
 3 | [logs]
   |  ^^^^
   = hint: did you mean `log`?
-  = allowed: bodies, coordination, cost, dead_letter, decode, drain_timeout,
-             extract, log, memory_budget, panther, redact, select, sinks, source
+  = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
+             drain_timeout, extract, log, memory_budget, panther, redact,
+             select, sinks, source
 
 t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
 6 | format = …
   | ^^^^^^
-  = hint: it belongs elsewhere: `log.format`, `sinks.NAME.file.format`,
-          `sinks.NAME.stdout.format`
+  = hint: it belongs elsewhere: `log.format`, `sinks.NAME.KIND.format`
   = allowed: none; this table has no keys",
     );
 }
@@ -959,7 +959,10 @@ fn the_environment_overrides_the_file() {
     assert_eq!(source.stream.as_deref(), Some("123"));
     assert_eq!(source.start, Start::At("2026-07-01T12:00:00Z".parse().unwrap()));
     assert_eq!(source.assume_role.as_ref().map(|role| role.session_name.as_str()), Some("bedrock-tap"));
-    assert_eq!(config.sinks["my-sink"], Sink::File(Events { events: Taken::default(), to: FileSink::new("quoted path") }));
+    assert_eq!(
+        config.sinks["my-sink"],
+        Sink::File(Events { events: Taken::default(), to: FileSink::new("quoted path") })
+    );
     assert_eq!(config.sinks["other"].format(), Format::Text);
     assert_eq!((config.decode.max_depth, config.panther.unmapped), (7, false));
     assert_eq!(config.extract.log_groups, ["/a/*", "/b"]);
@@ -1091,7 +1094,8 @@ fn documented(schema: &Value, node: &Value, path: &str, found: &mut BTreeMap<Str
 /// letters', which are those of the sinks. What differs in its documentation stands.
 fn without_repeated(expected: &mut BTreeMap<String, Value>) {
     let description = |node: &Value| node["description"].as_str().unwrap_or_default().to_owned();
-    let kinds = ["stdout", "file", "s3", "firehose", "kinesis", "sqs", "http", "splunk_hec", "elasticsearch", "otlp", "null"];
+    let kinds =
+        ["stdout", "file", "s3", "firehose", "kinesis", "sqs", "http", "splunk_hec", "elasticsearch", "otlp", "null"];
     let mut seen = BTreeSet::new();
     for table in kinds.iter().map(|kind| format!("sinks.NAME.{kind}.")).chain(["dead_letter".to_owned()]) {
         expected.retain(|path, node| {

@@ -16,5 +16,6 @@ mod kinesis;
 mod lease;
 #[cfg(feature = "demo")]
 mod run;
+mod sinks;
 mod support;
 mod tail;

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::GlobBuilder;
 
-use super::coordination::POSITIONS_FILE;
 use super::conform::nearest;
+use super::coordination::POSITIONS_FILE;
 use super::document::{KeyPath, Problem};
 use super::sinks::Destination as _;
 use super::{Compression, Config, DeadLetter, FileSource, Sink, Source, Stdout};

@@ -14,32 +14,32 @@ use crate::sink::retry::Patience;
 mod aws;
 mod batching;
 mod client;
+mod elasticsearch;
 mod events;
 mod file;
-mod local;
-mod s3;
 mod firehose;
-mod kinesis;
-mod sqs;
 mod http;
-mod splunk_hec;
-mod elasticsearch;
+mod kinesis;
+mod local;
 mod otlp;
+mod s3;
+mod splunk_hec;
+mod sqs;
 
 pub use aws::AwsAccess;
 pub use batching::Batching;
 pub use client::HttpClient;
-pub use s3::S3;
-pub use firehose::Firehose;
-pub use kinesis::Kinesis;
-pub use sqs::Sqs;
-pub use http::Http;
-pub use splunk_hec::SplunkHec;
 pub use elasticsearch::Elasticsearch;
-pub use otlp::Otlp;
 pub use events::{Events, Taken};
 pub use file::{Compression, FileDeadLetter, FileSink};
+pub use firehose::Firehose;
+pub use http::Http;
+pub use kinesis::Kinesis;
 pub use local::{Null, Stdout};
+pub use otlp::Otlp;
+pub use s3::S3;
+pub use splunk_hec::SplunkHec;
+pub use sqs::Sqs;
 
 /// One destination of events: exactly one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

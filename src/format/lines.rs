@@ -154,7 +154,10 @@ mod tests {
             some.push_from(&lines, index);
         }
         assert_eq!(some.iter().collect::<Vec<_>>(), [b"three\n".as_slice(), b"one\n"]);
-        assert_eq!((some.original(0), some.original(1), some.original(2)), (Some(b"th".as_slice()), Some(b"".as_slice()), None));
+        assert_eq!(
+            (some.original(0), some.original(1), some.original(2)),
+            (Some(b"th".as_slice()), Some(b"".as_slice()), None)
+        );
         assert_eq!(some.tag(0).map(|tag| &*tag.key), Some("key1"));
         assert_eq!(some.tag(0).unwrap().id_text(), "ab".repeat(16));
         assert_eq!((some.len(), some.get(2), some.tag(2)), (2, None, None));

@@ -95,8 +95,8 @@ impl Client {
         if let Some(path) = &settings.ca_file {
             let pem = std::fs::read(path).with_context(|| format!("`ca_file`: cannot read {}", path.display()))?;
             let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
-            let certificates = certificates
-                .with_context(|| format!("`ca_file`: {} holds no certificate in PEM", path.display()))?;
+            let certificates =
+                certificates.with_context(|| format!("`ca_file`: {} holds no certificate in PEM", path.display()))?;
             builder = builder.tls_certs_merge(certificates);
         }
         if let (Some(path), Some(key)) = (&settings.client_certificate, &settings.client_key) {
@@ -106,7 +106,8 @@ impl Client {
             pem.extend(key.read().context("`client_key`")?);
             let identity = Identity::from_pem(&pem);
             // The library's error may quote the key.
-            let identity = identity.ok().context("`client_certificate` and `client_key` are no certificate and key in PEM")?;
+            let identity =
+                identity.ok().context("`client_certificate` and `client_key` are no certificate and key in PEM")?;
             builder = builder.identity(identity);
         }
         Ok(Self { inner: builder.build().context("the HTTP client cannot be made")? })

@@ -90,7 +90,8 @@ pub fn planned(settings: Settings) -> Planned {
         Box::pin(async {
             let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await;
             // The error of a task that panicked quotes the panic, which may quote data.
-            let opened = opened.map_err(|_| anyhow::anyhow!("a task panicked; the log says where, please report it"))?;
+            let opened =
+                opened.map_err(|_| anyhow::anyhow!("a task panicked; the log says where, please report it"))?;
             let sink: Arc<dyn Sink> = Arc::new(opened?);
             Ok(sink)
         })

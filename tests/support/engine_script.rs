@@ -262,11 +262,8 @@ pub(crate) struct Bench {
 }
 
 /// Every submission a batch of its own, and all of them at once: receipts come back in any order.
-pub(crate) const EACH_ALONE: batch::Settings = batch::Settings {
-    max_batch_bytes: 1,
-    concurrency: 1000,
-    ..batch::Settings::DEFAULT
-};
+pub(crate) const EACH_ALONE: batch::Settings =
+    batch::Settings { max_batch_bytes: 1, concurrency: 1000, ..batch::Settings::DEFAULT };
 
 impl Bench {
     pub(crate) fn new(sinks: &[Arc<Keeper>], batching: batch::Settings, encoded_bytes: usize) -> Self {

@@ -10,8 +10,8 @@ use super::Destination;
 use crate::config::document::{KeyPath, Problem};
 use crate::config::units::{ByteSize, DurationText, duration, format_duration};
 use crate::format::Format;
-use crate::sink::file::{self, Settings};
 use crate::sink::Planned;
+use crate::sink::file::{self, Settings};
 
 /// A file that is rotated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

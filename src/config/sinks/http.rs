@@ -34,6 +34,11 @@ impl Destination for Http {
 
     fn plan(&self, _: Format) -> Planned {
         let opening: Opening = Box::new(|| Box::pin(std::future::ready(Err(anyhow::anyhow!("not there yet")))));
-        Planned { opening, batch: self.batching.settings(1 << 20, batch::Settings::DEFAULT), tags: None, may_refuse: true }
+        Planned {
+            opening,
+            batch: self.batching.settings(1 << 20, batch::Settings::DEFAULT),
+            tags: None,
+            may_refuse: true,
+        }
     }
 }

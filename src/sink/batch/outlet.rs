@@ -88,8 +88,7 @@ pub(super) struct Ticket {
 impl Ticket {
     fn new(hold: Vec<Arc<Reservation>>) -> (Arc<Self>, Receipt) {
         let (sender, receiver) = oneshot::channel();
-        let ticket =
-            Self { pieces: AtomicUsize::new(1), receipt: Mutex::new(Some(sender)), hold: Mutex::new(hold) };
+        let ticket = Self { pieces: AtomicUsize::new(1), receipt: Mutex::new(Some(sender)), hold: Mutex::new(hold) };
         (Arc::new(ticket), Receipt(receiver))
     }
 
