@@ -1,6 +1,6 @@
 //! Checkpoints: how far each partition was delivered, stored so that a crash cannot damage it.
 
-use crate::delivery::Delivered;
+use crate::delivery::{Announcement, Delivered};
 use crate::record::{Partition, Position, SequenceNumber};
 use crate::source::BoxFuture;
 
@@ -12,6 +12,23 @@ pub trait Commits: Send + Sync {
     /// Moves a partition to the position that was delivered: durable once this returns. Only a delivery makes the
     /// token that this takes.
     fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>>;
+
+    /// Stores up to where the range goes that is about to be written, and with it what was delivered before, if that is
+    /// not stored yet: durable once this returns. The next commit that moves the partition takes the announcement away.
+    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), CheckpointError>>;
+
+    /// What is stored of a partition.
+    fn stored(&self, partition: &Partition) -> BoxFuture<'_, Result<Stored, CheckpointError>>;
+}
+
+/// What is stored of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// How far it was delivered, or where it starts.
+    pub position: Option<Position>,
+    /// Up to where a range was announced that may be written, in whole or in part: whoever goes on delivers exactly this
+    /// range again.
+    pub announced: Option<Position>,
 }
 
 /// Knows where each partition goes on.

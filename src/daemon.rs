@@ -255,10 +255,20 @@ async fn build(
         tasks.spawn(async move { Ended::Sink(name, driver.run().await) });
     }
     let (total, commits) = (Arc::clone(total), Arc::clone(&checkpoints) as Arc<dyn Commits>);
-    let parts = delivery::Parts { crew, outlets, dead_letter, checkpoints: commits, encoded, abandon, total };
+    let parts = delivery::Parts {
+        crew,
+        outlets,
+        dead_letter,
+        checkpoints: commits,
+        encoded,
+        abandon,
+        total,
+        shelf: Arc::default(),
+    };
     let engine = Engine::new(parts);
     let coordinator: Coordinator = match plan.source {
         SourcePlan::Files(settings) => {
+            let engine = engine.without_ranges();
             let forgetful = Arc::new(engine.with_checkpoints(Arc::new(Memory::default())));
             Box::pin(async move {
                 source::file::run(settings, Arc::new(engine), forgetful, checkpoints, raw, reading).await?;

@@ -8,15 +8,17 @@ use crate::budget::Budget;
 use crate::checkpoint::{CheckpointError, Commits};
 use crate::record::{Partition, Position, ShardId};
 use crate::sink::SinkError;
-use crate::sink::batch::Outlet;
+use crate::sink::batch::{Outlet, RangeLimits};
 use crate::sink::dead_letter::DeadLetter;
 use crate::source::{BoxFuture, Source, SourceError};
 
+use self::range::Shelf;
 use self::total::Total;
 use self::work::Crew;
 
 mod commit;
 mod lane;
+pub mod range;
 pub mod total;
 pub mod work;
 
@@ -37,6 +39,31 @@ impl Delivered {
     /// Where reading goes on.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+}
+
+/// What is about to be written as one range. Only this module makes one, since it may say that something was delivered.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    partition: Partition,
+    delivered: Option<Position>,
+    to: Position,
+}
+
+impl Announcement {
+    /// The partition.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// Up to where everything was delivered before, if that may not be stored yet.
+    pub fn delivered(&self) -> Option<&Position> {
+        self.delivered.as_ref()
+    }
+
+    /// Where the range ends.
+    pub fn to(&self) -> &Position {
+        &self.to
     }
 }
 
@@ -102,6 +129,8 @@ pub struct Parts {
     pub abandon: CancellationToken,
     /// What all lanes together did.
     pub total: Arc<Total>,
+    /// What lanes with open ranges share.
+    pub shelf: Arc<Shelf>,
 }
 
 /// Runs each partition through the pure line to all outlets and the dead letter.
@@ -109,18 +138,27 @@ pub struct Parts {
 pub struct Engine {
     parts: Arc<Parts>,
     checkpoints: Arc<dyn Commits>,
+    ranges: Option<RangeLimits>,
 }
 
 impl Engine {
     /// An engine of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { checkpoints: Arc::clone(&parts.checkpoints), parts: Arc::new(parts) }
+        let ranges = range::limits(&parts);
+        Self { checkpoints: Arc::clone(&parts.checkpoints), parts: Arc::new(parts), ranges }
     }
 
     /// The same engine with another store: for partitions that have no position to come back to, such as a pipe.
     #[must_use]
     pub fn with_checkpoints(&self, checkpoints: Arc<dyn Commits>) -> Self {
-        Self { parts: Arc::clone(&self.parts), checkpoints }
+        Self { parts: Arc::clone(&self.parts), checkpoints, ranges: self.ranges }
+    }
+
+    /// The same engine for partitions whose records have no lasting place, such as those of files: sinks that take whole
+    /// ranges get what there is instead.
+    #[must_use]
+    pub fn without_ranges(&self) -> Self {
+        Self { ranges: None, ..self.clone() }
     }
 }
 
@@ -131,8 +169,16 @@ impl Lanes for Engine {
         source: Box<dyn Source>,
         stop: CancellationToken,
     ) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
-        Box::pin(async move { lane::run(&self.parts, self.checkpoints.as_ref(), partition, source, &stop).await })
+        Box::pin(async move {
+            lane::run(&self.parts, self.checkpoints.as_ref(), partition, source, &stop, self.ranges).await
+        })
     }
+}
+
+/// An announcement for tests of the stores.
+#[cfg(test)]
+pub(crate) fn announcement_for_test(partition: Partition, delivered: Option<Position>, to: Position) -> Announcement {
+    Announcement { partition, delivered, to }
 }
 
 /// A token for tests of the stores.

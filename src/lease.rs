@@ -42,6 +42,8 @@ pub struct Lease {
     pub counter: u64,
     /// Where reading goes on.
     pub position: Position,
+    /// Where the range ends that is about to be written, or may be written already; a commit takes it away.
+    pub pending: Option<Position>,
     /// How often the lease changed hands since the position last moved.
     pub owner_switches: u64,
     /// The shards that this one goes on from.
@@ -64,6 +66,7 @@ impl Lease {
             draining: None,
             counter: 0,
             position,
+            pending: None,
             owner_switches: 0,
             parents: parents.into_iter().collect(),
             hash_keys,

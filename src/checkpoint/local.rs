@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CheckpointError, CheckpointStore, Commits, decode, encode, moves};
-use crate::delivery::Delivered;
+use super::{CheckpointError, CheckpointStore, Commits, Stored, decode, encode, moves};
+use crate::delivery::{Announcement, Delivered};
 use crate::record::{Partition, Position, ShardId};
 use crate::source::BoxFuture;
 
@@ -25,6 +25,9 @@ const LOCK_NAME: &str = "positions.lock";
 
 /// Stream and shard to position.
 const POSITIONS: TableDefinition<'static, (&str, &str), &str> = TableDefinition::new("positions");
+
+/// Stream and shard to the end of the range that is about to be written.
+const ANNOUNCED: TableDefinition<'static, (&str, &str), &str> = TableDefinition::new("announced");
 
 /// Requests that wait for the writer: one a partition is usual, and a stream rarely has more shards.
 const QUEUE_REQUESTS: usize = 1024;
@@ -63,7 +66,8 @@ impl Drop for Local {
 #[derive(Debug)]
 enum Request {
     Load { stream: String, reply: Reply<Vec<(Partition, Position)>> },
-    Store { partition: Partition, position: Position, only_if_new: bool, reply: Reply<()> },
+    Stored { partition: Partition, reply: Reply<Stored> },
+    Store { store: Store, reply: Reply<()> },
 }
 
 type Reply<T> = oneshot::Sender<Result<T, CheckpointError>>;
@@ -101,8 +105,20 @@ impl Local {
 
 impl Commits for Local {
     fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        let (partition, position) = (delivered.partition().clone(), delivered.position().clone());
-        Box::pin(self.ask(move |reply| Request::Store { partition, position, only_if_new: false, reply }))
+        let (partition, position) = (delivered.partition().clone(), Some(delivered.position().clone()));
+        let store = Store { partition, position, only_if_new: false, announced: None };
+        Box::pin(self.ask(move |reply| Request::Store { store, reply }))
+    }
+
+    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        let (partition, position) = (announcement.partition().clone(), announcement.delivered().cloned());
+        let store = Store { partition, position, only_if_new: false, announced: Some(announcement.to().clone()) };
+        Box::pin(self.ask(move |reply| Request::Store { store, reply }))
+    }
+
+    fn stored(&self, partition: &Partition) -> BoxFuture<'_, Result<Stored, CheckpointError>> {
+        let partition = partition.clone();
+        Box::pin(self.ask(move |reply| Request::Stored { partition, reply }))
     }
 }
 
@@ -113,7 +129,8 @@ impl CheckpointStore for Local {
     }
 
     fn begin(&self, partition: Partition, position: Position) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        Box::pin(self.ask(move |reply| Request::Store { partition, position, only_if_new: true, reply }))
+        let store = Store { partition, position: Some(position), only_if_new: true, announced: None };
+        Box::pin(self.ask(move |reply| Request::Store { store, reply }))
     }
 }
 
@@ -124,12 +141,16 @@ struct Writer {
     database: Option<Database>,
 }
 
-/// A position to store, and who waits for it.
+/// What to store of a partition.
+#[derive(Debug)]
 struct Store {
     partition: Partition,
-    position: Position,
+    /// How far it was delivered.
+    position: Option<Position>,
+    /// Where it starts, and nothing if it has a position.
     only_if_new: bool,
-    reply: Reply<()>,
+    /// Where the range ends that is about to be written.
+    announced: Option<Position>,
 }
 
 impl Writer {
@@ -139,8 +160,11 @@ impl Writer {
             let mut next = Some(first);
             while let Some(request) = next {
                 match request {
-                    Request::Store { partition, position, only_if_new, reply } => {
-                        stores.push(Store { partition, position, only_if_new, reply });
+                    Request::Store { store, reply } => stores.push((store, reply)),
+                    Request::Stored { partition, reply } => {
+                        self.store(std::mem::take(&mut stores));
+                        // Who asked may have given up.
+                        let _ = reply.send(self.with_database(|database| stored(database, &partition)));
                     }
                     Request::Load { stream, reply } => {
                         // What was asked for before is stored before, so that a load sees it.
@@ -156,12 +180,12 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, stores: Vec<Store>) {
+    fn store(&mut self, stores: Vec<(Store, Reply<()>)>) {
         if stores.is_empty() {
             return;
         }
         let mut result = self.with_database(|database| store(database, &stores));
-        for Store { reply, .. } in stores {
+        for (_, reply) in stores {
             let answer = match &mut result {
                 Ok(()) => Ok(()),
                 Err(error) => Err(again(error)),
@@ -212,20 +236,44 @@ fn load(database: &Database, stream: &str) -> Result<Vec<(Partition, Position)>,
     Ok(positions)
 }
 
-fn store(database: &Database, stores: &[Store]) -> Result<(), redb::Error> {
+fn stored(database: &Database, partition: &Partition) -> Result<Stored, redb::Error> {
+    let transaction = database.begin_read()?;
+    let read = |table| {
+        let table = match transaction.open_table(table) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(redb::Error::from(error)),
+        };
+        let Some(value) = table.get((&*partition.stream, partition.shard.as_str()))? else { return Ok(None) };
+        let position = decode(value.value());
+        position
+            .map(Some)
+            .ok_or_else(|| redb::Error::Corrupted(format!("{partition} has a position of an unknown form")))
+    };
+    Ok(Stored { position: read(POSITIONS)?, announced: read(ANNOUNCED)? })
+}
+
+fn store(database: &Database, stores: &[(Store, Reply<()>)]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(POSITIONS)?;
-        for Store { partition, position, only_if_new, .. } in stores {
+        let mut ranges = transaction.open_table(ANNOUNCED)?;
+        for (Store { partition, position, only_if_new, announced }, _) in stores {
             let key = (&*partition.stream, partition.shard.as_str());
-            let stays = match table.get(key)? {
-                None => false,
-                Some(_) if *only_if_new => true,
-                // A position that cannot be read is left for a person to look at.
-                Some(stored) => !decode(stored.value()).is_some_and(|stored| moves(&stored, position)),
-            };
-            if !stays {
-                table.insert(key, encode(position).as_str())?;
+            if let Some(position) = position {
+                let stays = match table.get(key)? {
+                    None => false,
+                    Some(_) if *only_if_new => true,
+                    // A position that cannot be read is left for a person to look at.
+                    Some(stored) => !decode(stored.value()).is_some_and(|stored| moves(&stored, position)),
+                };
+                if !stays {
+                    table.insert(key, encode(position).as_str())?;
+                    ranges.remove(key)?;
+                }
+            }
+            if let Some(announced) = announced {
+                ranges.insert(key, encode(announced).as_str())?;
             }
         }
     }
@@ -360,11 +408,41 @@ mod tests {
         assert_eq!(store.load("calls-2").await.unwrap(), [(other, Position::Latest)]);
     }
 
+    async fn check_ranges(store: &dyn CheckpointStore) {
+        let one = partition("calls", "1");
+        let announce = async |delivered: Option<&str>, to: &str| {
+            let announcement = crate::delivery::announcement_for_test(one.clone(), delivered.map(after), after(to));
+            store.announce(announcement).await.unwrap();
+        };
+        let check = async |position: &str, announced: Option<&str>| {
+            let expected = Stored { position: Some(after(position)), announced: announced.map(after) };
+            assert_eq!(store.stored(&one).await.unwrap(), expected);
+        };
+        check("10", None).await;
+        announce(None, "20").await;
+        check("10", Some("20")).await;
+        // What does not move anything takes nothing away.
+        commit(store, &one, after("10")).await;
+        store.begin(one.clone(), Position::TrimHorizon).await.unwrap();
+        check("10", Some("20")).await;
+        announce(Some("20"), "30").await;
+        check("20", Some("30")).await;
+        announce(Some("20"), "30").await;
+        commit(store, &one, after("20")).await;
+        check("20", Some("30")).await;
+        commit(store, &one, after("30")).await;
+        check("30", None).await;
+        assert_eq!(store.stored(&partition("calls", "other")).await.unwrap(), Stored::default());
+    }
+
     #[tokio::test]
     async fn both_stores_move_forwards_only() {
         let directory = tempfile::tempdir().unwrap();
-        check_store(&Local::open(&settings(&directory)).unwrap()).await;
-        check_store(&crate::checkpoint::memory::Memory::default()).await;
+        let (local, memory) = (Local::open(&settings(&directory)).unwrap(), super::super::memory::Memory::default());
+        for store in [&local as &dyn CheckpointStore, &memory] {
+            check_store(store).await;
+            check_ranges(store).await;
+        }
     }
 
     #[tokio::test]

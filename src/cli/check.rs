@@ -248,7 +248,7 @@ mod tests {
             "source       files logs, -\n\
              select       without has(view.error); only view.region == 'a'\\n|| true; a share of 0.1 of view.streamed\n\
              sink         events: file events, raw, gzip, a new one after 256 MiB or 1h\n\
-             dead letter  standard output\n\
+             dead letter  standard output, JSON lines\n\
              positions    in the directory state\n",
         );
         check(
@@ -283,7 +283,7 @@ mod tests {
             &[],
             "source       Kinesis stream a in eu-west-1, by polling; new shards from trim_horizon\n\
              sink         events: file events, panther, a new one after 256 MiB or 1h\n\
-             dead letter  standard output\n\
+             dead letter  standard output, JSON lines\n\
              positions    in the DynamoDB table taps in eu-west-1; leases are lost after 10s\n\
              prices       of 1 model as set, 2 inference profiles mapped; else the program's own\n\
              hint         `consumer` and `register_consumer` are of no use with mode = \"polling\"\n",

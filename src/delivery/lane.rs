@@ -2,21 +2,24 @@
 //! next: read, take apart and submit, await receipts in order, commit. Only the first looks at the stop signal.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::commit::commit_newest;
+use super::range::{self, Gatherer, Sealed, Writer};
 use super::work::{Group, Place};
 use super::{LaneEnd, LaneError, Parts};
 use crate::budget::Reservation;
-use crate::checkpoint::Commits;
+use crate::checkpoint::{Commits, Stored};
+use crate::format::Lines;
 use crate::record::{Partition, Position, Record, ShardId};
 use crate::sink::SinkError;
-use crate::sink::batch::{Gone, Origins, Outlet, Receipt};
+use crate::sink::batch::{Gone, Origins, Outlet, RangeLimits, Receipt};
 use crate::sink::retry::Complaint;
-use crate::source::{Read, Source};
+use crate::source::{BoxFuture, Read, Source};
 
 /// Reads that wait to be taken apart. Their bytes are bounded by the budget; this bounds the count of tiny ones.
 const READS_AHEAD: usize = 8;
@@ -28,18 +31,21 @@ const GROUPS_IN_FLIGHT: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the reading loop hands on.
-struct Taken {
-    records: Arc<Vec<Record>>,
-    position: Position,
-    reservation: Reservation,
+pub(super) struct Taken {
+    pub(super) records: Arc<Vec<Record>>,
+    pub(super) position: Position,
+    pub(super) reservation: Reservation,
 }
 
 /// What was submitted, to be awaited in order.
-struct Submitted {
-    receipts: Vec<Receipt>,
-    records: usize,
+#[derive(Default)]
+pub(super) struct Submitted {
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) records: usize,
     /// Where reading goes on, with the last group of a read.
-    position: Option<Position>,
+    pub(super) position: Option<Position>,
+    /// What is to be written as one range, up to that position.
+    pub(super) range: Option<Sealed>,
 }
 
 /// How reading ended.
@@ -55,6 +61,7 @@ pub(super) async fn run(
     partition: Partition,
     source: Box<dyn Source>,
     stop: &CancellationToken,
+    ranges: Option<RangeLimits>,
 ) -> Result<LaneEnd, LaneError> {
     // A loop that fails stops the reading of its own lane; the others end as their queues do.
     let halt = stop.child_token();
@@ -63,9 +70,28 @@ pub(super) async fn run(
     let (newest_in, newest_out) = watch::channel(None);
     let abandon = &parts.abandon;
 
-    let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in)));
-    let working = Box::pin(until(abandon, halting(&halt, work(parts, taken_out, submitted_in, &halt))));
-    let awaiting = Box::pin(until(abandon, halting(&halt, await_receipts(parts, submitted_out, newest_in.clone()))));
+    let gathering = match ranges {
+        None => None,
+        Some(limits) => {
+            let begin = begin_ranges(parts, checkpoints, &partition, limits, submitted_in.clone());
+            let Some(begun) = until(&halt, begin).await else { return Ok(LaneEnd::Stopped) };
+            Some(begun?)
+        }
+    };
+    let ended = AtomicBool::new(false);
+    let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in, &ended)));
+    let (work, deliver): (BoxFuture<'_, _>, BoxFuture<'_, _>) = match gathering {
+        None => (
+            Box::pin(work(parts, taken_out, submitted_in, &halt)),
+            Box::pin(await_receipts(parts, submitted_out, newest_in.clone())),
+        ),
+        Some((gatherer, writer)) => {
+            drop(submitted_in);
+            (Box::pin(gatherer.work(taken_out, &halt, &ended)), Box::pin(writer.write(submitted_out)))
+        }
+    };
+    let working = Box::pin(until(abandon, halting(&halt, work)));
+    let awaiting = Box::pin(until(abandon, halting(&halt, deliver)));
     // The end of the partition is a position as well, but only once all before it is delivered.
     let delivering = async {
         let (read, worked, awaited) = tokio::join!(reading, working, awaiting);
@@ -87,6 +113,19 @@ pub(super) async fn run(
         Some(ReadEnd::Ended(children)) if committed && !abandon.is_cancelled() => Ok(LaneEnd::Ended { children }),
         _ => Ok(LaneEnd::Stopped),
     }
+}
+
+/// What gathers and writes the ranges of a partition.
+async fn begin_ranges<'a>(
+    parts: &'a Parts,
+    checkpoints: &'a dyn Commits,
+    partition: &'a Partition,
+    limits: RangeLimits,
+    submitted: mpsc::Sender<Submitted>,
+) -> Result<(Gatherer<'a>, Writer<'a>), LaneError> {
+    let Stored { position, announced } = range::look(checkpoints, partition).await?;
+    let gatherer = Gatherer::begin(parts, partition, limits, announced, submitted).await;
+    Ok((gatherer, Writer::new(parts, checkpoints, partition, position)))
 }
 
 /// The result of `act`, unless it is abandoned before. Sinks end at the same signal, which is then no error of theirs.
@@ -112,6 +151,7 @@ async fn read(
     mut source: Box<dyn Source>,
     halt: &CancellationToken,
     taken: mpsc::Sender<Taken>,
+    ended: &AtomicBool,
 ) -> Result<ReadEnd, LaneError> {
     loop {
         let read = tokio::select! {
@@ -120,7 +160,10 @@ async fn read(
             read = source.next() => read?,
         };
         match read {
-            Read::End { children } => return Ok(ReadEnd::Ended(children)),
+            Read::End { children } => {
+                ended.store(true, Ordering::Release);
+                return Ok(ReadEnd::Ended(children));
+            }
             Read::Records { records, position, lag: _, reservation } => {
                 parts.total.add_read(records.len());
                 let records = Arc::new(records);
@@ -151,7 +194,7 @@ async fn work(
             }
         }
         if records.is_empty() {
-            let sent = Submitted { receipts: Vec::new(), records: 0, position: Some(position) };
+            let sent = Submitted { position: Some(position), ..Submitted::default() };
             if submitted.send(sent).await.is_err() {
                 return Ok(());
             }
@@ -166,24 +209,43 @@ async fn work(
 async fn submit(parts: &Parts, group: Group) -> Result<Submitted, LaneError> {
     let Group { records, outputs, rejects, tally, seat } = group;
     parts.total.add_tally(&tally);
-    let bytes = outputs.iter().map(|(lines, _)| lines.memory_bytes()).sum::<usize>() + rejects.memory_bytes();
+    let bytes = bytes_to_hold(parts, &outputs, &rejects);
+    let hold = match bytes {
+        0 => Arc::default(),
+        bytes => Arc::new(patiently(parts, parts.encoded.reserve(bytes)).await),
+    };
+    drop(seat);
     let mut receipts = Vec::with_capacity(outputs.len() + 1);
-    if bytes > 0 {
-        let hold = Arc::new(patiently(parts, parts.encoded.reserve(bytes)).await);
-        drop(seat);
-        for ((lines, origins), outlet) in outputs.into_iter().zip(&parts.outlets) {
-            if !lines.is_empty() {
-                let sending = outlet.submit(lines, origins, Arc::clone(&hold));
-                receipts.push(patiently(parts, sending).await.map_err(|gone| stopped(outlet, gone))?);
-            }
-        }
-        if !rejects.is_empty() {
-            let outlet = parts.dead_letter.outlet();
-            let sending = outlet.submit(rejects, Origins::default(), hold);
-            receipts.push(patiently(parts, sending).await.map_err(|gone| stopped(outlet, gone))?);
-        }
+    for ((lines, origins), outlet) in outputs.into_iter().zip(&parts.outlets) {
+        receipts.extend(submit_to(parts, outlet, lines, origins, &hold).await?);
     }
-    Ok(Submitted { receipts, records, position: None })
+    receipts.extend(submit_to(parts, parts.dead_letter.outlet(), rejects, Origins::default(), &hold).await?);
+    Ok(Submitted { receipts, records, ..Submitted::default() })
+}
+
+/// The bytes of the budget that a group needs: those of what is waited for.
+pub(super) fn bytes_to_hold(parts: &Parts, outputs: &[(Lines, Origins)], rejects: &Lines) -> usize {
+    let required = outputs.iter().zip(&parts.outlets).filter(|(_, outlet)| outlet.is_required());
+    required.map(|((lines, _), _)| lines.memory_bytes()).sum::<usize>() + rejects.memory_bytes()
+}
+
+/// Hands lines to a sink, and gives the receipt of one that is waited for.
+pub(super) async fn submit_to(
+    parts: &Parts,
+    outlet: &Outlet,
+    lines: Lines,
+    origins: Origins,
+    hold: &Arc<Reservation>,
+) -> Result<Option<Receipt>, LaneError> {
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    if !outlet.is_required() {
+        outlet.offer(lines, origins);
+        return Ok(None);
+    }
+    let sending = outlet.submit(lines, origins, Arc::clone(hold));
+    patiently(parts, sending).await.map(Some).map_err(|gone| stopped(outlet.name(), gone))
 }
 
 /// Awaits the receipts in the order in which their groups were read: the newest position is therefore always the end
@@ -193,11 +255,9 @@ async fn await_receipts(
     mut submitted: mpsc::Receiver<Submitted>,
     newest: watch::Sender<Option<Position>>,
 ) -> Result<(), LaneError> {
-    while let Some(Submitted { receipts, records, position }) = submitted.recv().await {
+    while let Some(Submitted { receipts, records, position, .. }) = submitted.recv().await {
         for receipt in receipts {
-            patiently(parts, receipt.durable())
-                .await
-                .map_err(|gone| LaneError::Sink(SinkError::Stop { advice: gone.to_string(), source: None }))?;
+            patiently(parts, receipt.durable()).await.map_err(|gone| stopped("a sink", gone))?;
         }
         parts.total.add_delivered(records);
         if let Some(position) = position {
@@ -208,7 +268,7 @@ async fn await_receipts(
 }
 
 /// Waits for a sink, and says in the log which one, at intervals that grow.
-async fn patiently<T>(parts: &Parts, act: impl Future<Output = T>) -> T {
+pub(super) async fn patiently<T>(parts: &Parts, act: impl Future<Output = T>) -> T {
     tokio::pin!(act);
     let mut complaint = Complaint::new(PATIENCE);
     loop {
@@ -226,7 +286,6 @@ async fn patiently<T>(parts: &Parts, act: impl Future<Output = T>) -> T {
     }
 }
 
-fn stopped(outlet: &Outlet, gone: Gone) -> LaneError {
-    let advice = format!("{}: {gone}", outlet.name());
-    LaneError::Sink(SinkError::Stop { advice, source: None })
+pub(super) fn stopped(sink: &str, gone: Gone) -> LaneError {
+    LaneError::Sink(SinkError::Stop { advice: format!("{sink}: {gone}"), source: None })
 }

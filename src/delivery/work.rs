@@ -55,6 +55,13 @@ pub(super) struct Place {
     fetched: Option<Fetched>,
 }
 
+impl Place {
+    /// Whether it is at the end of a record, and nothing of the next one was handed on.
+    pub(super) fn is_between_records(&self) -> bool {
+        self.fetched.as_ref().is_none_or(Fetched::is_done)
+    }
+}
+
 /// What a group of records became.
 pub(super) struct Group {
     /// The records that are done with it: where bodies are fetched, the last may have begun in an earlier group, and

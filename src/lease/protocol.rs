@@ -44,6 +44,14 @@ pub enum Change {
         /// Where reading goes on.
         position: Position,
     },
+    /// The holder is about to write a range, and may have got further before. Counter + 1. Not refused once the holder
+    /// was asked to hand over: what it has read it still writes.
+    Announce {
+        /// Where reading goes on, if that moved.
+        position: Option<Position>,
+        /// Where the range ends.
+        to: Position,
+    },
     /// The holder has drained and hands the lease over to whom asked for it. Counter + 1.
     HandOver {
         /// Where reading goes on, if that moved.
@@ -95,6 +103,7 @@ pub fn apply(lease: &Lease, update: &Update) -> Option<Lease> {
             None
         }
         Change::Commit { position } => Some(position),
+        Change::Announce { position, .. } => position.as_ref(),
         Change::HandOver { position } => {
             new.draining.take()?;
             position.as_ref()
@@ -109,7 +118,11 @@ pub fn apply(lease: &Lease, update: &Update) -> Option<Lease> {
     };
     if let Some(position) = moved {
         new.position = position.clone();
+        new.pending = None;
         new.owner_switches = 0;
+    }
+    if let Change::Announce { to, .. } = &update.change {
+        new.pending = Some(to.clone());
     }
     Some(new)
 }
@@ -148,6 +161,7 @@ pub fn judge(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
             Change::Renew { position } => holds && has(position),
             Change::Take { owner } => holds && owner == me,
             Change::Commit { position } => holds && row.position == *position,
+            Change::Announce { position, to } => holds && has(position) && row.pending.as_ref() == Some(to),
             Change::HandOver { position } => row.draining.is_none() && has(position),
             Change::Release { position } => row.owner.is_none() && has(position),
             Change::Ask { .. } => false,
@@ -271,6 +285,32 @@ mod tests {
         check("me - 5 10 3", release(None), Some("- - 6 10 3"));
         check("me - 5 10 3", release(Some("12")), Some("- - 6 12 0"));
         check("y me 5 10 3", release(Some("12")), None);
+    }
+
+    #[test]
+    fn an_announcement_stands_until_a_commit_moves_the_lease() {
+        let announce = |at: Option<&str>, to: &str| Change::Announce { position: at.map(after), to: after(to) };
+        let pending = |text: &str, to: Option<&str>| Lease { pending: to.map(after), ..row(text) };
+        let check = |before: &Lease, change: Change, expected: Lease| {
+            assert_eq!(apply(before, &update(before.counter, change.clone())), Some(expected), "{change:?}");
+        };
+        check(&row("me - 5 10 3"), announce(None, "20"), pending("me - 6 10 3", Some("20")));
+        check(&row("y me 5 10 3"), announce(Some("12"), "20"), pending("y me 6 12 0", Some("20")));
+        let stands = pending("me - 6 10 3", Some("20"));
+        check(&stands, renew(None), pending("me - 7 10 3", Some("20")));
+        check(&stands, take(), pending("me - 7 10 4", Some("20")));
+        check(&stands, release(None), pending("- - 7 10 3", Some("20")));
+        check(&stands, renew(Some("20")), row("me - 7 20 0"));
+        check(&stands, announce(Some("20"), "30"), pending("me - 7 20 0", Some("30")));
+        let told = |change: Change, stands: &Lease| {
+            let sent = update(5, change);
+            matches!(judge(&worker("me"), &sent, Answer::Refused(Some(stands.clone()))), Verdict::Done(_))
+        };
+        assert!(told(announce(None, "20"), &stands));
+        assert!(!told(announce(None, "21"), &stands));
+        assert!(!told(announce(Some("12"), "20"), &stands));
+        assert!(!told(announce(None, "20"), &row("me - 6 10 3")));
+        assert!(!told(announce(None, "20"), &pending("x - 6 10 3", Some("20"))));
     }
 
     #[test]

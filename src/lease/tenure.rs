@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
-use super::held::Commit;
+use super::held::{Announce, Ask, Commit};
 use super::protocol::{Answer, Change, Update, Verdict, as_stored, commits, is_promised, judge, judge_first};
 use super::table::{Table, TableError};
 use super::view::Timing;
 use super::{Lease, LeaseKey, WorkerId};
+use crate::checkpoint::Stored;
 use crate::record::Position;
 use crate::sink::retry::Backoff;
 use crate::source::kinesis::poll::margin_before;
@@ -190,7 +191,7 @@ impl Keeper {
     pub async fn hold<T>(
         &self,
         taken: Taken,
-        mut commits: mpsc::Receiver<Commit>,
+        mut asks: mpsc::Receiver<Ask>,
         halt: &CancellationToken,
         stop: &CancellationToken,
         mut lane: AbortOnDropHandle<T>,
@@ -202,6 +203,7 @@ impl Keeper {
             deadline: taken.sent + self.timing.failover,
             lease: taken.lease,
             pending: None,
+            announced: None,
             is_asked: false,
             is_released: false,
         };
@@ -210,8 +212,8 @@ impl Keeper {
             tokio::select! {
                 biased;
                 result = &mut lane => break result,
-                commit = commits.recv() => match commit {
-                    Some(commit) => holding.accept(commit),
+                ask = asks.recv() => match ask {
+                    Some(ask) => holding.accept(ask),
                     // Another tenure leads the partition's commits: this one is over.
                     None => return (None, End::Lost),
                 },
@@ -324,6 +326,8 @@ struct Holding<'a> {
     deadline: Instant,
     /// A commit that the table does not have yet.
     pending: Option<Commit>,
+    /// An announcement that the table does not have yet.
+    announced: Option<Announce>,
     /// Another worker has asked for the lease.
     is_asked: bool,
     /// The end of the shard is written, and the lease let go with it.
@@ -331,8 +335,24 @@ struct Holding<'a> {
 }
 
 impl Holding<'_> {
-    /// Takes a commit on; a newer one takes the place of one that nobody waits for any more.
-    fn accept(&mut self, mut commit: Commit) {
+    /// Takes on what the lane asks for; what is newer takes the place of what nobody waits for any more.
+    fn accept(&mut self, ask: Ask) {
+        let mut commit = match ask {
+            Ask::Commit(commit) => commit,
+            Ask::Announce(mut announce) => {
+                announce.to = as_stored(announce.to);
+                announce.position = announce.position.map(as_stored).filter(|position| commits(&self.lease, position));
+                // It says all that a commit before it said.
+                (self.pending, self.announced) = (None, Some(announce));
+                return;
+            }
+            Ask::Look(reply) => {
+                let (position, announced) = (Some(self.lease.position.clone()), self.lease.pending.clone());
+                // Who asked may be gone.
+                let _ = reply.send(Stored { position, announced });
+                return;
+            }
+        };
         commit.position = as_stored(commit.position);
         if commits(&self.lease, &commit.position) {
             self.pending = Some(commit);
@@ -347,10 +367,14 @@ impl Holding<'_> {
         loop {
             let position = self.pending.as_ref().map(|commit| commit.position.clone());
             let is_end = position == Some(Position::End);
-            let is_urgent = position.is_some() && (is_end || is_stopping || self.is_asked);
+            let announced = self.announced.as_ref();
+            let is_urgent = announced.is_some() || position.is_some() && (is_end || is_stopping || self.is_asked);
             let is_due = !self.is_asked && !self.is_released && self.due <= Instant::now();
             let change = match position {
                 _ if !is_urgent && !is_due => return Ok(()),
+                _ if let Some(Announce { position, to, .. }) = announced => {
+                    Change::Announce { position: position.clone(), to: to.clone() }
+                }
                 Some(_) if is_end && self.is_asked => Change::HandOver { position },
                 Some(_) if is_end => Change::Release { position },
                 Some(position) if self.is_asked => Change::Commit { position },
@@ -362,11 +386,12 @@ impl Holding<'_> {
                 Verdict::Done(row) => {
                     debug!(lease = %row.key, counter = row.counter, position = %row.position, "lease written");
                     self.lease = row;
-                    self.is_released = is_end;
+                    self.is_released = is_end && self.announced.is_none();
                     (self.due, self.deadline) =
                         (sent + self.keeper.timing.renewal(), self.deadline.max(sent + self.keeper.timing.failover));
-                    if let Some(commit) = self.pending.take() {
-                        let _ = commit.reply.send(Ok(()));
+                    let announced = self.announced.take().map(|announce| announce.reply);
+                    if let Some(reply) = announced.or_else(|| self.pending.take().map(|commit| commit.reply)) {
+                        let _ = reply.send(Ok(()));
                     }
                 }
                 Verdict::Asked(row) => {

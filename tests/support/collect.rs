@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore, Commits};
-use bedrock_tap::delivery::{Delivered, LaneEnd, LaneError, Lanes};
+use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore, Commits, Stored};
+use bedrock_tap::delivery::{Announcement, Delivered, LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Origin, Partition, Position, ShardId};
 use bedrock_tap::source::{BoxFuture, Read, Source};
 use tokio::sync::Notify;
@@ -43,6 +43,15 @@ impl Memory {
 impl Commits for Memory {
     fn commit(&self, _: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
         unreachable!("only a delivery makes the token, and these lanes deliver nothing")
+    }
+
+    fn announce(&self, _: Announcement) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        unreachable!("these lanes write nothing")
+    }
+
+    fn stored(&self, partition: &Partition) -> BoxFuture<'_, Result<Stored, CheckpointError>> {
+        let position = self.positions.lock().unwrap().get(&partition.shard).cloned();
+        Box::pin(async move { Ok(Stored { position, announced: None }) })
     }
 }
 

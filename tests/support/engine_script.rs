@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use bedrock_tap::budget::{Budget, Reservation};
-use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore, Commits};
+use bedrock_tap::checkpoint::{CheckpointError, CheckpointStore, Commits, Stored};
 use bedrock_tap::delivery::total::Total;
 use bedrock_tap::delivery::work::{Crew, Work};
-use bedrock_tap::delivery::{Delivered, Engine, LaneEnd, LaneError, Lanes as _, Parts};
+use bedrock_tap::delivery::{Announcement, Delivered, Engine, LaneEnd, LaneError, Lanes as _, Parts};
 use bedrock_tap::pipeline::{Parcel, Rejected};
 use bedrock_tap::record::{Origin, Partition, Position, Record, SequenceNumber, ShardId};
 use bedrock_tap::reject::{Fault, Reason, Stage};
@@ -204,6 +204,7 @@ pub(crate) struct Ledger {
     pub(crate) failures: Mutex<VecDeque<CheckpointError>>,
     started: Mutex<Option<tokio::time::Instant>>,
     positions: Mutex<BTreeMap<Partition, Position>>,
+    announced: Mutex<BTreeMap<Partition, Position>>,
 }
 
 impl Ledger {
@@ -225,8 +226,28 @@ impl Commits for Ledger {
             let started = *self.started.lock().unwrap().get_or_insert_with(tokio::time::Instant::now);
             self.commits.lock().unwrap().push((delivered.position().clone(), started.elapsed()));
             self.positions.lock().unwrap().insert(delivered.partition().clone(), delivered.position().clone());
+            self.announced.lock().unwrap().remove(delivered.partition());
             Ok(())
         })
+    }
+
+    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(async move {
+            if let Some(failure) = self.failures.lock().unwrap().pop_front() {
+                return Err(failure);
+            }
+            if let Some(position) = announcement.delivered() {
+                self.positions.lock().unwrap().insert(announcement.partition().clone(), position.clone());
+            }
+            self.announced.lock().unwrap().insert(announcement.partition().clone(), announcement.to().clone());
+            Ok(())
+        })
+    }
+
+    fn stored(&self, partition: &Partition) -> BoxFuture<'_, Result<Stored, CheckpointError>> {
+        let position = self.positions.lock().unwrap().get(partition).cloned();
+        let announced = self.announced.lock().unwrap().get(partition).cloned();
+        Box::pin(async move { Ok(Stored { position, announced }) })
     }
 }
 
@@ -299,6 +320,7 @@ impl Bench {
             encoded: Budget::new(encoded_bytes),
             abandon: stop.abandon.clone(),
             total: Arc::clone(&total),
+            shelf: Arc::default(),
         });
         Self { engine, stop, total, ledger, letters, drivers }
     }

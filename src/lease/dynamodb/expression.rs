@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::row::Checkpoint;
+use super::row::{Checkpoint, PENDING_STATE, attribute};
 use crate::lease::WorkerId;
 use crate::lease::protocol::{Change, Update};
 use crate::record::Position;
@@ -54,7 +54,8 @@ impl Expression {
                 new.switch();
                 return Some(new);
             }
-            Change::Commit { position } => Some(position),
+            Change::Commit { position } | Change::Announce { position: Some(position), .. } => Some(position),
+            Change::Announce { position: None, .. } => None,
             Change::HandOver { position } => {
                 new.conditions.push("attribute_exists(checkpointOwner)");
                 new.removes.push("checkpointOwner");
@@ -69,6 +70,12 @@ impl Expression {
         new.count(update.counter);
         if let Some(position) = moved {
             new.go_on_at(position, start)?;
+        }
+        if let Change::Announce { to, .. } = &update.change {
+            new.announce(to, start)?;
+        } else if moved.is_some() {
+            // What a KCL application was about to commit ends before this, or is delivered again.
+            new.removes.extend([attribute::PENDING, attribute::PENDING_USER_RECORD, attribute::PENDING_STATE]);
         }
         Some(new)
     }
@@ -103,8 +110,16 @@ impl Expression {
             }
             None => self.removes.push("startTimestampMillis"),
         }
-        // What a KCL application was about to commit ends before this, or is delivered again.
-        self.removes.extend(["pendingCheckpoint", "pendingCheckpointSubSequenceNumber", "pendingCheckpointState"]);
+        Some(())
+    }
+
+    fn announce(&mut self, to: &Position, start: Start) -> Option<()> {
+        let Checkpoint { text, user_record, .. } = Checkpoint::of(to, start)?;
+        self.sets.extend(["pendingCheckpoint = :pending", "pendingCheckpointSubSequenceNumber = :pending_record"]);
+        self.sets.push("pendingCheckpointState = :state");
+        self.values.insert(":pending".to_owned(), AttributeValue::S(text));
+        self.number(":pending_record", user_record);
+        self.values.insert(":state".to_owned(), AttributeValue::B(PENDING_STATE.into()));
         Some(())
     }
 

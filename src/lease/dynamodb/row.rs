@@ -33,9 +33,16 @@ pub(super) mod attribute {
     pub(super) const ENTITY: &str = "entityType";
     pub(super) const STREAM: &str = "streamName";
     pub(super) const SHARD: &str = "shardId";
+    pub(in crate::lease::dynamodb) const PENDING: &str = "pendingCheckpoint";
+    pub(in crate::lease::dynamodb) const PENDING_USER_RECORD: &str = "pendingCheckpointSubSequenceNumber";
+    pub(in crate::lease::dynamodb) const PENDING_STATE: &str = "pendingCheckpointState";
     /// Ours: the time of a start, in milliseconds since 1970, for which the KCL has no attribute.
     pub(super) const START: &str = "startTimestampMillis";
 }
+
+/// What tells a range that this program announced from what a KCL application was about to commit, which means nothing
+/// here.
+pub(super) const PENDING_STATE: &[u8] = b"bedrock-tap range";
 
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
 const LATEST: &str = "LATEST";
@@ -80,7 +87,8 @@ pub(super) fn new(lease: &Lease, start: Start) -> Option<Item> {
     let checkpoint = Checkpoint::of(&lease.position, start)?;
     let string = |text: &str| AttributeValue::S(text.to_owned());
     let number = |number: u64| AttributeValue::N(number.to_string());
-    let Lease { key, owner, draining, counter, position: _, owner_switches, parents, hash_keys } = lease;
+    let Lease { key, owner, draining, counter, position: _, pending, owner_switches, parents, hash_keys } = lease;
+    let pending = pending.as_ref().and_then(|to| Checkpoint::of(to, start));
     let attributes = [
         (attribute::KEY, Some(text(key))),
         (attribute::OWNER, owner.as_ref().map(|owner| string(owner.as_str()))),
@@ -88,6 +96,9 @@ pub(super) fn new(lease: &Lease, start: Start) -> Option<Item> {
         (attribute::COUNTER, Some(number(*counter))),
         (attribute::CHECKPOINT, Some(string(&checkpoint.text))),
         (attribute::USER_RECORD, Some(number(checkpoint.user_record))),
+        (attribute::PENDING, pending.as_ref().map(|pending| string(&pending.text))),
+        (attribute::PENDING_USER_RECORD, pending.as_ref().map(|pending| number(pending.user_record))),
+        (attribute::PENDING_STATE, pending.as_ref().map(|_| AttributeValue::B(PENDING_STATE.into()))),
         (attribute::START, checkpoint.start.map(|millis| AttributeValue::N(millis.to_string()))),
         (attribute::SWITCHES, Some(number(*owner_switches))),
         (attribute::PARENTS, {
@@ -172,6 +183,7 @@ impl Rows {
             draining: worker(attribute::DRAINING)?,
             counter: count(counter).ok_or(attribute::COUNTER)?,
             position: self.position(item, key, checkpoint)?,
+            pending: pending(item)?,
             owner_switches: counted(item, attribute::SWITCHES)?,
             parents,
             hash_keys,
@@ -213,6 +225,18 @@ impl Rows {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < MAX_TOLD && told.insert(key.to_owned())
     }
+}
+
+/// The end of a range that this program announced.
+fn pending(item: &Item) -> Result<Option<Position>, &'static str> {
+    let is_ours =
+        matches!(item.get(attribute::PENDING_STATE), Some(AttributeValue::B(state)) if state.as_ref() == PENDING_STATE);
+    if !is_ours {
+        return Ok(None);
+    }
+    let digits = string(item, attribute::PENDING).ok_or(attribute::PENDING)?;
+    let sequence = SequenceNumber::new(digits).ok_or(attribute::PENDING)?;
+    Ok(Some(Position::Within(sequence, counted(item, attribute::PENDING_USER_RECORD)?)))
 }
 
 fn string<'a>(item: &'a Item, name: &str) -> Option<&'a str> {

@@ -231,21 +231,26 @@ impl Outlet {
     /// # Errors
     /// [`Gone`]: the sink has stopped.
     pub async fn submit(&self, lines: Lines, origins: Origins, hold: Arc<Reservation>) -> Result<Receipt, Gone> {
-        self.send(vec![lines], origins, None, vec![hold]).await
+        self.submit_parts(None, vec![lines], origins, vec![hold]).await
     }
 
-    /// Hands a whole range to the sink; waits while its queue is full.
+    /// Hands several runs of lines to the sink, as what a range is if one is given; waits while its queue is full.
     ///
     /// # Errors
     /// [`Gone`]: the sink has stopped.
-    pub async fn submit_range(
+    pub async fn submit_parts(
         &self,
-        range: Arc<Range>,
+        range: Option<Arc<Range>>,
         parts: Vec<Lines>,
         origins: Origins,
         holds: Vec<Arc<Reservation>>,
     ) -> Result<Receipt, Gone> {
-        self.send(parts, origins, Some(range), holds).await
+        let bytes = parts.iter().map(Lines::memory_bytes).sum();
+        let (ticket, receipt) = Ticket::new(holds);
+        self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let submission = Submission { parts, origins: Arc::new(origins), range, ticket };
+        self.queue.send(submission).await.map_err(|_| Gone)?;
+        Ok(receipt)
     }
 
     /// Hands lines to a sink that is not required: what it has no room for is dropped and counted. Nobody waits for it.
@@ -257,20 +262,5 @@ impl Outlet {
         self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (ticket, _) = Ticket::new(vec![Arc::new(hold)]);
         place.send(Submission { parts: vec![lines], origins: Arc::new(origins), range: None, ticket });
-    }
-
-    async fn send(
-        &self,
-        parts: Vec<Lines>,
-        origins: Origins,
-        range: Option<Arc<Range>>,
-        holds: Vec<Arc<Reservation>>,
-    ) -> Result<Receipt, Gone> {
-        let bytes = parts.iter().map(Lines::memory_bytes).sum();
-        let (ticket, receipt) = Ticket::new(holds);
-        self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let submission = Submission { parts, origins: Arc::new(origins), range, ticket };
-        self.queue.send(submission).await.map_err(|_| Gone)?;
-        Ok(receipt)
     }
 }

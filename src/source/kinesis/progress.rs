@@ -61,6 +61,21 @@ pub(super) fn arrived(arrival: Option<Timestamp>) -> String {
     arrival.map_or_else(|| "of an unknown time".to_owned(), |time| format!("which arrived at {time}"))
 }
 
+/// The position behind a record of a shard that was read whole.
+///
+/// Whether the number counts all user records of an aggregate or only those that the shard takes is said nowhere, and a
+/// lease does not tell which program wrote it. So the smaller number is written, that of the records taken, and a number
+/// is read as one over all: whoever goes on, the user records that are passed over were delivered, and at worst a few are
+/// delivered twice, after a restart at an aggregate that a reshard has divided. An aggregate of which nothing is this
+/// shard's ends like a record that is no aggregate: there is nothing in it to go on with.
+pub(crate) fn behind(record: &Record) -> Option<Position> {
+    let Origin::Kinesis { sequence, .. } = &record.origin else { return None };
+    Some(match decode::user_records(&record.data, record.part.hash_keys) {
+        None | Some(0) => Position::After(sequence.clone()),
+        Some(count) => Position::Within(sequence.clone(), count - 1),
+    })
+}
+
 impl Progress {
     /// A shard that is read from `position` on, from now.
     pub fn new(stream: Arc<str>, shard: ShardId, position: Position, hash_keys: Option<HashKeys>) -> Self {
@@ -146,25 +161,11 @@ impl Progress {
             let origin = Origin::Kinesis { stream, shard, sequence, arrival };
             read.push(Record { data: Bytes::from(record.data.into_inner()), origin, part });
         }
-        if let (Some(sequence), Some(record)) = (&last, read.last()) {
-            self.position = self.behind(sequence.clone(), &record.data);
+        if let Some(position) = read.last().and_then(behind) {
+            self.position = position;
         }
         self.last = last;
         Ok(read)
-    }
-
-    /// The position behind a record that was read whole.
-    ///
-    /// Whether the number counts all user records of an aggregate or only those that the shard takes is said nowhere,
-    /// and a lease does not tell which program wrote it. So the smaller number is written, that of the records taken,
-    /// and a number is read as one over all: whoever goes on, the user records that are passed over were delivered, and
-    /// at worst a few are delivered twice, after a restart at an aggregate that a reshard has divided. An aggregate of
-    /// which nothing is this shard's ends like a record that is no aggregate: there is nothing in it to go on with.
-    fn behind(&self, sequence: SequenceNumber, data: &[u8]) -> Position {
-        match decode::user_records(data, self.hash_keys) {
-            None | Some(0) => Position::After(sequence),
-            Some(count) => Position::Within(sequence, count - 1),
-        }
     }
 
     /// What of a record lies behind the position; `None` if nothing does.
