@@ -5,3 +5,4 @@ mod crash;
 mod daemon;
 mod files;
 mod lanes;
+mod ranges;

@@ -186,7 +186,7 @@ impl<'a> Gatherer<'a> {
                 biased;
                 next = taken.recv() => next,
                 () = self.due() => {
-                    self.seal().await;
+                    self.relieve().await?;
                     continue;
                 }
             };
@@ -237,7 +237,7 @@ impl<'a> Gatherer<'a> {
     ) -> Result<(), LaneError> {
         let mut place = Place::default();
         while place.record < records.len() {
-            let group = self.parts.crew.group(records, &mut place, halt).await?;
+            let group = self.relieving(self.parts.crew.group(records, &mut place, halt)).await??;
             self.add(group).await?;
             self.open.is_within_record = true;
             let Some(last) = place.record.checked_sub(1).and_then(|last| records.get(last)) else { continue };
@@ -259,6 +259,27 @@ impl<'a> Gatherer<'a> {
             // Nothing is in the range: how far it was read may be stored at once.
             self.seal().await;
         }
+        Ok(())
+    }
+
+    /// What `act` comes to. While it waits, perhaps for a lane that waits for memory itself, this lane gives memory back.
+    async fn relieving<T>(&mut self, act: impl Future<Output = T>) -> Result<T, LaneError> {
+        tokio::pin!(act);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut act => return Ok(result),
+                () = self.due() => self.relieve().await?,
+            }
+        }
+    }
+
+    /// Gives back the memory of what is open.
+    async fn relieve(&mut self) -> Result<(), LaneError> {
+        if self.open.is_within_record {
+            return self.spill().await;
+        }
+        self.seal().await;
         Ok(())
     }
 
@@ -309,18 +330,15 @@ impl<'a> Gatherer<'a> {
         if bytes == 0 {
             return Ok(Reservation::default());
         }
+        if self.again.is_some() {
+            // It gives nothing back before it is whole, so it must not wait for others, nor they for it: it goes beyond the
+            // budget, but no second one does.
+            return Ok(Reservation::default());
+        }
         if let Some(reservation) = self.parts.encoded.try_reserve(bytes) {
             return Ok(reservation);
         }
-        if self.again.is_some() {
-            // It gives nothing back before it is whole: it goes over the budget, but no second one does.
-            return Ok(Reservation::default());
-        }
-        if self.open.is_within_record {
-            self.spill().await?;
-        } else {
-            self.seal().await;
-        }
+        self.relieve().await?;
         let _waiting = self.parts.shelf.wait();
         Ok(patiently(self.parts, self.parts.encoded.reserve(bytes)).await)
     }
@@ -353,12 +371,12 @@ impl<'a> Gatherer<'a> {
         *self.waiting.borrow() > 0 && counted.is_some_and(|counted| self.parts.shelf.is_large(counted.bytes))
     }
 
-    /// Waits until the range is to end, whatever else comes.
+    /// Waits until what is open is to end, whatever else comes: for its age only if that is between records.
     async fn due(&mut self) {
         let (None, Some(since)) = (&self.again, self.open.since) else { return pending().await };
         while !self.is_pressed() {
             tokio::select! {
-                () = sleep_until(since + self.limits.age) => return,
+                () = sleep_until(since + self.limits.age), if !self.open.is_within_record => return,
                 changed = self.waiting.changed() => if changed.is_err() { pending::<()>().await },
             }
         }
