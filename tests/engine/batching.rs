@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bedrock_tap::budget::Budget;
+use bedrock_tap::delivery::LaneEnd;
 use bedrock_tap::format::Lines;
-use bedrock_tap::sink::SinkError;
+use bedrock_tap::record::Position;
 use bedrock_tap::sink::batch::{self, Origins, Outlet, Receipt, Settings};
+use bedrock_tap::sink::retry::Patience;
+use bedrock_tap::sink::{Range, SinkError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::engine_script::{Answer, Keeper, settle};
+use crate::support::engine_script::{Answer, Bench, Keeper, Script, partition, settle};
 
 fn lines(items: &[&str]) -> Lines {
     let mut lines = Lines::default();
@@ -157,4 +160,59 @@ async fn abandoned_it_ends_at_once() {
     abandon.cancel();
     driver.await.unwrap().unwrap();
     assert!(receipt.durable().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_not_required_holds_nothing_back_and_counts_what_it_drops() {
+    let (slow, fast) = (Arc::<Keeper>::default(), Arc::<Keeper>::default());
+    slow.hold("line-0");
+    let bench = Bench::with_settings(
+        &[
+            (Arc::clone(&slow), Settings { patience: Patience::Limited(Duration::from_secs(60)), ..Settings::DEFAULT }),
+            (Arc::clone(&fast), Settings::DEFAULT),
+        ],
+        64 << 20,
+    );
+    let counts = Arc::clone(bench.outlets[0].counts());
+    // More submissions than its queue takes.
+    let end = bench.spawn(Script::lines(1000)).await.unwrap().unwrap();
+    assert!(matches!(end, LaneEnd::Ended { .. }));
+    assert_eq!((fast.taken().len(), slow.taken().len()), (1000, 0));
+    assert_eq!(bench.ledger.newest(), Some(Position::End));
+    let dropped = usize::try_from(counts.items_dropped()).unwrap();
+    assert!((1..1000).contains(&dropped), "{dropped} dropped");
+    slow.let_go("line-0");
+    settle(1).await;
+    assert_eq!((slow.taken().len() + dropped, counts.pending_bytes()), (1000, 0));
+    // What it cannot deliver in a minute is dropped as well.
+    slow.answers.lock().unwrap().extend((0..100).map(|_| Answer::Retry));
+    let start = tokio::time::Instant::now();
+    bench.outlets[0].offer(lines(&["late"]), Origins::default());
+    while counts.pending_bytes() > 0 {
+        settle(1).await;
+    }
+    assert_eq!(usize::try_from(counts.items_dropped()).unwrap(), dropped + 1);
+    assert!((60..120).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_is_a_batch_of_its_own() {
+    let sink = Arc::<Keeper>::default();
+    sink.hold("first");
+    let settings = Settings { max_batch_bytes: 20, max_batch_items: 3, ..Settings::DEFAULT };
+    let (outlet, driver, _) = start(&sink, settings);
+    let range = Range { partition: partition("1"), from: "start".into(), to: "7".into() };
+    let mut receipts = vec![submit(&outlet, &["first"]).await];
+    settle(1).await;
+    receipts.push(submit(&outlet, &["a"]).await);
+    let parts = vec![lines(&["b", "c"]), Lines::default(), lines(&["d", "e", "much longer than a batch may be"])];
+    let ranged = outlet.submit_parts(Some(Arc::new(range)), parts, Origins::default(), vec![]).await.unwrap();
+    receipts.extend([ranged, submit(&outlet, &["f"]).await, submit(&outlet, &["g"]).await]);
+    sink.let_go("first");
+    for receipt in receipts {
+        receipt.durable().await.unwrap();
+    }
+    assert_eq!(*sink.batches.lock().unwrap(), [1, 1, 5, 2]);
+    drop(outlet);
+    driver.await.unwrap().unwrap();
 }

@@ -92,6 +92,10 @@ fn changes() -> impl Strategy<Value = Change> {
         (worker(), worker()).prop_map(|(owner, draining)| Change::Ask { owner, draining }),
         positions().prop_map(|position| Change::Commit { position }),
         moved().prop_map(|position| Change::HandOver { position }),
+        (moved(), 1_u64..30, 0_u64..4).prop_map(|(position, sequence, user_record)| {
+            let sequence = SequenceNumber::new(&sequence.to_string()).unwrap();
+            Change::Announce { position, to: Position::Within(sequence, user_record) }
+        }),
         moved().prop_map(|position| Change::Release { position }),
     ]
 }
@@ -319,6 +323,13 @@ async fn what_is_not_known_survives_every_write() {
     check(&held, Change::Ask { owner: worker("b"), draining: worker("a") }, false).await;
     check(&asked, Change::Commit { position: within("18", 2) }, true).await;
     check(&asked, Change::HandOver { position: None }, false).await;
+    // What this program announces takes the place of what a KCL application did, which it is told from.
+    double.put(TABLE, &with([&asked, &foreign, &pending]));
+    let announce = Change::Announce { position: None, to: within("19", 3) };
+    let Answer::Applied(row) = dynamo.update(update(5, announce)).await.unwrap() else { panic!("not applied") };
+    assert_eq!(row.pending, Some(within("19", 3)));
+    let after = double.get(TABLE, SHARD);
+    assert_eq!((&after["pendingCheckpoint"]["S"], &after["checkpoint"]["S"]), (&json!("19"), &json!("TRIM_HORIZON")));
     check(&asked, Change::HandOver { position: position.clone() }, true).await;
     check(&held, Change::Release { position: None }, false).await;
     check(&held, Change::Release { position }, true).await;

@@ -275,6 +275,7 @@ pub(crate) struct Stop {
 /// An engine with scripted ends.
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
+    pub(crate) outlets: Vec<Outlet>,
     pub(crate) stop: Stop,
     pub(crate) total: Arc<Total>,
     pub(crate) ledger: Arc<Ledger>,
@@ -291,30 +292,40 @@ impl Bench {
         Self::with_crew(echo_crew(sinks.len()), sinks, batching, encoded_bytes)
     }
 
+    /// Each sink with settings of its own.
+    pub(crate) fn with_settings(sinks: &[(Arc<Keeper>, batch::Settings)], encoded_bytes: usize) -> Self {
+        Self::open(echo_crew(sinks.len()), sinks, encoded_bytes)
+    }
+
     pub(crate) fn with_crew(
         crew: Crew,
         sinks: &[Arc<Keeper>],
         batching: batch::Settings,
         encoded_bytes: usize,
     ) -> Self {
+        let sinks: Vec<_> = sinks.iter().map(|sink| (Arc::clone(sink), batching)).collect();
+        Self::open(crew, &sinks, encoded_bytes)
+    }
+
+    fn open(crew: Crew, sinks: &[(Arc<Keeper>, batch::Settings)], encoded_bytes: usize) -> Self {
         let (stop, ledger, letters) = (Stop::default(), Arc::<Ledger>::default(), Arc::<Keeper>::default());
         let total = Arc::<Total>::default();
         let mut drivers = Vec::new();
-        let mut open = |name: &str, sink: &Arc<Keeper>, dead_letter: Option<DeadLetter>| -> Outlet {
+        let mut open = |name: &str, sink: &Arc<Keeper>, settings, dead_letter: Option<DeadLetter>| -> Outlet {
             let sink: Arc<dyn Sink> = Arc::clone(sink) as Arc<dyn Sink>;
-            let (outlet, driver) = batch::start(name, sink, batching, dead_letter, stop.abandon.clone());
+            let (outlet, driver) = batch::start(name, sink, settings, dead_letter, stop.abandon.clone());
             drivers.push(tokio::spawn(driver.run()));
             outlet
         };
-        let dead_letter = DeadLetter::new(open("letters", &letters, None), None);
-        let outlets = sinks
+        let dead_letter = DeadLetter::new(open("letters", &letters, batch::Settings::DEFAULT, None), None);
+        let outlets: Vec<Outlet> = sinks
             .iter()
             .enumerate()
-            .map(|(index, sink)| open(&format!("sink-{index}"), sink, Some(dead_letter.clone())))
+            .map(|(index, (sink, settings))| open(&format!("sink-{index}"), sink, *settings, Some(dead_letter.clone())))
             .collect();
         let engine = Engine::new(Parts {
             crew,
-            outlets,
+            outlets: outlets.clone(),
             dead_letter,
             checkpoints: Arc::clone(&ledger) as Arc<dyn Commits>,
             encoded: Budget::new(encoded_bytes),
@@ -322,7 +333,7 @@ impl Bench {
             total: Arc::clone(&total),
             shelf: Arc::default(),
         });
-        Self { engine, stop, total, ledger, letters, drivers }
+        Self { engine, outlets, stop, total, ledger, letters, drivers }
     }
 
     pub(crate) fn spawn(&self, source: Box<Script>) -> JoinHandle<Result<LaneEnd, LaneError>> {
