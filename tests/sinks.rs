@@ -2,3 +2,4 @@
 
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
+mod several;
