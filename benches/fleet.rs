@@ -3,8 +3,8 @@
 //! and calls of the lease table.
 //!
 //! ```text
-//! cargo bench --bench fleet                        # everything: about six minutes
-//! cargo bench --bench fleet -- latency handover    # parts: latency, handover, writes, memory
+//! cargo bench --bench fleet                        # everything: about a quarter of an hour
+//! cargo bench --bench fleet -- latency handover    # parts: latency, handover, writes, memory, outage
 //! ```
 //!
 //! Times depend on the machine, and on whatever else runs on it; run it on an idle one.
@@ -17,6 +17,8 @@ mod handover;
 mod latency;
 #[path = "fleet/memory.rs"]
 mod memory;
+#[path = "fleet/outage.rs"]
+mod outage;
 #[path = "fleet/push.rs"]
 mod push;
 #[path = "fleet/report.rs"]
@@ -30,7 +32,7 @@ mod writer;
 #[path = "fleet/writes.rs"]
 mod writes;
 
-const PARTS: [&str; 4] = ["latency", "handover", "writes", "memory"];
+const PARTS: [&str; 5] = ["latency", "handover", "writes", "memory", "outage"];
 
 fn main() {
     // Cargo passes `--bench` to everything that it runs as a benchmark.
@@ -56,6 +58,9 @@ fn main() {
         rows.extend(writes);
         if chosen("memory") {
             rows.extend(memory::measure().await);
+        }
+        if chosen("outage") {
+            rows.extend(outage::measure().await);
         }
         rows
     });

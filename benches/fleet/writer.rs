@@ -21,6 +21,8 @@ pub(crate) struct Writer {
 
 /// A record that was put.
 pub(crate) struct Put {
+    /// Bytes of the record.
+    pub(crate) bytes: usize,
     /// The ids of its invocations, one at least.
     pub(crate) request_ids: Vec<String>,
     pub(crate) shard_id: String,
@@ -56,6 +58,7 @@ impl Writer {
                 break record;
             }
         };
+        let bytes = record.data.len();
         // Shards of a new stream divide the hash keys evenly.
         let hash_key = u128::MAX / u128::from(self.shards) * u128::from(shard) + u128::from(u64::MAX);
         let call = self.client.put_record().stream_name(&self.stream).partition_key("key");
@@ -64,7 +67,7 @@ impl Writer {
         let put = call.send().await.expect("the double takes records");
         let ended = Instant::now();
         let (shard_id, sequence_number) = (put.shard_id, put.sequence_number);
-        Put { request_ids: record.request_ids, shard_id, sequence_number, began, ended }
+        Put { bytes, request_ids: record.request_ids, shard_id, sequence_number, began, ended }
     }
 
     /// A shard, at random.
