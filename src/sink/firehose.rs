@@ -1,6 +1,6 @@
 //! Amazon Data Firehose as a sink: PutRecordBatch, one event with its newline a record, so that the objects that Firehose
-//! makes are JSON lines. A record counts as delivered once the answer has an id for it; Firehose then keeps it for 24 hours
-//! at least while it tries to deliver it. Records that failed are sent again alone. Firehose has no ids that it would know
+//! makes are JSON lines. A record counts as delivered once the answer has an id for it; Firehose then tries to deliver it
+//! for as long as its destination says, and keeps it for 24 hours at most. Records that failed are sent again alone. Firehose has no ids that it would know
 //! a record by: what was taken and not answered is there twice.
 
 use std::sync::Arc;

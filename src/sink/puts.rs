@@ -15,7 +15,7 @@ use aws_sdk_s3::primitives::SdkBody;
 use http_body_util::Limited;
 
 use super::SinkError;
-use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
+use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
 use crate::aws::{Access, AccessError};
 
 /// The longest time that a call takes, unless a test is in a hurry: 10 MiB, 14 MB on the wire, at 2 Mbit/s. Whoever gives
@@ -112,7 +112,7 @@ impl Target {
             return if refused.is_empty() { Ok(()) } else { Err(SinkError::refused_items(refused)) };
         };
         let what = format!("{} of {} records failed, the first with {}", retry.len(), sent.len(), name(code));
-        let error = self.error(self.put, what, code, Meaning::Retry);
+        let error = self.error(self.put, what, code, meaning_of(Some(code), 0));
         // Where nothing got through, the destination may be down.
         if retry.len() == sent.len() && refused.is_empty() {
             return Err(SinkError::retry(error));
@@ -152,8 +152,11 @@ impl Target {
             (_, Some(message)) => format!("{code} ({message})"),
             (_, None) => code.clone(),
         };
-        let id = request_id.map(|id| format!(" (request {})", name(&id))).unwrap_or_default();
-        self.error(action, what + &id, &code, meaning)
+        let mut error = self.error(action, what, &code, meaning);
+        if let Some(id) = request_id {
+            error.advice.push_str(&format!(" (request {})", name(&id)));
+        }
+        error
     }
 
     /// A stream that is not as it has to be.

@@ -31,12 +31,15 @@ static WORDS: Words = Words {
 
 const STREAM: &str = "bedrock-events";
 
+/// A stream's description, or a status and the code of an error.
+type Description = Arc<Mutex<Result<Value, (u16, &'static str)>>>;
+
 /// A Firehose with one delivery stream; it stops when it is dropped.
 struct Double {
     address: SocketAddr,
     front: Front,
     /// What it says when it is asked for a description.
-    description: Arc<Mutex<Result<Value, (u16, &'static str)>>>,
+    description: Description,
     _tasks: JoinSet<()>,
 }
 
@@ -73,11 +76,7 @@ fn described(status: &str, kind: &str) -> Value {
 }
 
 /// Firehose, as its API reference has it: its limits are those of the call, of each record, and of the records' number.
-async fn serve(
-    State(description): State<Arc<Mutex<Result<Value, (u16, &'static str)>>>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn serve(State(description): State<Description>, headers: HeaderMap, body: Bytes) -> Response {
     let json = |value: Value| {
         ([("content-type", "application/x-amz-json-1.1")], Body::from(value.to_string())).into_response()
     };
@@ -227,7 +226,7 @@ async fn a_probe_asks_for_an_active_stream_that_takes_puts() {
     check(Ok(described("event-0 is scripted", "DirectPut")), &on("it is an unreadable name; ")).await;
     check(Ok(described("ACTIVE", "KinesisStreamAsSource")), &on("it takes no puts, it is of type KinesisStream")).await;
     check(Ok(Value::Null), &on("")).await;
-    check(Ok(json!({})), &on("it is ")).await;
+    check(Ok(json!({})), &on("the answer is not readable")).await;
     check(Err((400, "AccessDeniedException")), &on("AccessDeniedException; grant firehose:DescribeDeliveryStream"))
         .await;
     check(Err((400, "ResourceNotFoundException")), &on("ResourceNotFoundException; check that it exists")).await;

@@ -160,7 +160,7 @@ async fn meet(State(front): State<Front>, request: Request, next: Next) -> Respo
             let answer: Value = serde_json::from_slice(&bytes).unwrap();
             let mut taken = answer[words.entries].as_array().unwrap().iter().cloned();
             let failed = json!({ "ErrorCode": words.busy.1, "ErrorMessage": "scripted" });
-            let entry = |at: usize| if at % 2 == 0 { taken.next().unwrap() } else { failed.clone() };
+            let entry = |at: usize| if at.is_multiple_of(2) { taken.next().unwrap() } else { failed.clone() };
             let entries: Vec<_> = (0..all.len()).map(entry).collect();
             json!({ words.failed: all.len() / 2, words.entries: entries }).to_string().into_response()
         }
