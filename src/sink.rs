@@ -13,7 +13,10 @@ pub mod batch;
 pub mod client;
 pub mod dead_letter;
 pub mod file;
+pub mod firehose;
+pub mod kinesis;
 pub mod null;
+mod puts;
 pub mod retry;
 pub mod stdout;
 

@@ -3,3 +3,9 @@
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
 mod several;
+#[cfg(feature = "demo")]
+mod firehose;
+#[cfg(feature = "demo")]
+mod kinesis;
+#[cfg(feature = "demo")]
+mod puts;

@@ -9,7 +9,7 @@ use super::conform::nearest;
 use super::coordination::POSITIONS_FILE;
 use super::document::{KeyPath, Problem};
 use super::sinks::Destination as _;
-use super::{Compression, Config, DeadLetter, FileSource, Sink, Source, Stdout};
+use super::{Compression, Config, DeadLetter, FileSource, Kinesis, Sink, Source, Stdout};
 
 /// A place that lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         check_name(name, &at, &mut names, problems);
         let at = at.key(sink.kind());
         sink.check(&at, problems);
+        if let Sink::Kinesis(sink) = sink {
+            check_stream(&sink.to, &at, config, problems);
+        }
         check_place(at, sink.kind(), sink.path(), config, &mut taken, problems);
         check_reference(name, sink, config, problems);
     }
@@ -57,6 +60,9 @@ fn check_dead_letter(
 ) {
     let at = at.key(letter.kind());
     letter.check(&at, problems);
+    if let DeadLetter::Kinesis(stream) = letter {
+        check_stream(stream, &at, config, problems);
+    }
     check_place(at, letter.kind(), letter.path(), config, taken, problems);
 }
 
@@ -92,6 +98,17 @@ fn check_name<'c>(name: &'c str, at: &KeyPath, names: &mut BTreeMap<String, &'c 
         let message =
             format!("differs from `{other}` by `-` and `_` alone, so an environment variable could mean either");
         problems.push(Problem::key(at.clone(), message));
+    }
+}
+
+/// Checks that nothing is written into a stream that is read.
+fn check_stream(stream: &Kinesis, at: &KeyPath, config: &Config, problems: &mut Vec<Problem>) {
+    if let Source::Kinesis(source) = &config.source
+        && stream.is_read_by(source)
+    {
+        let message = "is read by the source too, as far as their names tell, so it would be fed to itself";
+        let hint = "if it is another, give both as ARNs, or each its own `region` or `endpoint_url`";
+        problems.push(Problem::value(at.key("stream"), message).hint(hint));
     }
 }
 

@@ -209,7 +209,7 @@ impl KinesisSource {
             _ => {}
         }
         if let Some(stream) = &self.stream {
-            self.check_stream(stream, one, at, problems);
+            Self::check_stream(stream, one, self.region.as_deref(), at, problems);
         }
         if self.streams.len() > MAX_STREAMS {
             let message = format!("has {} streams", self.streams.len());
@@ -227,14 +227,20 @@ impl KinesisSource {
                 let message = format!("may be the same stream as {}", shortened(other));
                 problems.push(Problem::value(at_item, message).hint("give both as ARNs"));
             } else {
-                self.check_stream(stream, at_item, at, problems);
+                Self::check_stream(stream, at_item, self.region.as_deref(), at, problems);
             }
         }
         problems.len() == before
     }
 
-    /// Checks one stream, which stands at `at_stream`.
-    fn check_stream(&self, stream: &str, at_stream: KeyPath, at: &KeyPath, problems: &mut Vec<Problem>) {
+    /// Checks one stream, which stands at `at_stream`; `at` is the table that names its Region, if it does.
+    pub(super) fn check_stream(
+        stream: &str,
+        at_stream: KeyPath,
+        region: Option<&str>,
+        at: &KeyPath,
+        problems: &mut Vec<Problem>,
+    ) {
         if Self::arn_of(stream).is_none() {
             if !validate::is_name(stream, 128, b"_.-") {
                 let message = format!("{} is neither a stream's name nor its ARN", shortened(stream));
@@ -249,7 +255,7 @@ impl KinesisSource {
         let name = arn.resource.strip_prefix("stream/").unwrap_or_default();
         if !validate::is_name(name, 128, b"_.-") || !validate::is_region(arn.region) {
             problems.push(Problem::value(at_stream, "the ARN is not one of a stream").allowed(STREAM));
-        } else if let Some(region) = self.region.as_deref().filter(|region| *region != arn.region) {
+        } else if let Some(region) = region.filter(|region| *region != arn.region) {
             let at = at.key("region");
             // One stream is enough to show it.
             if !problems.iter().any(|problem| problem.path == at) {
@@ -279,7 +285,12 @@ impl KinesisSource {
     /// The Region that the configuration names for a stream, in its ARN or by itself; `None` leaves it to the AWS
     /// configuration.
     pub fn region_of<'c>(&'c self, stream: &'c str) -> Option<&'c str> {
-        Self::arn_of(stream).and_then(|arn| arn.split(':').nth(3)).or(self.region.as_deref())
+        Self::region_in(stream).or(self.region.as_deref())
+    }
+
+    /// The Region of a stream that is given as an ARN.
+    pub fn region_in(stream: &str) -> Option<&str> {
+        Self::arn_of(stream)?.split(':').nth(3)
     }
 
     /// A stream's name, also where it is given as an ARN.

@@ -109,7 +109,8 @@ fn operation(headers: &HeaderMap) -> String {
     target.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
-fn error(status: u16, code: &str) -> Response {
+/// An error in the JSON protocols of AWS.
+pub(crate) fn error(status: u16, code: &str) -> Response {
     let body = json!({ "__type": code, "message": "scripted" }).to_string();
     (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body)
         .into_response()
@@ -127,7 +128,7 @@ async fn rewritten(request: Request, next: Next, rewrite: &Rewrite) -> Response 
 }
 
 /// Announces the whole answer and gives half of it: the server then closes the connection.
-async fn cut(response: Response) -> Response {
+pub(crate) async fn cut(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let whole = to_bytes(body, MAX_BODY_BYTES).await.unwrap();
     parts.headers.insert(header::CONTENT_LENGTH, whole.len().into());

@@ -30,6 +30,11 @@ pub(crate) struct Double {
 impl Double {
     /// An emulator with one stream.
     pub(crate) async fn start(shards: i32) -> Self {
+        Self::start_behind(shards, |app| app).await
+    }
+
+    /// An emulator with one stream, with something in front of its faults.
+    pub(crate) async fn start_behind(shards: i32, front: impl FnOnce(axum::Router) -> axum::Router) -> Self {
         let options = StoreOptions {
             create_stream_ms: 0,
             delete_stream_ms: 0,
@@ -40,7 +45,7 @@ impl Double {
         let (app, _store) = ferrokinesis::create_app(options);
         let app = app.layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
         let faults = Faults::default();
-        let faulty = app.clone().layer(from_fn_with_state(faults.clone(), layer));
+        let faulty = front(app.clone().layer(from_fn_with_state(faults.clone(), layer)));
         let mut tasks = JoinSet::new();
         let mut serve = async |app: axum::Router| {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
