@@ -51,7 +51,7 @@ pub struct SplunkHec {
     #[schemars(length(min = 1, max = 1024))]
     pub source: Option<String>,
     /// The events' source type, 1 to 1024 characters. Default: `aws:bedrock:invocation`, as Splunk names source types
-    /// (vendor, product, kind); one that it does not know has its JSON fields found by searches, unlike `_json`.
+    /// (vendor, product, kind). Splunk need not know it: searches find JSON fields by themselves (`AUTO_KV_JSON`).
     #[serde(default = "default_source_type")]
     #[schemars(length(min = 1, max = 1024))]
     pub source_type: String,
