@@ -181,7 +181,7 @@ async fn serve(State(desk): State<Arc<Mutex<Desk>>>, request: Request) -> Respon
         let mut desk = desk.lock().unwrap();
         let channel = match admit(&desk, &parts.headers) {
             Ok(channel) => channel,
-            Err(no) => return no,
+            Err((status, code)) => return no(status, code),
         };
         match path {
             "/services/collector/ack" => desk.acks(&channel, &body, &parts.headers),
@@ -212,19 +212,19 @@ async fn meet(met: Option<Meet>) -> Option<Response> {
     }
 }
 
-fn admit(desk: &Desk, headers: &HeaderMap) -> Result<String, Response> {
+fn admit(desk: &Desk, headers: &HeaderMap) -> Result<String, (u16, u64)> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
     match text("authorization").strip_prefix("Splunk ") {
-        None => return Err(no(401, 2)),
-        Some(token) if token != desk.setup.token => return Err(no(403, 4)),
+        None => return Err((401, 2)),
+        Some(token) if token != desk.setup.token => return Err((403, 4)),
         Some(_) => {}
     }
     let channel = text("x-splunk-request-channel");
     if desk.setup.acks && channel.is_empty() {
-        return Err(no(400, 10));
+        return Err((400, 10));
     }
     let is_uuid = channel.len() == 36 && channel.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
-    if !channel.is_empty() && !is_uuid { Err(no(400, 11)) } else { Ok(channel.to_owned()) }
+    if !channel.is_empty() && !is_uuid { Err((400, 11)) } else { Ok(channel.to_owned()) }
 }
 
 impl Desk {
