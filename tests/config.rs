@@ -1218,7 +1218,7 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                 let is_other = |key: &&str| *key != stream && line.starts_with(&format!("{key} = "));
                 let other_stream = section == "source" && ["stream", "streams"].iter().any(is_other);
                 // A secret is in one place.
-                if kept && !other_stream && !line.split(" = ").next().unwrap().ends_with("key.file") {
+                if kept && !other_stream && !line.split(" = ").next().unwrap().ends_with(".file") {
                     text.push_str(line);
                     text.push('\n');
                 }

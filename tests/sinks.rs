@@ -9,3 +9,5 @@ mod firehose;
 mod kinesis;
 #[cfg(feature = "demo")]
 mod puts;
+#[cfg(feature = "demo")]
+mod splunk_hec;
