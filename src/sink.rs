@@ -62,7 +62,7 @@ impl Planned {
 }
 
 /// What is delivered at a time: items in the sink's format, in the order in which they were read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Runs of items, each as the pipeline encoded it.
     pub parts: Vec<Lines>,

@@ -2,12 +2,12 @@
 
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
-mod several;
 #[cfg(feature = "demo")]
 mod firehose;
 #[cfg(feature = "demo")]
 mod kinesis;
 #[cfg(feature = "demo")]
 mod puts;
+mod several;
 #[cfg(feature = "demo")]
 mod splunk_hec;

@@ -202,7 +202,17 @@ async fn work(
         // The raw bytes are through the line.
         drop((records, reservation));
     }
+    flush(parts).await;
     Ok(())
+}
+
+/// Tells all sinks that what was submitted is waited for, and nothing more comes.
+pub(super) async fn flush(parts: &Parts) {
+    for outlet in parts.outlets.iter().chain([parts.dead_letter.outlet()]) {
+        if outlet.is_required() {
+            outlet.flush().await;
+        }
+    }
 }
 
 /// Hands a group to all sinks and the dead letter.

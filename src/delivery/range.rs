@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::lane::{Submitted, Taken, patiently, stopped, submit_to};
+use super::lane::{Submitted, Taken, flush, patiently, stopped, submit_to};
 use super::work::{Group, Place};
 use super::{Announcement, Delivered, LaneError, Parts};
 use crate::budget::Reservation;
@@ -210,6 +210,7 @@ impl<'a> Gatherer<'a> {
         if self.again.is_none() || ended.load(Ordering::Acquire) {
             self.seal().await;
         }
+        flush(self.parts).await;
         Ok(())
     }
 

@@ -15,8 +15,9 @@ use super::dead_letter::{DeadLetter, refused};
 use super::retry::{self, Circuit, Patience};
 use super::{Batch, Range, Sink, SinkError};
 use crate::format::Lines;
+use crate::record::Origin;
 
-use self::outlet::{Submission, Ticket};
+use self::outlet::{Message, Submission, Ticket};
 
 mod outlet;
 
@@ -41,7 +42,7 @@ pub struct Settings {
     /// is dropped.
     pub patience: Patience,
     /// Whether the sink takes whole ranges of partitions, each as a batch of its own, instead of what there is; and how
-    /// large and old a range becomes.
+    /// large and old a range becomes. Such a sink answers for whole batches: a part of a range has no name.
     pub ranges: Option<RangeLimits>,
 }
 
@@ -97,6 +98,12 @@ impl Piece {
     }
 }
 
+/// Deliveries under way.
+type UnderWay = JoinSet<Result<(), SinkError>>;
+
+/// How long a sink that is not required may go on once nothing more comes.
+const BEST_EFFORT_DRAIN: Duration = Duration::from_secs(5);
+
 /// The task of one sink; see [`start`].
 pub struct Driver {
     name: Arc<str>,
@@ -104,7 +111,7 @@ pub struct Driver {
     settings: Settings,
     dead_letter: Option<DeadLetter>,
     abandon: CancellationToken,
-    queue: mpsc::Receiver<Submission>,
+    queue: mpsc::Receiver<Message>,
     backlog: VecDeque<Piece>,
     counts: Arc<Counts>,
     circuit: Arc<Circuit>,
@@ -137,15 +144,23 @@ impl Driver {
     /// [`SinkError::Stop`]: the destination is gone for good.
     pub async fn run(mut self) -> Result<(), SinkError> {
         let abandon = self.abandon.clone();
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             () = abandon.cancelled() => Ok(()),
             result = self.deliver_all() => result,
+        };
+        if self.is_best_effort() {
+            self.counts.drop_pending(&self.name);
         }
+        result
+    }
+
+    fn is_best_effort(&self) -> bool {
+        self.settings.patience != Patience::Unlimited
     }
 
     async fn deliver_all(&mut self) -> Result<(), SinkError> {
-        let mut under_way: JoinSet<Result<(), SinkError>> = JoinSet::new();
+        let mut under_way = UnderWay::new();
         let mut open = true;
         loop {
             let free = under_way.len() < self.settings.concurrency.max(1);
@@ -155,34 +170,34 @@ impl Driver {
                 first = first_piece(&mut self.backlog, &mut self.queue, &self.settings), if free && open => {
                     match first {
                         Some(first) => {
-                            let pieces = self.gather(first).await;
+                            let pieces = self.gather(first, &mut under_way).await?;
                             under_way.spawn(self.delivery(pieces));
                         }
                         None => open = false,
                     }
                 }
+                // Nobody waits for it, so that the end of the process does not wait for it long.
+                () = tokio::time::sleep(BEST_EFFORT_DRAIN), if !open && self.is_best_effort() => return Ok(()),
                 else => return Ok(()),
             }
         }
     }
 
     /// Adds to `first` what else has queued, up to the limits of a batch. A range is a batch of its own.
-    async fn gather(&mut self, first: Piece) -> Vec<Piece> {
+    ///
+    /// # Errors
+    /// A delivery that is under way meanwhile finds that the destination is gone.
+    async fn gather(&mut self, first: Piece, under_way: &mut UnderWay) -> Result<Vec<Piece>, SinkError> {
         let (mut bytes, mut items) = (self.settings.bytes_of(&first.parts), first.items());
         let is_range = first.range.is_some();
         let mut pieces = vec![first];
         let deadline = Instant::now() + self.settings.linger;
         while !is_range && bytes < self.settings.max_batch_bytes && items < self.settings.max_batch_items {
             if self.backlog.is_empty() {
-                let submission = match self.queue.try_recv() {
-                    Ok(submission) => submission,
-                    Err(_) if self.settings.linger.is_zero() => break,
-                    Err(_) => match tokio::time::timeout_at(deadline, self.queue.recv()).await {
-                        Ok(Some(submission)) => submission,
-                        Ok(None) | Err(_) => break,
-                    },
-                };
-                split(submission, &self.settings, &mut self.backlog);
+                match self.next(deadline, under_way).await? {
+                    Some(Message::Submission(submission)) => split(submission, &self.settings, &mut self.backlog),
+                    Some(Message::Flush) | None => break,
+                }
             }
             let fits = |next: &Piece| {
                 next.range.is_none()
@@ -194,7 +209,23 @@ impl Driver {
             items += next.items();
             pieces.push(next);
         }
-        pieces
+        Ok(pieces)
+    }
+
+    /// What has queued, or queues before the deadline.
+    async fn next(&mut self, deadline: Instant, under_way: &mut UnderWay) -> Result<Option<Message>, SinkError> {
+        if let Ok(message) = self.queue.try_recv() {
+            return Ok(Some(message));
+        }
+        while Instant::now() < deadline {
+            tokio::select! {
+                biased;
+                message = self.queue.recv() => return Ok(message),
+                Some(done) = under_way.join_next() => finished(&self.name, done)?,
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+        Ok(None)
     }
 
     fn delivery(&self, pieces: Vec<Piece>) -> impl Future<Output = Result<(), SinkError>> + Send + use<> {
@@ -215,7 +246,7 @@ impl Driver {
                 bury(&name, dead_letter.as_ref(), &batch, &claims, outcome.refused).await?;
             }
             counts.drop_items(&name, outcome.dropped);
-            counts.done(batch.parts.iter().map(Lines::memory_bytes).sum());
+            counts.done(batch.total_items(), batch.parts.iter().map(Lines::memory_bytes).sum());
             drop(batch);
             claims.iter().for_each(|claim| claim.ticket.piece_is_durable());
             Ok(())
@@ -233,7 +264,7 @@ struct Claim {
 
 async fn first_piece(
     backlog: &mut VecDeque<Piece>,
-    queue: &mut mpsc::Receiver<Submission>,
+    queue: &mut mpsc::Receiver<Message>,
     settings: &Settings,
 ) -> Option<Piece> {
     loop {
@@ -242,7 +273,9 @@ async fn first_piece(
         }
         // Nothing awaits between taking a submission and putting it into the backlog, so nothing is lost when this
         // future is dropped.
-        split(queue.recv().await?, settings, backlog);
+        if let Message::Submission(submission) = queue.recv().await? {
+            split(submission, settings, backlog);
+        }
     }
 }
 
@@ -297,11 +330,12 @@ async fn bury(
         let part = place(index, &batch.parts, Lines::len);
         let (Some((claim, nth)), Some((lines, rest))) = (claim, part) else { continue };
         let item = lines.original(rest).or_else(|| lines.get(rest)).unwrap_or_default();
-        if let Some(origin) = claim.origins.get(claim.first + nth) {
-            rejects.push(refused(name, &answer, item, origin));
-        }
+        let unknown = || Origin::File { path: "unknown".into(), offset: 0 };
+        let origin = claim.origins.get(claim.first + nth).cloned().unwrap_or_else(unknown);
+        rejects.push(refused(name, &answer, item, &origin));
     }
     let receipt = dead_letter.submit(&rejects).await.map_err(|gone_| gone(gone_.to_string()))?;
+    dead_letter.outlet().flush().await;
     receipt.durable().await.map_err(|_| gone("the dead letter has stopped".to_owned()))
 }
 

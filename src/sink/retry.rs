@@ -182,7 +182,10 @@ impl Rest {
                 fitting.push(index);
             }
         }
-        self.of(&fitting)
+        // A range without what is too large is the same whenever it is delivered.
+        let Self { batch, places } = self.of(&fitting);
+        let batch = Batch { range: self.batch.range.clone(), ..Arc::unwrap_or_clone(batch) };
+        Self { batch: Arc::new(batch), places }
     }
 
     /// These of its items.
@@ -203,7 +206,7 @@ pub async fn deliver(
     circuit: &Circuit,
     limits: Limits,
 ) -> Result<Outcome, SinkError> {
-    let (mut outcome, mut trouble) = (Outcome::default(), Trouble::new(name));
+    let (mut outcome, mut trouble) = (Outcome::default(), Trouble::new(name, limits.patience));
     let mut rests = vec![Rest { batch: Arc::clone(batch), places: None }.within(limits.max_item_bytes, &mut outcome)];
     let mut permit = None;
     while let Some(rest) = rests.pop() {
@@ -211,33 +214,33 @@ pub async fn deliver(
             continue;
         }
         if permit.is_none() {
-            permit = circuit.pass().await;
-        }
-        let (source, after) = match sink.deliver(Arc::clone(&rest.batch)).await {
-            Ok(()) => {
-                circuit.works();
-                permit = None;
-                continue;
+            match trouble.within_patience(circuit.pass()).await {
+                Some(passed) => permit = passed,
+                None => {
+                    rests.push(rest);
+                    break;
+                }
             }
-            Err(SinkError::Partial { mut retry, refused, after, source }) => {
-                circuit.works();
+        }
+        let answer = sink.deliver(Arc::clone(&rest.batch)).await.map_err(|error| fitting(error, &rest.batch));
+        if !matches!(answer, Err(SinkError::Retry { .. })) {
+            // Whoever waits to ask may go on.
+            circuit.works();
+            permit = None;
+        }
+        let (source, after) = match answer {
+            Ok(()) => continue,
+            Err(SinkError::Partial { retry, refused, after, source }) => {
                 outcome.refused.extend(refused.into_iter().map(|(index, answer)| (rest.place(index), answer)));
                 if retry.is_empty() {
-                    permit = None;
                     continue;
                 }
-                retry.sort_unstable();
-                retry.dedup();
-                // Where a part got through, what is left starts its waits anew.
-                if retry.len() < rest.batch.total_items() {
-                    trouble.backoff = Backoff::default();
-                }
+                // A part got through: what is left starts its waits anew.
+                trouble.backoff = Backoff::default();
                 rests.push(rest.of(&retry));
                 (source, after)
             }
             Err(SinkError::Refused { answer }) => {
-                circuit.works();
-                permit = None;
                 match rest.batch.total_items() {
                     0 => {}
                     1 => outcome.refused.push((rest.place(0), answer)),
@@ -248,6 +251,8 @@ pub async fn deliver(
                         rests.extend([rest.of(second), rest.of(first)]);
                     }
                 }
+                // One that refuses everything is not to be asked in a tight loop.
+                tokio::time::sleep(SHORTEST_WAIT).await;
                 continue;
             }
             Err(SinkError::Retry { after, source }) => {
@@ -257,16 +262,39 @@ pub async fn deliver(
             }
             Err(stop @ SinkError::Stop { .. }) => return Err(stop),
         };
-        if trouble.is_enough(limits.patience) {
-            outcome.dropped = rests.iter().map(|rest| rest.batch.total_items()).sum();
-            return Ok(outcome);
+        if trouble.is_over() {
+            break;
         }
         let wait = trouble.next_wait(source.as_ref(), after);
         drop(source);
         tokio::time::sleep(wait).await;
+        // While it is down, the next in line asks: what stands in the way may be in this batch alone.
+        permit = None;
     }
-    trouble.recovered();
+    outcome.dropped = rests.iter().map(|rest| rest.batch.total_items()).sum();
+    if outcome.dropped == 0 {
+        trouble.recovered();
+    }
     Ok(outcome)
+}
+
+/// What an answer means once it is held against the batch: one that names items that are not there is no answer, an item
+/// that is refused is not sent again, and a part that is the whole is no part.
+fn fitting(error: SinkError, batch: &Batch) -> SinkError {
+    let SinkError::Partial { mut retry, mut refused, after, source } = error else { return error };
+    let items = batch.total_items();
+    if retry.iter().chain(refused.iter().map(|(index, _)| index)).any(|index| *index >= items) {
+        return SinkError::Retry { after, source };
+    }
+    refused.sort_by_key(|(index, _)| *index);
+    refused.dedup_by_key(|(index, _)| *index);
+    retry.retain(|index| refused.binary_search_by_key(index, |(index, _)| *index).is_err());
+    retry.sort_unstable();
+    retry.dedup();
+    if retry.len() == items && items > 0 {
+        return SinkError::Retry { after, source };
+    }
+    SinkError::Partial { retry, refused, after, source }
 }
 
 /// Trouble with one batch: how long to wait, and when to say so.
@@ -275,19 +303,30 @@ struct Trouble<'a> {
     backoff: Backoff,
     attempts: u32,
     complaint: Option<Complaint>,
+    /// When the rest is given up.
+    deadline: Option<Instant>,
 }
 
 impl<'a> Trouble<'a> {
-    fn new(name: &'a str) -> Self {
-        Self { name, backoff: Backoff::default(), attempts: 0, complaint: None }
+    fn new(name: &'a str, patience: Patience) -> Self {
+        let deadline = match patience {
+            Patience::Unlimited => None,
+            Patience::Limited(most) => Some(Instant::now() + most),
+        };
+        Self { name, backoff: Backoff::default(), attempts: 0, complaint: None, deadline }
+    }
+
+    /// What `act` comes to, unless the rest is given up before.
+    async fn within_patience<T>(&self, act: impl Future<Output = T>) -> Option<T> {
+        match self.deadline {
+            None => Some(act.await),
+            Some(deadline) => tokio::time::timeout_at(deadline, act).await.ok(),
+        }
     }
 
     /// Whether this has lasted longer than the sink is worth.
-    fn is_enough(&self, patience: Patience) -> bool {
-        match patience {
-            Patience::Unlimited => false,
-            Patience::Limited(most) => self.complaint.as_ref().is_some_and(|complaint| complaint.lasting() >= most),
-        }
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// How long to wait for the next try; says so in the log if that is due.
@@ -305,7 +344,8 @@ impl<'a> Trouble<'a> {
                 "the sink cannot deliver, holding and trying again"
             );
         }
-        wait
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        left.map_or(wait, |left| wait.min(left))
     }
 
     fn recovered(&self) {
@@ -511,5 +551,178 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert!((15..=25).contains(&lines), "{lines} lines in an hour");
+    }
+
+    struct OneThrottled {
+        mode: Mutex<u32>,
+        asked: AtomicU32,
+        others: AtomicU32,
+    }
+
+    impl Sink for OneThrottled {
+        fn deliver(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let n = {
+                    let mut m = self.mode.lock().unwrap();
+                    *m += 1;
+                    *m
+                };
+                if n <= 6 {
+                    return retry(None);
+                }
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                // The item "z" is throttled for ever, all else is taken.
+                let z: Vec<usize> =
+                    batch.items().enumerate().filter(|(_, i)| i.bytes() == b"z").map(|(n, _)| n).collect();
+                if z.is_empty() {
+                    self.others.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                partial(&z, &[])
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_item_does_not_keep_the_others_waiting() {
+        let circuit = Circuit::default();
+        let sink = OneThrottled { mode: Mutex::new(0), asked: AtomicU32::new(0), others: AtomicU32::new(0) };
+        let batch = |text: &str| {
+            let mut lines = Lines::default();
+            lines.push_with(|out| out.extend_from_slice(text.as_bytes()));
+            Arc::new(Batch { parts: vec![lines], range: None })
+        };
+        let all = async {
+            let texts = ["z", "b", "c", "d"];
+            let runs = texts.map(|t| {
+                let b = batch(t);
+                let (s, c) = (&sink, &circuit);
+                Box::pin(async move {
+                    if t != "z" {
+                        while c.probe.available_permits() > 0 {
+                            tokio::time::sleep(Duration::from_millis(10)).await;
+                        }
+                    }
+                    deliver(s, "lake", &b, c, limits(Patience::Unlimited)).await.unwrap();
+                })
+            });
+            join(runs.into_iter().collect()).await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(7200), all).await;
+        assert_eq!(
+            sink.others.load(Ordering::Relaxed),
+            3,
+            "the others wait for two hours though the circuit is closed (open: {})",
+            circuit.is_open()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_retry_after_does_not_outlast_patience() {
+        let sink = Scripted::new((0..9).map(|_| retry(Some(Duration::from_secs(3600)))).collect());
+        let start = Instant::now();
+        run(&sink, &["a"], Patience::Limited(Duration::from_secs(60))).await.unwrap();
+        assert!(start.elapsed() <= Duration::from_secs(95), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_the_circuit_counts_as_patience() {
+        let circuit = Circuit::default();
+        let up_at = Instant::now() + Duration::from_secs(1 << 20);
+        let sink = Down { up_at, asked: AtomicU32::new(0) };
+        circuit.failures.store(3, Ordering::Relaxed);
+        let start = Instant::now();
+        let batches = (0..8).map(|_| async {
+            let mut lines = Lines::default();
+            lines.push_with(|out| out.push(b'a'));
+            let batch = Arc::new(Batch { parts: vec![lines], range: None });
+            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Limited(Duration::from_secs(60)))).await.unwrap();
+        });
+        join(batches.map(Box::pin).collect()).await;
+        assert!(start.elapsed() <= Duration::from_secs(100), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_index_out_of_range_blames_no_other() {
+        let script = vec![partial(&[1, 2], &[]), partial(&[], &[7]), Ok(())];
+        let sink = Scripted::new(script);
+        let outcome = run(&sink, &["a", "b", "c"], Patience::Unlimited).await.unwrap();
+        assert_eq!(outcome.refused, [], "item 0 was delivered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_fit_the_batch_is_none() {
+        let sink = Scripted::new(vec![partial(&[9], &[]), Ok(())]);
+        let outcome = run(&sink, &["a", "b", "c"], Patience::Unlimited).await.unwrap();
+        assert_eq!(outcome, Outcome::default());
+        assert_eq!(sink.sent(), ["abc", "abc"], "an answer that does not fit the batch was believed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_item_is_refused_once_and_not_sent_again() {
+        let sink = Scripted::new(vec![partial(&[0, 1, 1], &[1, 1]), Ok(())]);
+        let outcome = run(&sink, &["a", "b", "c"], Patience::Unlimited).await.unwrap();
+        assert_eq!(outcome.refused, [(1, "bad".into())], "letters");
+        assert_eq!(sink.sent(), ["abc", "a"]);
+    }
+
+    struct RefusesAll(AtomicU32);
+    impl Sink for RefusesAll {
+        fn deliver(&self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { refused("setting") })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_refuses_everything_is_not_asked_in_a_tight_loop() {
+        let sink = RefusesAll(AtomicU32::new(0));
+        let mut lines = Lines::default();
+        (0..5000).for_each(|_| lines.push_with(|out| out.push(b'a')));
+        let batch = Arc::new(Batch { parts: vec![lines], range: None });
+        let start = Instant::now();
+        deliver(&sink, "lake", &batch, &Circuit::default(), limits(Patience::Unlimited)).await.unwrap();
+        let requests = sink.0.load(Ordering::Relaxed);
+        assert!(start.elapsed() >= SHORTEST_WAIT * requests, "{requests} requests in {:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_range_keeps_its_name_without_what_is_too_large() {
+        struct Names(Mutex<Vec<bool>>);
+        impl Sink for Names {
+            fn deliver(&self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+                self.0.lock().unwrap().push(batch.range.is_some());
+                Box::pin(async { Ok(()) })
+            }
+        }
+        let mut lines = Lines::default();
+        ["a", "too-large-by-far"].iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
+        let range = crate::sink::Range {
+            partition: crate::record::Partition { stream: "s".into(), shard: crate::record::ShardId::new("1") },
+            from: "1".into(),
+            to: "2".into(),
+        };
+        let batch = Arc::new(Batch { parts: vec![lines], range: Some(Arc::new(range)) });
+        let sink = Names(Mutex::default());
+        deliver(&sink, "lake", &batch, &Circuit::default(), limits(Patience::Unlimited)).await.unwrap();
+        assert_eq!(*sink.0.lock().unwrap(), [true], "a range with one item over the limit has no name");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_throttled_by_item_opens_the_circuit() {
+        let circuit = Circuit::default();
+        let sink = Scripted::new((0..50).map(|_| partial(&[0, 1], &[])).chain([Ok(())]).collect());
+        let mut lines = Lines::default();
+        ["a", "b"].iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
+        let batch = Arc::new(Batch { parts: vec![lines], range: None });
+        let watch = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(circuit.is_open(), "nothing got through for a minute, and the circuit is closed");
+        };
+        let run = async {
+            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Unlimited)).await.unwrap();
+        };
+        tokio::join!(run, watch);
     }
 }

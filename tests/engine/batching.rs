@@ -216,3 +216,121 @@ async fn a_range_is_a_batch_of_its_own() {
     drop(outlet);
     driver.await.unwrap().unwrap();
 }
+
+fn origins(count: usize) -> Origins {
+    let mut origins = Origins::default();
+    origins.push(count, &bedrock_tap::record::Origin::File { path: "in".into(), offset: 0 });
+    origins
+}
+
+fn with_letters(
+    sink: &Arc<Keeper>,
+    letters: &Arc<Keeper>,
+    settings: Settings,
+    letter_settings: Settings,
+) -> (Outlet, JoinHandle<Result<(), SinkError>>, JoinHandle<Result<(), SinkError>>, CancellationToken) {
+    use bedrock_tap::sink::dead_letter::DeadLetter;
+    let abandon = CancellationToken::new();
+    let (lo, ld) = batch::start("letters", Arc::clone(letters) as _, letter_settings, None, abandon.clone());
+    let (outlet, driver) =
+        batch::start("sink", Arc::clone(sink) as _, settings, Some(DeadLetter::new(lo, None)), abandon.clone());
+    (outlet, tokio::spawn(driver.run()), tokio::spawn(ld.run()), abandon)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_abandoned_of_a_best_effort_sink_is_counted() {
+    use bedrock_tap::sink::retry::Patience;
+    let sink = Keeper::answering((0..1000).map(|_| Answer::Retry));
+    let settings =
+        Settings { patience: Patience::Limited(Duration::from_secs(60)), max_batch_items: 1, ..Settings::default() };
+    let (outlet, driver, abandon) = start(&sink, settings);
+    for item in ["a", "b", "c"] {
+        outlet.offer(lines(&[item]), Origins::default());
+    }
+    settle(5).await;
+    let counts = Arc::clone(outlet.counts());
+    drop(outlet);
+    let start = tokio::time::Instant::now();
+    let ended = tokio::time::timeout(Duration::from_secs(25), async {
+        while !driver.is_finished() {
+            settle(1).await
+        }
+    })
+    .await;
+    assert!(ended.is_ok(), "it holds the end of the process back for {:?}", start.elapsed());
+    abandon.cancel();
+    driver.await.unwrap().unwrap();
+    assert_eq!(counts.items_dropped(), 3, "dropped without being counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_item_of_unknown_origin_is_not_lost() {
+    let (sink, letters) = (Keeper::answering([Answer::Refuse(vec![1])]), Arc::<Keeper>::default());
+    let (outlet, _d, _l, _a) = with_letters(&sink, &letters, Settings::default(), Settings::default());
+    let receipt = outlet.submit(lines(&["a", "b"]), origins(1), Arc::default()).await.unwrap();
+    assert!(
+        receipt.durable().await.is_err() || letters.taken().len() == 1,
+        "a receipt, and b is nowhere: {:?} {:?}",
+        sink.taken(),
+        letters.taken()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_its_destination_does_not_take_ends_everything_before_it_is_lost() {
+    let (sink, letters) = (Keeper::answering([Answer::Refuse(vec![0])]), Arc::<Keeper>::default());
+    let small = Settings { max_item_bytes: 300, ..Settings::default() };
+    let (outlet, driver, letter_driver, _) = with_letters(&sink, &letters, Settings::default(), small);
+    let receipt = outlet.submit(lines(&[&"x".repeat(400)]), origins(1), Arc::default()).await.unwrap();
+    assert!(receipt.durable().await.is_err(), "a receipt for what is nowhere");
+    let error = letter_driver.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("choose a destination that takes any line"), "{error}");
+    assert!(driver.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_noticed_while_lingering() {
+    let sink = Keeper::answering([Answer::Stop]);
+    sink.hold("a");
+    let settings =
+        Settings { linger: Duration::from_secs(300), max_batch_items: 2, concurrency: 2, ..Settings::default() };
+    let (outlet, driver, _) = start(&sink, settings);
+    let _a = submit(&outlet, &["a", "a2"]).await;
+    settle(1).await;
+    let _b = submit(&outlet, &["b"]).await;
+    settle(1).await;
+    let begun = tokio::time::Instant::now();
+    sink.let_go("a");
+    assert!(driver.await.unwrap().is_err());
+    assert!(begun.elapsed() < Duration::from_secs(10), "noticed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_stops_does_not_wait_for_the_linger() {
+    use crate::support::engine_script::{Bench, Script, Step};
+    let sink = Arc::<Keeper>::default();
+    let settings = Settings { linger: Duration::from_secs(300), ..Settings::default() };
+    let bench = Bench::new(&[Arc::clone(&sink)], settings, 1 << 20);
+    let lane = bench.spawn(Script::new([Step::Read(vec!["a".into()], 1)]));
+    settle(1).await;
+    bench.stop.reading.cancel();
+    let begun = tokio::time::Instant::now();
+    let _ = lane.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(25), "a stop took {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_submission_is_not_pending() {
+    let sink = Arc::<Keeper>::default();
+    sink.hold("a");
+    let (outlet, _driver, _) = start(&sink, Settings { max_batch_items: 1, ..Settings::default() });
+    let mut receipts = Vec::new();
+    for _ in 0..300 {
+        receipts.extend(tokio::time::timeout(Duration::from_millis(10), submit(&outlet, &["a"])).await);
+    }
+    sink.let_go("a");
+    for r in receipts {
+        r.durable().await.unwrap();
+    }
+    assert_eq!(outlet.pending_bytes(), 0);
+}

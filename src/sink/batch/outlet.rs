@@ -68,6 +68,15 @@ impl Receipt {
 #[error("the sink has stopped")]
 pub struct Gone;
 
+/// What comes through the queue.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Lines to deliver.
+    Submission(Submission),
+    /// Whoever submitted before waits, and nothing more comes of it: what is gathered goes now.
+    Flush,
+}
+
 /// What a lane submits.
 #[derive(Debug)]
 pub(super) struct Submission {
@@ -115,6 +124,7 @@ impl Ticket {
 #[derive(Debug, Default)]
 pub struct Counts {
     pending_bytes: AtomicUsize,
+    pending_items: AtomicUsize,
     refused: AtomicU64,
     dropped: AtomicU64,
     complaint: Mutex<Option<Complaint>>,
@@ -140,8 +150,19 @@ impl Counts {
         self.refused.fetch_add(items as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn done(&self, bytes: usize) {
+    fn submitted(&self, items: usize, bytes: usize) {
+        self.pending_items.fetch_add(items, Ordering::Relaxed);
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn done(&self, items: usize, bytes: usize) {
+        self.pending_items.fetch_sub(items, Ordering::Relaxed);
         self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts what a sink that is not required leaves behind when it ends.
+    pub(super) fn drop_pending(&self, sink: &str) {
+        self.drop_items(sink, self.pending_items.swap(0, Ordering::Relaxed));
     }
 
     /// Counts items that are dropped, and says so at intervals that grow.
@@ -161,7 +182,7 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Outlet {
     name: Arc<str>,
-    queue: mpsc::Sender<Submission>,
+    queue: mpsc::Sender<Message>,
     counts: Arc<Counts>,
     complained: Arc<Mutex<Option<Instant>>>,
     ranges: Option<RangeLimits>,
@@ -171,7 +192,7 @@ pub struct Outlet {
 
 impl Outlet {
     /// An outlet, the end of its queue, and its counts.
-    pub(super) fn new(name: &str, settings: &Settings) -> (Self, mpsc::Receiver<Submission>, Arc<Counts>) {
+    pub(super) fn new(name: &str, settings: &Settings) -> (Self, mpsc::Receiver<Message>, Arc<Counts>) {
         let (queue, receiver) = mpsc::channel(QUEUE_SUBMISSIONS);
         let spare = (settings.patience != Patience::Unlimited).then(|| Budget::new(SPARE_BYTES));
         let (name, counts) = (name.into(), Arc::<Counts>::default());
@@ -245,12 +266,17 @@ impl Outlet {
         origins: Origins,
         holds: Vec<Arc<Reservation>>,
     ) -> Result<Receipt, Gone> {
-        let bytes = parts.iter().map(Lines::memory_bytes).sum();
+        let place = self.queue.reserve().await.map_err(|_| Gone)?;
+        self.counts.submitted(parts.iter().map(Lines::len).sum(), parts.iter().map(Lines::memory_bytes).sum());
         let (ticket, receipt) = Ticket::new(holds);
-        self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let submission = Submission { parts, origins: Arc::new(origins), range, ticket };
-        self.queue.send(submission).await.map_err(|_| Gone)?;
+        place.send(Message::Submission(Submission { parts, origins: Arc::new(origins), range, ticket }));
         Ok(receipt)
+    }
+
+    /// Says that nothing more comes from who submitted before, and waits for it: what is gathered does not wait for more.
+    pub async fn flush(&self) {
+        // Who has stopped has nothing gathered.
+        let _ = self.queue.send(Message::Flush).await;
     }
 
     /// Hands lines to a sink that is not required: what it has no room for is dropped and counted. Nobody waits for it.
@@ -259,8 +285,9 @@ impl Outlet {
         let hold = self.spare.as_ref().and_then(|spare| spare.try_reserve(bytes));
         let place = hold.and_then(|hold| Some((hold, self.queue.try_reserve().ok()?)));
         let Some((hold, place)) = place else { return self.counts.drop_items(&self.name, items) };
-        self.counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counts.submitted(items, bytes);
         let (ticket, _) = Ticket::new(vec![Arc::new(hold)]);
-        place.send(Submission { parts: vec![lines], origins: Arc::new(origins), range: None, ticket });
+        let submission = Submission { parts: vec![lines], origins: Arc::new(origins), range: None, ticket };
+        place.send(Message::Submission(submission));
     }
 }
