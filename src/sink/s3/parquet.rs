@@ -196,12 +196,13 @@ fn sort_key(line: &[u8]) -> Result<(i64, Cow<'_, str>), Flaw> {
     let text = simdutf8::basic::from_utf8(line).map_err(|_| Flaw("not UTF-8".into()))?;
     let (mut time, mut id) = (None, None);
     let walked = Cursor::new(line, 0).object(|cursor, key| {
-        let slot = match key_text(cursor.span(key)).as_ref() {
-            b"event_time" => &mut time,
-            b"event_id" => &mut id,
+        let (name, slot) = match key_text(cursor.span(key)).as_ref() {
+            b"event_time" => ("event_time", &mut time),
+            b"event_id" => ("event_id", &mut id),
             _ => return cursor.value(json::MAX_DEPTH).map(drop).map_err(Flaw::from),
         };
-        *slot = Some(unescape(text.get(cursor.string()?).unwrap_or_default()));
+        let span = cursor.string().map_err(|error| Flaw(format!("{name}: {error}").into()))?;
+        *slot = Some(unescape(text.get(span).unwrap_or_default()));
         if time.is_some() && id.is_some() { Err(Flaw("all is known".into())) } else { Ok(()) }
     });
     match (time, id) {
