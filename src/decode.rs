@@ -15,6 +15,7 @@ use crate::reject::{Fault, Reason, Skip, Stage};
 mod documents;
 mod inflate;
 mod kpl;
+mod letter;
 mod text;
 
 #[cfg(test)]
@@ -71,6 +72,8 @@ pub struct Walk<'a> {
     tally: &'a mut Tally,
     /// The bytes that the record may still inflate to, all its parts together.
     inflatable_bytes: usize,
+    /// The dead letters that are open.
+    letters: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -82,7 +85,7 @@ impl<'a> Walk<'a> {
         visit: &'a mut dyn Visit,
         tally: &'a mut Tally,
     ) -> Self {
-        Self { context, limits, log_groups, visit, tally, inflatable_bytes: 0 }
+        Self { context, limits, log_groups, visit, tally, inflatable_bytes: 0, letters: 0 }
     }
 
     pub(crate) fn limits(&self) -> &Limits {

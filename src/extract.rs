@@ -129,7 +129,7 @@ fn read_header<'a>(mut cursor: Cursor<'a>, depth: usize, stop_at_events: bool) -
 }
 
 /// The text of a string, or nothing for a value of another kind.
-fn optional_text<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Option<Cow<'a, str>>, JsonError> {
+pub(crate) fn optional_text<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Option<Cow<'a, str>>, JsonError> {
     if cursor.peek() != Some(b'"') {
         return cursor.value(depth).map(|_| None);
     }
@@ -170,6 +170,25 @@ fn event(
         walk.reject(fault, cursor.span(start..cursor.pos()), Some(&event));
     } else {
         walk.message(scratch.message.bytes(), event);
+    }
+    Ok(())
+}
+
+/// Reads an element of `logEvents` that stands alone and hands it on; `known` says what is known of its log group.
+pub(crate) fn lone_event(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk<'_>,
+    scratch: &mut Scratch,
+    known: &LogEvent<'_>,
+) -> Result<(), Fault> {
+    let header = Header {
+        log_group: known.log_group.map(Cow::Borrowed),
+        log_stream: known.log_stream.map(Cow::Borrowed),
+        ..Header::default()
+    };
+    event(cursor, walk, scratch, &header)?;
+    if cursor.peek().is_some() {
+        return Err(JsonError::new(cursor.pos(), "expected the end after the object").into());
     }
     Ok(())
 }
@@ -222,7 +241,7 @@ fn read_event<'a>(cursor: &mut Cursor<'a>, scratch: &mut Scratch, depth: usize) 
 }
 
 /// The text of a string or the literal of a number; nothing for other kinds.
-fn scalar_text<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Option<Cow<'a, str>>, JsonError> {
+pub(crate) fn scalar_text<'a>(cursor: &mut Cursor<'a>, depth: usize) -> Result<Option<Cow<'a, str>>, JsonError> {
     match cursor.peek() {
         Some(b'-' | b'0'..=b'9') => {
             let span = cursor.value(depth)?;

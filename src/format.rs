@@ -9,7 +9,7 @@ mod lines;
 mod names;
 pub mod object;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub mod ecs;
 pub mod flat;
@@ -20,7 +20,7 @@ pub mod raw;
 pub mod text;
 pub mod view;
 
-pub use lines::{Lines, Tag};
+pub use lines::{KnownEvent, Lines, Tag};
 
 /// A format that a sink can ask for.
 #[derive(

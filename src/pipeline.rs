@@ -262,7 +262,7 @@ pub struct Output {
     pub selection: Option<Arc<Selection>>,
     /// What its sink is told of each event beside its bytes; none is told nothing.
     pub tags: Option<Arc<Template>>,
-    /// Whether each item keeps what it was made of: a destination that may refuse items gives them back.
+    /// Whether each item keeps the log event that it was made of: a destination that may refuse items gives them back.
     pub originals: bool,
 }
 
@@ -383,7 +383,11 @@ impl Packer<'_> {
                 lines.tag_last(template.tag(&event, context));
             }
             if plan.originals {
-                lines.keep_original(event.invocation.event.message.as_bytes());
+                // An item of the raw format is the message, unless something was taken out.
+                if plan.format != Format::Raw || plan.redactor.is_some() {
+                    lines.keep_original(event.invocation.event.message.as_bytes());
+                }
+                lines.keep_event(&event.invocation.event);
             }
         }
         self.noted.event(&event);

@@ -18,6 +18,7 @@ pub mod kinesis;
 pub mod null;
 mod puts;
 pub mod retry;
+pub mod s3;
 pub mod splunk_hec;
 pub mod stdout;
 

@@ -14,6 +14,7 @@ mod fuzz;
 mod generator;
 mod kinesis;
 mod lease;
+mod letters;
 #[cfg(feature = "demo")]
 mod run;
 mod sinks;

@@ -11,3 +11,4 @@ mod puts;
 mod several;
 #[cfg(feature = "demo")]
 mod splunk_hec;
+mod parquet;

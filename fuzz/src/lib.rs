@@ -5,6 +5,7 @@ use bedrock_tap::format::Format;
 use bedrock_tap::json::{Cursor, MAX_DEPTH};
 use bedrock_tap::pipeline::{Limits, Line, Parcel, Settings};
 use bedrock_tap::record::{Origin, Record};
+use bedrock_tap::sink::s3::parquet;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
@@ -13,7 +14,7 @@ use serde::de::IgnoredAny;
 const INFLATED_BYTES: usize = 1 << 20;
 
 /// The whole line takes any record: every log event is accounted for exactly once, every output has one line for each
-/// invocation, lines of the JSON format are JSON, and the buffers that are reused leave nothing behind.
+/// invocation, lines of the JSON formats are JSON, those of the flat one make a Parquet file, and the buffers that are reused leave nothing behind.
 ///
 /// # Panics
 /// Where one of these does not hold.
@@ -54,6 +55,9 @@ pub fn decode(bytes: &[u8]) {
             assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1, "a line has one newline, at its end");
             let is_json = *format == Format::Text || serde_json::from_slice::<IgnoredAny>(line).is_ok();
             assert!(is_json, "a line of the format {} is JSON", format.as_str());
+        }
+        if *format == Format::Flat {
+            assert!(parquet::encode(lines.iter()).is_ok(), "lines of the format flat are rows");
         }
     }
 

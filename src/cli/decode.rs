@@ -25,7 +25,8 @@ const WRITE_BYTES: usize = 256 << 10;
 /// The flags.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, directories or patterns; `-` is standard input.
+    /// Files, directories or patterns; `-` is standard input. Payloads as they come through a stream, Bedrock's log files,
+    /// and dead letters, of which what they hold is read again: plain, compressed or in base64.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// The form of the lines.

@@ -13,7 +13,6 @@ use crate::config::{
     AssumeRole, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
 };
 use crate::delivery::work::Crew;
-use crate::format::Format;
 use crate::pipeline::{Output, Settings};
 use crate::redact::{self, Redactor};
 use crate::sink::Planned;
@@ -126,8 +125,7 @@ fn outputs(config: &Config) -> anyhow::Result<Vec<Output>> {
             redactor: sink.redact().and_then(|name| redactors.get(name).cloned()),
             selection: selection.map(Arc::new),
             tags,
-            // The raw format is what the event was made of.
-            originals: may_refuse && sink.format() != Format::Raw,
+            originals: may_refuse,
         })
     };
     config.sinks.values().map(output).collect()

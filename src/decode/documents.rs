@@ -1,6 +1,6 @@
 //! JSON documents: one or many, on lines or behind one another, each told by its members.
 
-use super::{Scratch, Walk, base64_content, is_envelope, is_known_framing, leaf_fault, payload, text};
+use super::{Scratch, Walk, base64_content, is_envelope, is_known_framing, leaf_fault, letter, payload, text};
 use crate::extract::{self, LogEvent};
 use crate::json::{Cursor, Kind, Text, key_text};
 use crate::reject::{Fault, Reason, Skip, Stage};
@@ -14,7 +14,7 @@ pub(crate) fn is_notice(message: &[u8]) -> bool {
 }
 
 /// What became of one document.
-enum Outcome {
+pub(super) enum Outcome {
     /// It was read, as a document of its own.
     Read,
     /// It was a wrapper around payloads, which were counted on their own.
@@ -165,8 +165,17 @@ struct Shape {
     records: bool,
     events: bool,
     data: bool,
-    /// Members that stand beside `data` in a record of a stream or in a dead letter.
+    /// Members that stand beside `data` in a record of a stream.
     transport: bool,
+    /// Members that a dead letter has beside `data`, a bit each.
+    letter: u8,
+}
+
+impl Shape {
+    /// Whether it is a dead letter, which has all of its members.
+    fn is_letter(&self) -> bool {
+        self.data && self.letter == 0b1111
+    }
 }
 
 /// Reads an object by its members.
@@ -195,12 +204,22 @@ fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
         return walked.map(|()| Outcome::Read);
     }
     walked?;
+    if shape.is_letter() {
+        return letter::open(&mut again, walk, scratch, level);
+    }
     if shape.data && data_member(&mut again, walk, scratch, level, shape.transport)? {
         return Ok(Outcome::Wrapper);
     }
     let span = start.pos()..cursor.pos();
     walk.message(cursor.span(span), LogEvent::default());
     Ok(Outcome::Read)
+}
+
+/// Whether `bytes` are an object that holds log events: an envelope, or a list of events.
+pub(super) fn is_event_holder(bytes: &[u8], depth: usize) -> bool {
+    let mut shape = Shape::default();
+    let mut cursor = Cursor::new(bytes, 0);
+    is_envelope(cursor.clone()) || look(&mut cursor, &mut shape, depth).is_ok() && (shape.envelope || shape.events)
 }
 
 /// Passes the object and notes what tells its kind; what was noted holds also where it is damaged further on.
@@ -214,9 +233,13 @@ fn look(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), 
             b"records" | b"Records" => shape.records = first == Some(b'['),
             b"events" => shape.events = first == Some(b'['),
             b"data" | b"Data" => shape.data = first == Some(b'"'),
-            b"partitionKey" | b"PartitionKey" | b"sequenceNumber" | b"SequenceNumber" | b"recordId" | b"stage" => {
+            b"partitionKey" | b"PartitionKey" | b"sequenceNumber" | b"SequenceNumber" | b"recordId" => {
                 shape.transport = true;
             }
+            b"stage" if first == Some(b'"') => shape.letter |= 1,
+            b"reason" if first == Some(b'"') => shape.letter |= 2,
+            b"detail" if first == Some(b'"') => shape.letter |= 4,
+            b"origin" if first == Some(b'{') => shape.letter |= 8,
             _ => {}
         }
         cursor.value(depth).map(drop).map_err(Fault::from)

@@ -100,16 +100,27 @@ fn hash_of(key: &str) -> u128 {
 struct Notes {
     words: Vec<String>,
     originals: Vec<Vec<u8>>,
+    /// What was known of each log event.
+    events: Vec<String>,
+}
+
+impl Notes {
+    fn event(&mut self, event: &LogEvent<'_>) {
+        let LogEvent { id, timestamp_millis, log_group, log_stream, .. } = event;
+        self.events.push(format!("{id:?} {timestamp_millis:?} {log_group:?} {log_stream:?}"));
+    }
 }
 
 impl Visit for Notes {
     fn invocation(&mut self, invocation: &Invocation<'_>, _context: &Context<'_>) -> Option<Skip> {
         assert!(invocation.event.message.contains(r#"{"q":"\"\\\n\u00e9"}"#), "the body is not as it was written");
         self.words.push(invocation.request_id.unwrap().decode().into_owned());
+        self.event(&invocation.event);
         None
     }
 
-    fn reject(&mut self, fault: Fault, original: &[u8], _event: Option<&LogEvent<'_>>, _origin: &Origin) {
+    fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, _origin: &Origin) {
+        event.into_iter().for_each(|event| self.event(event));
         self.words.push(format!("!{}", fault.reason.as_str()));
         self.originals.push(original.to_vec());
     }
@@ -210,9 +221,7 @@ fn batches_are_taken_apart() {
         quoted(&invocation("f"))
     );
     check(&filtered, 1, &["f"]);
-    let dead =
-        format!(r#"{{"time":"t","stage":"parse","reason":"missing_field","data":"{}"}}"#, base64(invocation("g")));
-    check(&dead, 1, &["g"]);
+    check(letter("parse", invocation("g")), 1, &["g"]);
     check(
         r#"{"Records":[{"s3":{"bucket":{}}},{"Data":"%%%"},7]}"#,
         3,
@@ -501,6 +510,83 @@ fn members_behind_a_damaged_one_are_read() {
     // A document may go on in the next member.
     let halves = [gzip(&whole[..100]), gzip(&whole[100..])].concat();
     check([halves.as_slice(), &members[2]].concat(), 1, &["b", "c"]);
+}
+
+fn letter(stage: &str, data: impl AsRef<[u8]>) -> String {
+    let data = base64(data);
+    format!(
+        r#"{{"time":"t","stage":"{stage}","reason":"r","detail":"d","origin":{{"kind":"file"}},"log_group":"other","log_stream":"s","event_id":"5","event_timestamp_millis":7,"data":"{data}"}}"#
+    )
+}
+
+#[test]
+fn dead_letters_are_opened() {
+    let (message, payload) = (invocation("a"), gzip(envelope(&["b", "c"])));
+    for stage in ["parse", "deliver"] {
+        check(letter(stage, &message), 1, &["a"]);
+        check(letter(stage, "no JSON"), 1, &["-not_invocation"]);
+        check(letter(stage, b"\xff"), 1, &["!invalid_utf8"]);
+    }
+    check(letter("decode", &payload), 1, &["b", "c"]);
+    check(letter("decode", &message), 1, &["a"]);
+    check(letter("a stage of later", &payload), 1, &["b", "c"]);
+    check(letter("extract", envelope(&["b", "c"])), 1, &["b", "c"]);
+    check(letter("extract", event("e", &message)), 1, &["a"]);
+    check(letter("extract", "{}"), 1, &["!invalid_envelope"]);
+    check(letter("extract", "7"), 1, &["!invalid_envelope"]);
+    check(letter("extract", "{} {}"), 1, &["!invalid_envelope", "!invalid_json"]);
+    check(letter("extract", "{"), 1, &["!invalid_json"]);
+    // On lines, in a list, in a record of a batch, in a wrapper.
+    let two = [letter("parse", &message), letter("decode", &payload)];
+    check(two.join("\n"), 2, &["a", "b", "c"]);
+    check(format!("[{}]", two.join(",")), 2, &["a", "b", "c"]);
+    check(gzip(two.join("\n")), 2, &["a", "b", "c"]);
+    check(format!(r#"{{"Records":[{{"kinesis":{{"data":"{}"}}}}]}}"#, base64(&two[0])), 1, &["a"]);
+    // Without one of its members it is another document.
+    check(letter("decode", "text"), 1, &["!unknown_framing"]);
+    check(letter("decode", "text").replace("detail", "details"), 1, &["-not_invocation"]);
+}
+
+#[test]
+fn a_letter_keeps_what_is_known_of_its_event() {
+    let check = |letter: &str, groups: &[&str], expected: &[&str]| {
+        let (notes, _) = walk_with(letter.as_bytes(), limits(), groups);
+        assert_eq!(notes.words, expected, "{letter}");
+        notes.events
+    };
+    let known = "Some(\"5\") Some(7) Some(\"other\") Some(\"s\")";
+    assert_eq!(check(&letter("parse", invocation("a")), &["oth*"], &["a"]), [known]);
+    assert_eq!(check(&letter("deliver", invocation("a")), &[], &["a"]), [known]);
+    assert_eq!(check(&letter("parse", r#"{"modelId":"m"}"#), &[], &["!missing_field"]), [known]);
+    let of_its_own = "Some(\"e\") Some(1790000000000) Some(\"other\") Some(\"s\")";
+    assert_eq!(check(&letter("extract", event("e", &invocation("a"))), &["oth*"], &["a"]), [of_its_own]);
+    for stage in ["extract", "parse", "deliver"] {
+        check(&letter(stage, invocation("a")), &["bedrock"], &["-other_log_group"]);
+    }
+    check(&letter("decode", envelope(&["a"])), &["bedrock"], &["a"]);
+}
+
+#[test]
+fn letters_in_letters_are_bounded_and_damaged_ones_are_rejected_whole() {
+    let nested =
+        |letters: usize| (1..letters).fold(letter("parse", invocation("a")), |inner, _| letter("decode", inner));
+    check(nested(2), 1, &["a"]);
+    let (notes, _) = walk_with(nested(3).as_bytes(), limits(), &[]);
+    assert_eq!((notes.words, notes.originals), (vec!["!too_deep".to_owned()], vec![nested(1).into_bytes()]));
+    let (notes, _) = walk_with(nested(12).as_bytes(), limits(), &[]);
+    assert_eq!(notes.words, ["!too_deep"]);
+
+    for data in ["%%%", "\\u0000", "\\x", "YQ==YQ=="] {
+        let damaged = letter("parse", "").replace(r#""data":"""#, &format!("\"data\":\"{data}\""));
+        let lines = [&damaged, &invocation("b"), &nested(1)].map(String::as_str).join("\n");
+        let (notes, tally) = walk_with(lines.as_bytes(), limits(), &[]);
+        let reason = if data == "\\x" { "!invalid_json" } else { "!invalid_base64" };
+        assert_eq!(notes.words, [reason, "b", "a"]);
+        assert_eq!((notes.originals, tally.payloads), (vec![damaged.clone().into_bytes()], 1));
+        // The letter about it is opened, and gives it again.
+        let (notes, _) = walk_with(letter("decode", &damaged).as_bytes(), limits(), &[]);
+        assert_eq!((notes.words, notes.originals), (vec![reason.to_owned()], vec![damaged.into_bytes()]));
+    }
 }
 
 #[test]

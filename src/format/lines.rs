@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::extract::LogEvent;
+
 /// Encoded items in one buffer, each ending in a newline.
 #[derive(Debug, Default, Clone)]
 pub struct Lines {
@@ -14,7 +16,25 @@ pub struct Lines {
     /// What each item was made of, one after the other; where they are not kept, there are no ends.
     originals: Vec<u8>,
     original_ends: Vec<usize>,
+    /// One for each item, or none at all.
+    events: Vec<KnownEvent>,
 }
+
+/// What is known of the log event that an item was made of, beside its message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownEvent {
+    /// CloudWatch Logs' id of the event.
+    pub id: Option<Box<str>>,
+    /// CloudWatch Logs' timestamp in milliseconds.
+    pub timestamp_millis: Option<i64>,
+    /// The log group.
+    pub log_group: Option<Arc<str>>,
+    /// The log stream.
+    pub log_stream: Option<Arc<str>>,
+}
+
+/// The bytes of an event's id, which CloudWatch Logs writes with 56 digits.
+const EVENT_ID_BYTES: usize = 56;
 
 /// What a sink is told of an item beside its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +75,8 @@ impl Lines {
     /// The memory that the items use, their tags and originals included.
     pub fn memory_bytes(&self) -> usize {
         let ends = (self.ends.len() + self.original_ends.len()) * size_of::<usize>();
-        self.bytes.len() + self.originals.len() + ends + self.tags.len() * size_of::<Tag>()
+        let events = self.events.len() * (size_of::<KnownEvent>() + EVENT_ID_BYTES);
+        self.bytes.len() + self.originals.len() + ends + events + self.tags.len() * size_of::<Tag>()
     }
 
     /// Each item with its newline.
@@ -76,6 +97,11 @@ impl Lines {
     /// What the item with this index was made of: the log event's message as it came, where the output keeps it.
     pub fn original(&self, index: usize) -> Option<&[u8]> {
         (index < self.original_ends.len()).then(|| part(&self.originals, &self.original_ends, index))
+    }
+
+    /// What is known of the log event of the item with this index, where the output keeps it.
+    pub fn event(&self, index: usize) -> Option<&KnownEvent> {
+        self.events.get(index)
     }
 
     /// Appends one item that `write` produces; a newline is added to it.
@@ -100,6 +126,22 @@ impl Lines {
         self.original_ends.push(self.originals.len());
     }
 
+    /// Keeps what is known of the log event of the item that was pushed last. Kept for all items or for none.
+    pub fn keep_event(&mut self, event: &LogEvent<'_>) {
+        let last = self.events.last();
+        // Neighbours are mostly of one log stream: they share its name.
+        let shared = |name: Option<&str>, last: Option<&Arc<str>>| match (name, last) {
+            (Some(name), Some(last)) if **last == *name => Some(Arc::clone(last)),
+            (name, _) => name.map(Arc::from),
+        };
+        self.events.push(KnownEvent {
+            id: event.id.map(Box::from),
+            timestamp_millis: event.timestamp_millis,
+            log_group: shared(event.log_group, last.and_then(|last| last.log_group.as_ref())),
+            log_stream: shared(event.log_stream, last.and_then(|last| last.log_stream.as_ref())),
+        });
+    }
+
     /// Appends an item of `other`, with all that is known of it.
     pub fn push_from(&mut self, other: &Self, index: usize) {
         let Some(item) = other.get(index) else { return };
@@ -109,6 +151,7 @@ impl Lines {
         if let Some(original) = other.original(index) {
             self.keep_original(original);
         }
+        self.events.extend(other.events.get(index).cloned());
     }
 
     /// Gives back the memory that no item uses.
@@ -118,6 +161,7 @@ impl Lines {
         self.tags.shrink_to_fit();
         self.originals.shrink_to_fit();
         self.original_ends.shrink_to_fit();
+        self.events.shrink_to_fit();
     }
 
     /// Drops all items and keeps the memory.
@@ -127,6 +171,7 @@ impl Lines {
         self.tags.clear();
         self.originals.clear();
         self.original_ends.clear();
+        self.events.clear();
     }
 }
 
@@ -147,6 +192,7 @@ mod tests {
             lines.push_with(|out| out.extend_from_slice(item.as_bytes()));
             lines.tag_last(Tag { id: [0xab; 16], time: Timestamp::UNIX_EPOCH, key: format!("key{}", at / 2).into() });
             lines.keep_original(&item.as_bytes()[..at]);
+            lines.keep_event(&LogEvent { id: Some(item), log_group: Some("group"), ..LogEvent::default() });
         }
         assert!(Arc::ptr_eq(&lines.tag(0).unwrap().key, &lines.tag(1).unwrap().key), "one key, kept twice");
         let mut some = Lines::default();
@@ -158,6 +204,10 @@ mod tests {
             (some.original(0), some.original(1), some.original(2)),
             (Some(b"th".as_slice()), Some(b"".as_slice()), None)
         );
+        let events: Vec<_> = (0..3).map(|index| some.event(index).and_then(|event| event.id.as_deref())).collect();
+        assert_eq!(events, [Some("three"), Some("one"), None]);
+        let group = |index| lines.event(index).unwrap().log_group.as_ref().unwrap();
+        assert!(Arc::ptr_eq(group(0), group(2)), "one name, kept twice");
         assert_eq!(some.tag(0).map(|tag| &*tag.key), Some("key1"));
         assert_eq!(some.tag(0).unwrap().id_text(), "ab".repeat(16));
         assert_eq!((some.len(), some.get(2), some.tag(2)), (2, None, None));

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::batch::{Gone, Origins, Outlet, Receipt};
 use crate::budget::Reservation;
-use crate::format::Lines;
 use crate::format::key::Template;
+use crate::format::{KnownEvent, Lines};
 use crate::pipeline::Rejected;
 use crate::record::Origin;
 use crate::reject::{Fault, Reason, Stage};
@@ -51,16 +51,18 @@ impl DeadLetter {
     }
 }
 
-/// An item that the destination `sink` refused, as a reject; `item` is the line as it was sent.
-pub fn refused(sink: &str, answer: &str, item: &[u8], origin: &Origin) -> Rejected {
+/// An item that the destination `sink` refused, as a reject: the message that it was made of, or the item as it was
+/// sent, and what is known of the log event.
+pub fn refused(sink: &str, answer: &str, original: &[u8], event: Option<&KnownEvent>, origin: &Origin) -> Rejected {
+    let text = |field: Option<&str>| field.map(str::to_owned);
     Rejected {
         fault: Fault::new(Stage::Deliver, Reason::Refused, format!("the sink {sink} answered: {answer}")),
         origin: origin.clone(),
-        original: item.strip_suffix(b"\n").unwrap_or(item).to_vec(),
-        log_group: None,
-        log_stream: None,
-        event_id: None,
-        timestamp_millis: None,
+        original: original.to_vec(),
+        log_group: text(event.and_then(|event| event.log_group.as_deref())),
+        log_stream: text(event.and_then(|event| event.log_stream.as_deref())),
+        event_id: text(event.and_then(|event| event.id.as_deref())),
+        timestamp_millis: event.and_then(|event| event.timestamp_millis),
     }
 }
 
@@ -203,7 +205,7 @@ mod tests {
                 "event_timestamp_millis": -5, "data": "AP97ImxpbmUKYnJlYWsifQ=="
             }),
         );
-        reject = refused("lake", "document too large", b"{}\n", &Origin::File { path: "a.gz".into(), offset: 7 });
+        reject = refused("lake", "document too large", b"{}", None, &Origin::File { path: "a.gz".into(), offset: 7 });
         check(
             &reject,
             &serde_json::json!({
