@@ -46,6 +46,8 @@ pub struct Settings {
     pub bucket: String,
     /// Whether the bucket is named in the URL's path; none: if there is an endpoint of one's own.
     pub path_style: Option<bool>,
+    /// Whether bodies go with a CRC32; none: unless there is an endpoint of one's own.
+    pub crc32: Option<bool>,
     /// What names begin with.
     pub prefix: Arc<Template>,
     /// What an object holds.
@@ -75,6 +77,7 @@ impl Settings {
             access: Access::default(),
             bucket,
             path_style: None,
+            crc32: None,
             prefix: Arc::default(),
             encoding: Encoding::Zstd(1),
             storage_class: None,

@@ -11,7 +11,7 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation}
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -33,6 +33,7 @@ const MAX_RETRY_AFTER_SECONDS: u64 = 3600;
 /// A bucket and how objects are written to it.
 pub(super) struct Bucket {
     client: Client,
+    checksum: Option<ChecksumAlgorithm>,
     settings: Settings,
 }
 
@@ -64,6 +65,7 @@ macro_rules! described {
             Some(Encryption::Kms(key_id)) => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
         };
         of_bucket!($self, $request, $key)
+            .set_checksum_algorithm($self.checksum.clone())
             .content_type(encoding.content_type())
             .set_storage_class(storage_class.as_deref().map(From::from))
             .set_server_side_encryption(encryption)
@@ -95,16 +97,17 @@ impl Bucket {
         let mut builder = aws_sdk_s3::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .force_path_style(settings.path_style.unwrap_or(settings.access.endpoint_url.is_some()));
+            .force_path_style(settings.path_style.unwrap_or(settings.access.endpoint_url.is_some()))
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(url) = &settings.access.endpoint_url {
-            // AWS gets a CRC32 of each body, the SDK's default; others may not know it. The signature holds a SHA-256 of
-            // the body in either case, so that what arrives is what was sent.
-            builder = builder
-                .endpoint_url(url)
-                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            builder = builder.endpoint_url(url);
         }
-        Ok(Self { client: Client::from_conf(builder.build()), settings })
+        // AWS keeps the CRC32, and checks it for as long as the object lives; others may not know it. The signature holds a
+        // SHA-256 of the body in either case, so that what arrives is what was sent.
+        let with_crc32 = settings.crc32.unwrap_or(settings.access.endpoint_url.is_none());
+        let checksum = with_crc32.then_some(ChecksumAlgorithm::Crc32);
+        Ok(Self { client: Client::from_conf(builder.build()), checksum, settings })
     }
 
     /// Writes an object. It is complete, or not there.
@@ -162,11 +165,12 @@ impl Bucket {
     async fn put_part(&self, key: &str, id: &str, number: i32, part: Bytes) -> Result<CompletedPart, S3Error> {
         const ACTION: &str = "writing a part";
         let request = of_bucket!(self, self.client.upload_part(), key).upload_id(id).part_number(number);
-        let sent = Box::pin(request.body(ByteStream::from(part)).send()).await;
+        let request = request.set_checksum_algorithm(self.checksum.clone()).body(ByteStream::from(part));
+        let sent = Box::pin(request.send()).await;
         let answer = sent.map_err(|error| self.failed(ACTION, &error))?;
         let tag = answer.e_tag().ok_or_else(|| self.unclear(ACTION))?;
         let part = CompletedPart::builder().part_number(number).e_tag(tag);
-        // What S3 was given of a checksum it is given again, so that the whole is checked too.
+        // What S3 was given of a checksum it is given again: it asks for it where the object was begun with one.
         Ok(part.set_checksum_crc32(answer.checksum_crc32().map(str::to_owned)).build())
     }
 
