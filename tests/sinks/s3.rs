@@ -286,7 +286,7 @@ async fn errors_name_the_bucket_and_the_way_out() {
     check(501, "NotImplemented", "NotImplemented (501)").await;
     bucket.script("PUT", [Fault::Silence]);
     let (error, _) = retried(sink.deliver(batch(&[("a/", "1".to_owned())], range("1"))).await);
-    assert!(error.ends_with("no answer in time"), "{error}");
+    assert!(error.contains("no answer in time") || error.contains("timed out"), "{error}");
     assert!(bucket.keys().is_empty());
 }
 
@@ -345,7 +345,9 @@ async fn bodies_go_with_a_checksum_where_it_is_known() {
     for asked in bucket.asked() {
         let has = |name: &str| asked.headers.contains_key(name);
         match asked.what {
-            "PUT" | "part" => assert!(has("x-amz-checksum-crc32") && has("content-length"), "{:?}", asked.headers),
+            "PUT" | "part" => {
+                assert!(has("x-amz-checksum-crc32") && has("content-length"), "{:?}", asked.headers.keys())
+            }
             "create" => assert_eq!(asked.headers["x-amz-checksum-algorithm"], "CRC32"),
             _ => {}
         }

@@ -93,20 +93,23 @@ impl Bucket {
             .read_timeout(settings.timeout)
             .operation_timeout(settings.timeout)
             .build();
+        // AWS keeps the CRC32, and checks it for as long as the object lives; others may not know it. The signature holds a
+        // SHA-256 of the body in either case, so that what arrives is what was sent.
+        let (checksum, calculation) = if settings.crc32.unwrap_or(settings.access.endpoint_url.is_none()) {
+            (Some(ChecksumAlgorithm::Crc32), RequestChecksumCalculation::WhenSupported)
+        } else {
+            (None, RequestChecksumCalculation::WhenRequired)
+        };
         // It retries nothing by itself: the sink's retries do.
         let mut builder = aws_sdk_s3::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .force_path_style(settings.path_style.unwrap_or(settings.access.endpoint_url.is_some()))
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .request_checksum_calculation(calculation)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(url) = &settings.access.endpoint_url {
             builder = builder.endpoint_url(url);
         }
-        // AWS keeps the CRC32, and checks it for as long as the object lives; others may not know it. The signature holds a
-        // SHA-256 of the body in either case, so that what arrives is what was sent.
-        let with_crc32 = settings.crc32.unwrap_or(settings.access.endpoint_url.is_none());
-        let checksum = with_crc32.then_some(ChecksumAlgorithm::Crc32);
         Ok(Self { client: Client::from_conf(builder.build()), checksum, settings })
     }
 
