@@ -12,3 +12,4 @@ mod several;
 #[cfg(feature = "demo")]
 mod splunk_hec;
 mod parquet;
+mod s3;

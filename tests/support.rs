@@ -1,5 +1,7 @@
 //! What the tests stand on: doubles of the services, and scripted fakes of the crate's traits.
 
+#[cfg(feature = "demo")]
+pub(crate) mod bucket_double;
 pub(crate) mod collect;
 #[cfg(feature = "demo")]
 pub(crate) mod dynamodb_double;

@@ -9,7 +9,7 @@ use super::conform::nearest;
 use super::coordination::POSITIONS_FILE;
 use super::document::{KeyPath, Problem};
 use super::sinks::Destination as _;
-use super::{Compression, Config, DeadLetter, FileSource, Kinesis, Sink, Source, Stdout};
+use super::{Compression, Config, DeadLetter, FileSource, Kinesis, S3, Sink, Source, Stdout};
 
 /// A place that lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         }
         check_place(at, sink.kind(), sink.path(), config, &mut taken, problems);
         check_reference(name, sink, config, problems);
+        if let Sink::S3(s3) = sink {
+            check_objects(name, &s3.to, config, problems);
+        }
     }
     for (name, letter) in &config.dead_letters {
         let at = KeyPath::of(&["dead_letters", name]);
@@ -50,6 +53,17 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
 
 /// The name of the default dead letter among the sinks.
 pub(super) const DEFAULT: &str = "dead_letter";
+
+/// Checks that no sink before this one writes objects of the same names, which hold what was read and not who wrote it.
+fn check_objects(name: &str, s3: &S3, config: &Config, problems: &mut Vec<Problem>) {
+    let is_same = |other: &Sink| matches!(other, Sink::S3(other) if other.to.place() == s3.place());
+    let mut before = config.sinks.iter().take_while(|(other, _)| *other != name);
+    if let Some((other, _)) = before.find(|(_, other)| is_same(other)) {
+        let at = KeyPath::of(&["sinks", name, "s3", "prefix"]);
+        let message = format!("`sinks.{other}.s3` writes objects with this prefix, and would overwrite them");
+        problems.push(Problem::value(at, message).hint("give each a prefix of its own"));
+    }
+}
 
 fn check_dead_letter(
     at: &KeyPath,

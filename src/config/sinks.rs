@@ -37,7 +37,7 @@ pub use http::Http;
 pub use kinesis::Kinesis;
 pub use local::{Null, Stdout};
 pub use otlp::Otlp;
-pub use s3::S3;
+pub use s3::{ObjectCompression, ObjectEncoding, S3, Sse};
 pub use splunk_hec::SplunkHec;
 pub use sqs::Sqs;
 

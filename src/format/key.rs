@@ -20,7 +20,7 @@ const MAX_PART_BYTES: usize = 100;
 const UNKNOWN: &str = "unknown";
 
 /// A text with places that each event fills in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
 }

@@ -1,0 +1,223 @@
+//! A bucket on the loopback interface: an S3 by others (`s3s-fs`) over a temporary directory, behind a layer that notes
+//! every request and lets some of them fail.
+
+use std::collections::VecDeque;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bedrock_tap::aws::{Access, CredentialsFrom};
+use bedrock_tap::sink::s3::Settings;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// The bucket's name.
+pub(crate) const BUCKET: &str = "logs";
+
+/// What a request meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It goes through.
+    None,
+    /// It is not passed on; this status, error code and header come back.
+    Error(u16, &'static str, Option<(&'static str, &'static str)>),
+    /// It is not passed on; this comes back with status 200.
+    Answer(String),
+    /// It is not answered.
+    Silence,
+    /// It is passed on, and its answer breaks off.
+    Cut,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// `PUT`, and for the requests of objects in parts what they do: `create`, `part`, `complete`, `abort`.
+    pub(crate) what: &'static str,
+    /// The key.
+    pub(crate) key: String,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The query.
+    pub(crate) query: String,
+}
+
+struct Inner {
+    service: S3Service,
+    asked: Mutex<Vec<Asked>>,
+    /// What requests of this kind meet; `any` is of all.
+    script: Mutex<VecDeque<(&'static str, Fault)>>,
+}
+
+/// The double; it stops when it is dropped.
+pub(crate) struct BucketDouble {
+    address: SocketAddr,
+    directory: TempDir,
+    inner: Arc<Inner>,
+    _tasks: JoinSet<()>,
+}
+
+impl BucketDouble {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
+        let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
+        service.set_auth(SimpleAuth::from_single("embedded", "embedded"));
+        let inner = Inner { service: service.build(), asked: Mutex::default(), script: Mutex::default() };
+        let inner = Arc::new(inner);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().fallback(serve).with_state(Arc::clone(&inner));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, directory, inner, _tasks: tasks }
+    }
+
+    /// How a sink reaches it.
+    pub(crate) fn settings(&self) -> Settings {
+        let access = Access {
+            region: Some("us-east-1".to_owned()),
+            endpoint_url: Some(format!("http://{}", self.address)),
+            credentials: CredentialsFrom::MadeUp,
+            ..Access::default()
+        };
+        Settings { access, timeout: Duration::from_millis(1500), ..Settings::new(BUCKET.to_owned()) }
+    }
+
+    /// The next requests of this kind meet these; `any` is of all kinds.
+    pub(crate) fn script(&self, what: &'static str, faults: impl IntoIterator<Item = Fault>) {
+        self.inner.script.lock().unwrap().extend(faults.into_iter().map(|fault| (what, fault)));
+    }
+
+    /// The requests so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.inner.asked.lock().unwrap().clone()
+    }
+
+    /// What requests there were so far, in order.
+    pub(crate) fn whats(&self) -> Vec<&'static str> {
+        self.asked().iter().map(|asked| asked.what).collect()
+    }
+
+    /// The keys of the objects that are there, in the order in which they were last written.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for Asked { what, key, .. } in self.asked() {
+            if what == "PUT" || what == "complete" {
+                keys.retain(|other| *other != key);
+                keys.push(key);
+            }
+        }
+        keys.retain(|key| self.directory.path().join(BUCKET).join(key).is_file());
+        keys
+    }
+
+    /// How many files there are in the bucket.
+    pub(crate) fn files(&self) -> usize {
+        fn count(directory: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        }
+        count(&self.directory.path().join(BUCKET))
+    }
+
+    /// The lines of an object, inflated.
+    pub(crate) fn lines(&self, key: &str) -> Vec<String> {
+        let bytes = std::fs::read(self.directory.path().join(BUCKET).join(key)).unwrap();
+        let mut text = String::new();
+        match key.rsplit('.').next() {
+            Some("gz") => drop(flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap()),
+            Some("zst") => drop(zstd::Decoder::new(&bytes[..]).unwrap().read_to_string(&mut text).unwrap()),
+            _ => text = String::from_utf8(bytes).unwrap(),
+        }
+        assert!(text.ends_with('\n'), "{key} is torn");
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 64 << 20).await.unwrap();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let what = match parts.method {
+        Method::POST if query.starts_with("uploads") => "create",
+        Method::POST => "complete",
+        Method::DELETE => "abort",
+        Method::PUT if query.contains("partNumber=") => "part",
+        Method::PUT => "PUT",
+        _ => "other",
+    };
+    let path = parts.uri.path().strip_prefix(&format!("/{BUCKET}/")).unwrap_or_default();
+    let key = unescaped(path);
+    inner.asked.lock().unwrap().push(Asked { what, key, headers: parts.headers.clone(), query });
+    let fault = {
+        let mut script = inner.script.lock().unwrap();
+        let at = script.iter().position(|(of, _)| *of == what || *of == "any");
+        at.and_then(|at| script.remove(at)).map_or(Fault::None, |(_, fault)| fault)
+    };
+    match fault {
+        Fault::Error(status, code, header) => return error(status, code, header),
+        Fault::Answer(body) => return ([(header::CONTENT_TYPE, "application/xml")], body).into_response(),
+        Fault::Silence => return std::future::pending().await,
+        Fault::None | Fault::Cut => {}
+    }
+    let request = axum::http::Request::from_parts(parts, s3s::Body::from(body));
+    let response = inner.service.call(request).await.unwrap().map(Body::new);
+    if fault == Fault::Cut {
+        // A body that ends before it began: the server closes the connection.
+        let broken = std::io::Error::other("cut");
+        return Body::new(Broken(Some(broken))).into_response();
+    }
+    response
+}
+
+/// A body that is promised and does not come.
+struct Broken(Option<std::io::Error>);
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        std::task::Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+fn unescaped(path: &str) -> String {
+    let mut bytes = path.bytes();
+    let mut text = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+            text.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+        } else {
+            text.push(byte);
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// An error as S3 writes it.
+pub(crate) fn error_body(code: &str) -> String {
+    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>it quotes secret-text</Message></Error>")
+}
+
+fn error(status: u16, code: &str, more: Option<(&'static str, &'static str)>) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    let mut response = (status, [(header::CONTENT_TYPE, "application/xml")], error_body(code)).into_response();
+    if let Some((name, value)) = more {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}
