@@ -14,6 +14,7 @@ pub mod client;
 pub mod dead_letter;
 pub mod file;
 pub mod null;
+pub mod otlp;
 pub mod retry;
 pub mod stdout;
 
