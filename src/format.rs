@@ -9,7 +9,7 @@ mod lines;
 mod names;
 pub mod object;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub mod ecs;
 pub mod flat;

@@ -79,7 +79,7 @@ const ODD: &[&str] = &[
 ];
 
 /// Calls `check` with the line that a format makes of every sample, of every odd record, and of records of all families.
-pub(super) fn each_line(format: Format, mut check: impl FnMut(&Value)) {
+pub(crate) fn each_line(format: Format, mut check: impl FnMut(&Value)) {
     let mut generator = Generator::new(11, Profile::bench());
     let generated: Vec<_> = (0..300).map(|_| generator.invocation()).collect();
     let samples = SAMPLES.iter().map(|sample| sample.record).chain(ODD.iter().copied());

@@ -101,3 +101,47 @@ pub(super) fn taken(exported: Exported, sent: usize) -> Result<(), SinkError> {
     }
     Err(SinkError::refused_items((0..sent).map(|index| (index, answer.clone())).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::PartialSuccess;
+    use super::*;
+
+    #[test]
+    fn a_partial_success_is_halved_until_it_is_all_or_nothing() {
+        let check = |rejected: i64, sent: usize, expected: &str| {
+            let partial = PartialSuccess { rejected_log_records: rejected, error_message: "too old".into() };
+            let found = match taken(Exported { partial_success: Some(partial) }, sent) {
+                Ok(()) => "taken".to_owned(),
+                Err(SinkError::Refused { answer }) => format!("refused: {answer}"),
+                Err(SinkError::Partial { retry, refused, .. }) => format!("{} again, {refused:?}", retry.len()),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(found, expected);
+        };
+        assert!(taken(Exported::default(), 1).is_ok());
+        check(0, 3, "taken");
+        check(-1, 3, "taken");
+        check(2, 3, "refused: 2 of 3 log records are rejected: too old");
+        check(1, 1, r#"0 again, [(0, "1 of 1 log records are rejected: too old")]"#);
+        let all = "2 of 2 log records are rejected: too old";
+        check(2, 2, &format!("0 again, [(0, {all:?}), (1, {all:?})]"));
+        check(i64::MAX, 1, &format!("0 again, [(0, \"{} of 1 log records are rejected: too old\")]", i64::MAX));
+        check(1, 0, "the sink cannot deliver now");
+    }
+
+    #[test]
+    fn a_delay_may_be_anything() {
+        let check = |seconds: i64, nanos: i32, expected: Option<Duration>| {
+            let value = RetryInfo { retry_delay: Some(Delay { seconds, nanos }) }.encode_to_vec();
+            let any = Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value };
+            assert_eq!(Status { message: String::new(), details: vec![any] }.retry_delay(), expected);
+        };
+        check(1, 500_000_000, Some(Duration::from_millis(1500)));
+        check(0, 0, Some(Duration::ZERO));
+        check(-1, 0, None);
+        check(1, -1, None);
+        check(i64::MAX, i32::MAX, Some(Duration::new(i64::MAX as u64 + 2, 147_483_647)));
+        assert_eq!(Status::default().retry_delay(), None);
+    }
+}

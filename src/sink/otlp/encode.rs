@@ -84,3 +84,77 @@ fn as_body(item: Item<'_>, text: String, now: u64) -> Export {
 fn nanoseconds(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::format::{Lines, Tag};
+
+    fn encoded(structured: bool, resource: &[(&str, &str)], items: &[&str]) -> Json {
+        let mut lines = Lines::default();
+        for item in items {
+            lines.push_with(|out| out.extend_from_slice(item.trim_end().as_bytes()));
+            let time = "1970-01-01T00:00:01.5Z".parse().unwrap();
+            lines.tag_last(Tag { id: [0xab; 16], time, key: "".into() });
+        }
+        let resource = resource.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let encoder = Encoder { structured, resource, json: true, gzip: false };
+        serde_json::from_slice(&encoder.encode(&Batch { parts: vec![lines], range: None }).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_log_record_is_the_body_of_one() {
+        for structured in [false, true] {
+            let mut found = encoded(structured, &[], &["a \"line\"", "{}x"]);
+            let observed =
+                found.pointer_mut("/resourceLogs/0/scopeLogs/0/logRecords/0/observedTimeUnixNano").unwrap().take();
+            assert!(observed.as_str().unwrap().parse::<u64>().unwrap() > 1_700_000_000_000_000_000);
+            let record = |text: &str| {
+                json!({
+                    "timeUnixNano": "1500000000", "observedTimeUnixNano": null, "severityNumber": 0,
+                    "body": { "stringValue": text },
+                    "attributes": [{ "key": "log.record.uid", "value": { "stringValue": "ab".repeat(16) } }],
+                })
+            };
+            *found.pointer_mut("/resourceLogs/0/scopeLogs/0/logRecords/1/observedTimeUnixNano").unwrap() = Json::Null;
+            let attribute = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+            let expected = json!({ "resourceLogs": [{
+                "resource": { "attributes": [
+                    attribute("service.name", "amazon-bedrock"), attribute("cloud.provider", "aws"),
+                ] },
+                "scopeLogs": [{
+                    "scope": { "name": "bedrock-tap", "version": env!("CARGO_PKG_VERSION") },
+                    "logRecords": [record("a \"line\""), record("{}x")],
+                }],
+            }] });
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn neighbours_share_their_resource_which_the_user_may_add_to() {
+        let line = |service: &str| {
+            format!(
+                r#"{{"resourceLogs":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{service}"}}}},{{"key":"cloud.provider","value":{{"stringValue":"aws"}}}}]}},"scopeLogs":[{{"scope":{{"name":"bedrock-tap"}},"logRecords":[{{"timeUnixNano":"1"}}]}}]}}]}}"#
+            )
+        };
+        let (first, other) = (&line("amazon-bedrock"), &line("other"));
+        let found = encoded(true, &[("cloud.provider", "mine"), ("team", "red")], &[first, first, other, first]);
+        let logs = found["resourceLogs"].as_array().unwrap();
+        let counts: Vec<_> =
+            logs.iter().map(|logs| logs["scopeLogs"][0]["logRecords"].as_array().unwrap().len()).collect();
+        assert_eq!(counts, [2, 1, 1]);
+        for logs in logs {
+            let attributes = logs["resource"]["attributes"].as_array().unwrap();
+            let values = |key: &str| -> Vec<_> {
+                let of_key = attributes.iter().filter(|attribute| attribute["key"] == key);
+                of_key.map(|attribute| attribute["value"]["stringValue"].as_str().unwrap()).collect()
+            };
+            assert_eq!((values("cloud.provider"), values("team")), (vec!["mine"], vec!["red"]));
+            assert_eq!(values("service.name").len(), 1);
+        }
+        assert_eq!(encoded(true, &[], &[]), json!({ "resourceLogs": [] }));
+    }
+}

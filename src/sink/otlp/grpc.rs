@@ -191,3 +191,75 @@ fn name(code: u16) -> &'static str {
         _ => "a status that gRPC does not have",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(error: &SinkError) -> String {
+        match error {
+            SinkError::Retry { after, source } => format!("retry {after:?}: {source}"),
+            SinkError::Refused { answer } => format!("refused: {answer}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_message_of_success_is_read() {
+        let check = |answer: &[u8], expected: Result<i64, &str>| {
+            let found = exported(answer).map(|exported| exported.partial_success.map_or(0, |p| p.rejected_log_records));
+            assert_eq!(
+                found.map_err(|error| shown(&error).split(';').next().unwrap().to_owned()),
+                expected.map_err(str::to_owned)
+            );
+        };
+        const STRANGE: &str = "retry None: the answer is OK, but none of OTLP";
+        check(&[0, 0, 0, 0, 0], Ok(0));
+        check(&[0, 0, 0, 0, 4, 10, 2, 8, 7], Ok(7));
+        check(b"", Err(STRANGE));
+        check(&[0, 0, 0, 0], Err(STRANGE));
+        check(&[1, 0, 0, 0, 0], Err(STRANGE));
+        check(b"\0\0\0\0\0<html>", Err(STRANGE));
+        check(&[0, 255, 255, 255, 255, 10, 255, 255, 255, 255, 15], Err(STRANGE));
+    }
+
+    #[test]
+    fn a_failure_says_what_to_do() {
+        let check = |list: &[(&'static str, &str)], expected: &str| {
+            let headers = headers(list);
+            assert_eq!(shown(&failure(code(&headers).unwrap(), &headers)), expected);
+        };
+        check(&[("grpc-status", "14"), ("grpc-message", "secret words")], "retry None: the answer is UNAVAILABLE");
+        check(
+            &[("grpc-status", "3"), ("grpc-message", "bad%20time: %e2%82%ac%zz%")],
+            "refused: INVALID_ARGUMENT: bad time: €%zz%",
+        );
+        check(&[("grpc-status", "3")], "refused: INVALID_ARGUMENT");
+        check(&[("grpc-status", "999")], "retry None: the answer is a status that gRPC does not have");
+        check(
+            &[("grpc-status", "8"), ("grpc-message", "quota is used up")],
+            "retry None: the answer is RESOURCE_EXHAUSTED",
+        );
+        for words in [
+            "grpc: received message larger than max (5000000 vs. 4194304)",
+            "gRPC message exceeds maximum size 4194304: 5000000",
+            "Received message exceeds the maximum configured message size.",
+        ] {
+            check(&[("grpc-status", "8"), ("grpc-message", words)], &format!("refused: RESOURCE_EXHAUSTED: {words}"));
+        }
+        // A status with the message `m` and a RetryInfo of 2 s, with padding and without; then details that are none.
+        let details = "CAgSAW0aMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIAg==";
+        let after = "retry Some(2s): the answer is RESOURCE_EXHAUSTED";
+        check(&[("grpc-status", "8"), ("grpc-status-details-bin", details)], after);
+        check(&[("grpc-status", "8"), ("grpc-status-details-bin", details.trim_end_matches('='))], after);
+        for details in ["", "!", "/////w"] {
+            let list = [("grpc-status", "8"), ("grpc-status-details-bin", details)];
+            check(&list, "retry None: the answer is RESOURCE_EXHAUSTED");
+        }
+        assert_eq!([code(&headers(&[("grpc-status", "x")])), code(&headers(&[("grpc-status", "-1")]))], [None, None]);
+    }
+}

@@ -164,3 +164,88 @@ fn values<'a, T>(cursor: &mut Cursor<'a>, mut one: impl FnMut(&mut Cursor<'a>) -
     })?;
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::format::Format;
+    use crate::format::samples::each_line;
+
+    fn in_record(attribute: &str) -> String {
+        format!(
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"1","observedTimeUnixNano":"2","severityNumber":9,"attributes":[{{"key":"k","value":{attribute}}}]}}]}}]}}]}}"#
+        )
+    }
+
+    fn value_of(attribute: &str) -> Read<AnyValue> {
+        let export = read(&in_record(attribute))?;
+        let mut records =
+            export.resource_logs.into_iter().flat_map(|logs| logs.scope_logs).flat_map(|logs| logs.log_records);
+        Ok(records.next().unwrap().attributes.remove(0).value.unwrap())
+    }
+
+    fn nested(levels: usize) -> String {
+        let (open, close) = (r#"{"kvlistValue":{"values":[{"key":"k","value":"#, "}]}}");
+        format!("{}{{}}{}", open.repeat(levels), close.repeat(levels))
+    }
+
+    #[test]
+    fn all_that_the_format_writes_is_read_and_written_again() {
+        each_line(Format::Otel, |line| {
+            let export = read(&line.to_string()).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert_eq!(serde_json::to_value(&export).unwrap(), *line);
+            assert_eq!(Export::decode(export.encode_to_vec().as_slice()).unwrap(), export, "{line}");
+        });
+    }
+
+    #[test]
+    fn values_of_every_kind_are_read() {
+        let check = |text: &str, expected: Option<Value>| assert_eq!(value_of(text).unwrap().value, expected, "{text}");
+        check("{}", None);
+        check(r#"{"stringValue":""}"#, Some(Value::Text(String::new())));
+        check(r#"{"stringValue":"a\n\ud800 \ud83d\ude00"}"#, Some(Value::Text("a\n\u{fffd} 😀".into())));
+        check(r#"{"boolValue":false}"#, Some(Value::Bool(false)));
+        check(r#"{"intValue":"-9223372036854775808"}"#, Some(Value::Whole(i64::MIN)));
+        check(r#"{"intValue":7}"#, Some(Value::Whole(7)));
+        check(r#"{"doubleValue":1e-7}"#, Some(Value::Float(1e-7)));
+        check(r#"{"arrayValue":{"values":[]}}"#, Some(Value::Array(ArrayValue::default())));
+        check(r#"{"arrayValue":{}}"#, Some(Value::Array(ArrayValue::default())));
+        assert_eq!(serde_json::to_value(value_of(r#"{"intValue":"7"}"#).unwrap()).unwrap(), json!({ "intValue": "7" }));
+        assert_eq!(serde_json::to_value(value_of("{}").unwrap()).unwrap(), json!({}));
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_fault() {
+        for text in [
+            "",
+            "[]",
+            "{",
+            r#"{"resourceLogs":[]} x"#,
+            r#"{"resourceSpans":[]}"#,
+            r#"{"resourceLogs":[{"resource":{"droppedAttributesCount":1}}]}"#,
+            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"00"}]}]}]}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for text in [
+            r#"{"bytesValue":"AA=="}"#,
+            r#"{"intValue":"1.5"}"#,
+            r#"{"intValue":"9223372036854775808"}"#,
+            r#"{"boolValue":"maybe"}"#,
+            "null",
+        ] {
+            assert!(value_of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        assert!(value_of(&nested(MAX_DEPTH - 1)).is_ok());
+        assert!(value_of(&nested(MAX_DEPTH)).is_ok());
+        assert!(value_of(&nested(MAX_DEPTH + 1)).unwrap_err().too_deep);
+        assert!(value_of(&nested(100_000)).unwrap_err().too_deep);
+    }
+}
