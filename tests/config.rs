@@ -1152,8 +1152,14 @@ fn entries(text: &str) -> Vec<Entry> {
             found.push(Entry { path: table.clone(), comment, value: None, alternative });
         } else if let Some((key, value)) = line.split_once(" = ") {
             // A map of texts counts as one key.
-            let key = if key.starts_with("patterns.") { "patterns" } else { key };
-            let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+            let mut steps: Vec<&str> = key.split('.').collect();
+            match steps[..] {
+                ["patterns" | "headers" | "resource", ..] => steps.truncate(1),
+                ["secret_headers", _, _] => steps[1] = "NAME",
+                _ => {}
+            }
+            let key = steps.join(".");
+            let path = if table.is_empty() { key } else { format!("{table}.{key}") };
             let value: toml::Table = toml::from_str(&format!("value = {value}")).unwrap();
             let value = Some(serde_json::to_value(&value["value"]).unwrap());
             found.push(Entry { path, comment, value, alternative });
@@ -1218,7 +1224,7 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                 let is_other = |key: &&str| *key != stream && line.starts_with(&format!("{key} = "));
                 let other_stream = section == "source" && ["stream", "streams"].iter().any(is_other);
                 // A secret is in one place.
-                if kept && !other_stream && !line.split(" = ").next().unwrap().ends_with("key.file") {
+                if kept && !other_stream && !line.split(" = ").next().unwrap().ends_with(".file") {
                     text.push_str(line);
                     text.push('\n');
                 }

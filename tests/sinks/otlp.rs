@@ -80,8 +80,8 @@ impl Double for Subject {
     }
 
     fn max_item_bytes(&self) -> usize {
-        // What tonic takes of a message.
-        if self.protocol == "grpc" { 4 << 20 } else { usize::MAX }
+        // What tonic takes of a message, which has a frame around the item.
+        if self.protocol == "grpc" { (4 << 20) - 500 } else { usize::MAX }
     }
 }
 

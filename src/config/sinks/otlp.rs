@@ -27,7 +27,7 @@ pub struct Otlp {
     /// every collector and every proxy takes.
     #[serde(default)]
     pub protocol: Protocol,
-    /// Headers of each request, or metadata of each call. Default: none.
+    /// Headers of each request, or metadata of each call. Those with a secret are `secret_headers`. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Headers whose values are secret, whole: with `authorization`, `Bearer ` is a part of the secret. Default: none.
@@ -174,5 +174,69 @@ fn check_name(name: &str, at: &KeyPath, problems: &mut Vec<Problem>) {
         problems.push(Problem::key(at.clone(), "is no header's name"));
     } else if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("grpc-") {
         problems.push(Problem::key(at.clone(), "is a header that the sink writes itself").hint("leave it out"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Environment};
+
+    /// What is wrong with a section, each by a part of its words; nothing is where it is valid.
+    fn check(section: &str, expected: &[&str]) {
+        let text = format!("source.file.paths = ['-']\n[sinks.a.otlp]\n{section}\n");
+        match Config::parse(&text, "t.toml", &Environment::default()) {
+            Ok(_) => assert!(expected.is_empty(), "{section} is valid"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!expected.is_empty() && expected.iter().all(|part| error.contains(part)), "{section}: {error}");
+            }
+        }
+    }
+
+    fn described(section: &str) -> String {
+        let text = format!("source.file.paths = ['-']\n[sinks.a.otlp]\n{section}\n");
+        Config::parse(&text, "t.toml", &Environment::default()).unwrap().sinks["a"].describe()
+    }
+
+    #[test]
+    fn urls_fit_their_protocol() {
+        check("url = 'http://localhost:4318'", &[]);
+        check("url = 'https://a.example/otlp/v1/logs'\nprotocol = 'http_json'", &[]);
+        check("url = 'http://localhost:4317/'\nprotocol = 'grpc'", &[]);
+        check("url = 'https://a.example'\nprotocol = 'grpc'\nproxy = 'http://b.example:3128'", &[]);
+        check("", &["`sinks.a.otlp.url`: missing"]);
+        check("url = 'localhost:4317'", &["`sinks.a.otlp.url`", "begins with neither"]);
+        check("url = 'http://a/x?key=1'", &["`sinks.a.otlp.url`", "query"]);
+        check("url = 'http://a/v1/logs'\nprotocol = 'grpc'", &["`sinks.a.otlp.url`: gRPC has a path of its own"]);
+        check("url = 'http://a'\nprotocol = 'grpc'\nproxy = 'http://b'", &["`sinks.a.otlp.proxy`: gRPC goes"]);
+        check("url = 'http://a'\nprotocol = 'udp'", &["`sinks.a.otlp.protocol`", "http_json"]);
+        check("url = 'http://a'\ncompression = 'zstd'", &["`sinks.a.otlp.compression`"]);
+        check("url = 'http://a'\nclient_certificate = 'a.pem'", &["`sinks.a.otlp.client_key`: missing"]);
+    }
+
+    #[test]
+    fn headers_are_checked_and_secrets_stay_out_of_the_file() {
+        let check = |lines: &str, expected: &[&str]| check(&format!("url = 'http://a'\n{lines}"), expected);
+        check("headers.x-scope-orgid = 'a'\nsecret_headers.authorization.env = 'TOKEN'", &[]);
+        check("headers.'x y' = 'a'", &["x y", "is no header's name"]);
+        check("headers.a = \"b\\nc\"", &["`sinks.a.otlp.headers.a`: is no header's value"]);
+        for name in ["content-type", "Content-Encoding", "te", "grpc-timeout"] {
+            check(&format!("headers.{name} = 'a'"), &["the sink writes itself"]);
+        }
+        check("headers.Authorization = 'Bearer abc'", &["its value is a secret", "move it to `secret_headers`"]);
+        check("headers.DD-API-KEY = 'abc'", &["its value is a secret"]);
+        check("headers.a = 'b'\nsecret_headers.A.env = 'K'", &["`sinks.a.otlp.secret_headers.A`: stands in `headers`"]);
+        check("secret_headers.a = 'b'", &["`sinks.a.otlp.secret_headers.a`"]);
+        check("secret_headers.a.env = 'A B'", &["names no environment variable"]);
+        check("resource.'' = 'b'", &["`sinks.a.otlp.resource`: an attribute has no name"]);
+    }
+
+    #[test]
+    fn the_description_says_what_a_record_is() {
+        assert_eq!(described("url = 'http://a'\nformat = 'otel'"), "otlp http://a by http, otel");
+        assert_eq!(
+            described("url = 'http://a'\nprotocol = 'grpc'"),
+            "otlp http://a by grpc, panther as text (`format = \"otel\"` gives attributes to search by)"
+        );
     }
 }

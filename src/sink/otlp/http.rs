@@ -62,7 +62,9 @@ fn exported(answer: &Answer) -> Result<Exported, SinkError> {
     let advice = "; see whether `url` is that of a collector";
     let strange = || Unwilling::retry(format!("{}, but none of OTLP", answer.status), advice, None);
     if is_json(answer) && !answer.body.is_empty() {
-        return serde_json::from_slice(&answer.body).map_err(|_| strange());
+        // An array would do for a struct.
+        let is_object = answer.body.trim_ascii_start().starts_with(b"{");
+        return serde_json::from_slice(&answer.body).ok().filter(|_| is_object).ok_or_else(strange);
     }
     Exported::decode(answer.body.clone()).map_err(|_| strange())
 }
