@@ -116,8 +116,9 @@ impl Sink for Otlp {
     fn probe(&self) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(async {
             match self.export(Arc::default()).await {
-                // What was sent is nobody's secret.
+                // Nothing was sent that the answer could tell of.
                 Err(SinkError::Refused { answer }) => {
+                    let answer = answer.escape_debug();
                     Err(SinkError::retry(format!("a request without log records is refused: {answer}")))
                 }
                 result => result,

@@ -39,7 +39,7 @@ impl Http {
         let answer = self.client.send(request).await?;
         let advice = match answer.status.as_u16() {
             200..=299 => return answer::taken(exported(&answer)?, sent),
-            // One record is not what makes these.
+            // What a person mends, whatever the records are.
             300..=399 => "; redirects are not followed, so `url` has to be where they lead",
             401 | 403 => "; see whether `secret_headers` has a valid token with the right to write logs",
             404 | 405 => "; see whether `url` has the right path, which is `/v1/logs` in most places",

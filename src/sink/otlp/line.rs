@@ -168,7 +168,7 @@ fn values<'a, T>(cursor: &mut Cursor<'a>, mut one: impl FnMut(&mut Cursor<'a>) -
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use serde_json::{Value as Json, json};
+    use serde_json::json;
 
     use super::*;
     use crate::format::Format;
