@@ -17,6 +17,7 @@ pub mod firehose;
 pub mod kinesis;
 pub mod null;
 mod puts;
+pub mod otlp;
 pub mod retry;
 pub mod s3;
 pub mod splunk_hec;

@@ -1152,8 +1152,14 @@ fn entries(text: &str) -> Vec<Entry> {
             found.push(Entry { path: table.clone(), comment, value: None, alternative });
         } else if let Some((key, value)) = line.split_once(" = ") {
             // A map of texts counts as one key.
-            let key = if key.starts_with("patterns.") { "patterns" } else { key };
-            let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+            let mut steps: Vec<&str> = key.split('.').collect();
+            match steps[..] {
+                ["patterns" | "headers" | "resource", ..] => steps.truncate(1),
+                ["secret_headers", _, _] => steps[1] = "NAME",
+                _ => {}
+            }
+            let key = steps.join(".");
+            let path = if table.is_empty() { key } else { format!("{table}.{key}") };
             let value: toml::Table = toml::from_str(&format!("value = {value}")).unwrap();
             let value = Some(serde_json::to_value(&value["value"]).unwrap());
             found.push(Entry { path, comment, value, alternative });

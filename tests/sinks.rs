@@ -13,3 +13,4 @@ mod several;
 mod splunk_hec;
 mod parquet;
 mod s3;
+mod otlp;

@@ -15,6 +15,8 @@ pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
 #[cfg(feature = "demo")]
+pub(crate) mod otlp_double;
+#[cfg(feature = "demo")]
 pub(crate) mod s3_double;
 #[cfg(feature = "demo")]
 pub(crate) mod splunk_double;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Identity, Method, Proxy, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, ClientBuilder, Identity, Method, Proxy, RequestBuilder, StatusCode, Url};
 
 use super::SinkError;
 use crate::config::Secret;
@@ -82,6 +82,11 @@ impl Client {
     /// # Errors
     /// A file that cannot be read or holds no certificate or key, or a proxy that is no URL.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self { inner: Self::builder(settings)?.build().context("the HTTP client cannot be made")? })
+    }
+
+    /// What a client by these settings is made with.
+    pub(super) fn builder(settings: &Settings) -> anyhow::Result<ClientBuilder> {
         // Whoever was first has set it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -110,7 +115,7 @@ impl Client {
                 identity.ok().context("`client_certificate` and `client_key` are no certificate and key in PEM")?;
             builder = builder.identity(identity);
         }
-        Ok(Self { inner: builder.build().context("the HTTP client cannot be made")? })
+        Ok(builder)
     }
 
     /// Begins a request.
