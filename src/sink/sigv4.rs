@@ -8,7 +8,7 @@ use aws_sdk_kinesis::config::{Credentials, ProvideCredentials as _, SharedCreden
 use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use reqwest::Request;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
 
 use super::SinkError;
@@ -118,8 +118,9 @@ impl Signer {
         let (added, _) = instructions.into_parts();
         for header in added {
             let mut value = HeaderValue::try_from(header.value()).map_err(not_signed)?;
-            value.set_sensitive(header.sensitive());
-            request.headers_mut().insert(HeaderName::from_static(header.name()), value);
+            let name = HeaderName::from_static(header.name());
+            value.set_sensitive(header.sensitive() || name == AUTHORIZATION);
+            request.headers_mut().insert(name, value);
         }
         Ok(())
     }
