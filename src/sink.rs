@@ -12,6 +12,7 @@ use crate::source::BoxFuture;
 pub mod batch;
 pub mod client;
 pub mod dead_letter;
+pub mod elasticsearch;
 pub mod file;
 pub mod null;
 pub mod retry;
