@@ -2,3 +2,5 @@
 
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
+#[cfg(feature = "demo")]
+mod elasticsearch;

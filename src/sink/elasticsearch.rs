@@ -97,7 +97,8 @@ impl Elasticsearch {
         if let Some(pipeline) = &self.pipeline {
             url.query_pairs_mut().append_pair("pipeline", pipeline);
         }
-        let mut request = self.client.request(Method::POST, url).header(CONTENT_TYPE, "application/x-ndjson").body(body);
+        let mut request =
+            self.client.request(Method::POST, url).header(CONTENT_TYPE, "application/x-ndjson").body(body);
         if self.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }

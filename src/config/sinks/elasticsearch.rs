@@ -120,9 +120,7 @@ impl ClusterAuth {
             Self::Basic(ClusterUser { user, password }) => {
                 Credentials::Basic { user: user.clone(), password: password.clone() }
             }
-            Self::Sigv4(signing) => {
-                Credentials::Sigv4 { access: signing.access(), service: signing.service.clone() }
-            }
+            Self::Sigv4(signing) => Credentials::Sigv4 { access: signing.access(), service: signing.service.clone() },
         }
     }
 }
@@ -231,7 +229,7 @@ mod tests {
 
     fn parse(sink: &str) -> Result<Config, String> {
         let text = format!("[source.kinesis]\nstream = 'bedrock'\n[sinks.search.elasticsearch]\n{sink}");
-        Config::parse("t.toml", &text, &Environment::default()).map_err(|error| error.to_string())
+        Config::parse(&text, "t.toml", &Environment::default()).map_err(|error| error.to_string())
     }
 
     #[test]

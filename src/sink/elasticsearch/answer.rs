@@ -89,7 +89,9 @@ pub(super) enum Why {
          policy of the domain or collection that lets them write"
     )]
     Denied,
-    #[error("there is no such index or path: make it, let the cluster make it (`action.auto_create_index`), or mend the URL")]
+    #[error(
+        "there is no such index or path: make it, let the cluster make it (`action.auto_create_index`), or mend the URL"
+    )]
     Missing,
     #[error("the index is closed or blocked: its disk may be full, or a person has blocked it")]
     Blocked,
@@ -243,7 +245,9 @@ fn verdict(status: u16, error: Option<&Fault>) -> Verdict {
         (_, "invalid_index_name_exception") => Why::BadName,
         (400, "validation_exception") => Why::NoMoreShards,
         (400, "illegal_argument_exception") if reason.starts_with("pipeline with id [") => Why::NoPipeline,
-        (400, "illegal_argument_exception") if reason.starts_with("no write index is defined for alias") => Why::Missing,
+        (400, "illegal_argument_exception") if reason.starts_with("no write index is defined for alias") => {
+            Why::Missing
+        }
         (400, "illegal_argument_exception") if reason.starts_with("explicit index in bulk") => Why::NoExplicitIndex,
         (400, "illegal_argument_exception") if reason.starts_with("Document ID is not supported") => Why::NoIds,
         (401, _) => Why::NotAccepted,

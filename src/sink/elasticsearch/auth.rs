@@ -100,7 +100,8 @@ fn header(from: &Credentials) -> anyhow::Result<HeaderValue> {
         Credentials::Sigv4 { .. } => Vec::new(),
     };
     // The library's error quotes nothing, and says no more than this.
-    let mut value = HeaderValue::from_bytes(&text).ok().context("the secret cannot be in a header: it has line breaks")?;
+    let mut value =
+        HeaderValue::from_bytes(&text).ok().context("the secret cannot be in a header: it has line breaks")?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -10,7 +10,7 @@ use super::Index;
 use crate::sink::Batch;
 
 /// What the first line of an item has beside the index's name: `{"create":{"_index":"…","_id":"…"}}` and a newline.
-pub(crate) const ACTION_BYTES: usize = 68;
+pub(crate) const ACTION_BYTES: usize = 66;
 
 /// The body, compressed if that is asked for.
 pub(super) fn body(batch: &Batch, index: &Index, ids: bool, gzip: bool) -> io::Result<Bytes> {

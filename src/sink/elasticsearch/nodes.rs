@@ -87,6 +87,7 @@ mod tests {
         nodes.failed(0);
         nodes.failed(2);
         assert_eq!(turns(3), [1, 1, 1], "the one that has rested for longest");
+        tokio::time::advance(Duration::from_millis(1)).await;
         nodes.failed(1);
         assert!(!turns(3).contains(&1));
         nodes.works(2);

@@ -77,7 +77,10 @@ impl Elasticsearch {
             Some(Rights { has_all_requested: false }) => Err(SinkError::retry(ProbeError::NotAllowed(pattern))),
             None if answer.status == StatusCode::UNAUTHORIZED => Err(SinkError::retry(ProbeError::NotAccepted)),
             None => {
-                tracing::info!(status = answer.status.as_u16(), "the cluster does not tell whether it can be written to");
+                tracing::info!(
+                    status = answer.status.as_u16(),
+                    "the cluster does not tell whether it can be written to"
+                );
                 Ok(())
             }
         }
