@@ -92,13 +92,13 @@ impl Elasticsearch {
         }
         let body = self.body(&batch).await?;
         let (node, url) = self.nodes.next();
-        let mut url = nodes::below(url, &["_bulk"]);
-        url.query_pairs_mut().append_pair("filter_path", FILTER);
+        let mut path = nodes::below(url, &["_bulk"]);
+        path.query_pairs_mut().append_pair("filter_path", FILTER);
         if let Some(pipeline) = &self.pipeline {
-            url.query_pairs_mut().append_pair("pipeline", pipeline);
+            path.query_pairs_mut().append_pair("pipeline", pipeline);
         }
         let mut request =
-            self.client.request(Method::POST, url).header(CONTENT_TYPE, "application/x-ndjson").body(body);
+            self.client.request(Method::POST, path).header(CONTENT_TYPE, "application/x-ndjson").body(body);
         if self.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
@@ -110,7 +110,7 @@ impl Elasticsearch {
             }
             Err(CallFailed::Call(error)) => {
                 self.nodes.failed(node);
-                return Err(error.into());
+                return Err(SinkError::retry(NodeError { node: nodes::name(url), source: error }));
             }
             Err(CallFailed::Auth(error)) => return Err(error),
         };
@@ -143,6 +143,14 @@ impl Elasticsearch {
         Box::pin(self.auth.apply(&mut request)).await.map_err(CallFailed::Auth)?;
         Ok(self.client.send(RequestBuilder::from_parts(client, request)).await?)
     }
+}
+
+/// A node that gives no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the node {node}")]
+struct NodeError {
+    node: String,
+    source: CallError,
 }
 
 /// Why there is no answer.

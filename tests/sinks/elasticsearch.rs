@@ -157,8 +157,8 @@ async fn a_status_says_what_is_to_be_done_and_nothing_of_what_was_sent() {
         (Meet::Lie(r#"{"errors":false,"items":[]}"#.into()), format!("retry after None: 4 {held}the answer does not")),
         // Larger than any answer: asked again in halves.
         (Meet::Lie("x".repeat(17 << 20)), "Refused { answer: \"the answer has more than".into()),
-        (Meet::AppliedThenCut, "retry after None: the request was not answered".into()),
-        (Meet::Silence, "retry after None: the request was not answered".into()),
+        (Meet::AppliedThenCut, "retry after None: the node 127.0.0.1:".into()),
+        (Meet::Silence, "retry after None: the node 127.0.0.1:".into()),
     ];
     for (meet, expected) in cases {
         let double = ElasticsearchDouble::start().await;

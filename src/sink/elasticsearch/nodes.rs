@@ -61,6 +61,12 @@ impl Nodes {
     }
 }
 
+/// A node's host and port, for messages.
+pub(super) fn name(node: &Url) -> String {
+    let port = node.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", node.host_str().unwrap_or_default())
+}
+
 /// The URL of a path below a node's.
 pub(super) fn below(node: &Url, path: &[&str]) -> Url {
     let mut url = node.clone();
