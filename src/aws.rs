@@ -126,11 +126,14 @@ async fn load(settings: &Access) -> Result<SdkConfig, AccessError> {
     let provider = config.credentials_provider().ok_or_else(|| missing("none are configured".to_owned()))?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(config),
-        Err(err) => {
-            let reason = chain(&err).map_or_else(|| err.to_string(), |causes| format!("{err}: {causes}"));
-            Err(missing(reason))
-        }
+        Err(err) => Err(no_credentials(&err)),
     }
+}
+
+/// What is said of a source of credentials that gives none.
+pub(crate) fn no_credentials(error: &dyn Error) -> AccessError {
+    let reason = chain(error).map_or_else(|| error.to_string(), |causes| format!("{error}: {causes}"));
+    AccessError::NoCredentials { reason }
 }
 
 async fn assume(role: &AssumeRole, config: SdkConfig) -> SdkConfig {

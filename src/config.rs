@@ -57,7 +57,8 @@ pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{
     AwsAccess, Batching, Compression, DeadLetter, Elasticsearch, Events, FileDeadLetter, FileSink, Firehose, Http,
-    HttpClient, Kinesis, Null, ObjectCompression, ObjectEncoding, Otlp, S3, Sink, SplunkHec, Sqs, Sse, Stdout, Taken,
+    HttpClient, Kinesis, Null, ObjectCompression, ObjectEncoding, Otlp, S3, Signing, Sink, SplunkHec, Sqs, Sse, Stdout,
+    Taken,
 };
 pub use source::{FileSource, Source};
 pub use start::Start;

@@ -12,6 +12,7 @@ use crate::source::BoxFuture;
 pub mod batch;
 pub mod client;
 pub mod dead_letter;
+pub mod elasticsearch;
 pub mod file;
 pub mod firehose;
 pub mod kinesis;
@@ -21,6 +22,7 @@ pub mod otlp;
 pub mod retry;
 pub mod s3;
 pub mod splunk_hec;
+pub mod sigv4;
 pub mod stdout;
 
 /// One destination.

@@ -1217,6 +1217,8 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                         }
                         "coordination" => header.starts_with(coordination),
                         "dead_letter" => header == dead_letter,
+                        // A sink is let in in one way: the one that is shown first.
+                        "sinks" if header.contains(".auth.") => false,
                         "sinks" => dead_letter != "dead_letter.stdout" || !header.ends_with("stdout"),
                         _ => true,
                     };

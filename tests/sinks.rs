@@ -14,3 +14,4 @@ mod splunk_hec;
 mod parquet;
 mod s3;
 mod otlp;
+mod elasticsearch;

@@ -5,6 +5,8 @@ pub(crate) mod bucket_double;
 pub(crate) mod collect;
 #[cfg(feature = "demo")]
 pub(crate) mod dynamodb_double;
+#[cfg(feature = "demo")]
+pub(crate) mod elasticsearch_double;
 pub(crate) mod engine_script;
 pub(crate) mod eventstream;
 pub(crate) mod fanout_script;

@@ -28,7 +28,7 @@ mod sqs;
 
 pub use aws::AwsAccess;
 pub use batching::Batching;
-pub use client::HttpClient;
+pub use client::{HttpClient, Signing};
 pub use elasticsearch::Elasticsearch;
 pub use events::{Events, Taken};
 pub use file::{Compression, FileDeadLetter, FileSink};

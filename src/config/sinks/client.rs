@@ -6,7 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::{self, CredentialsFrom};
 use crate::config::Secret;
+use crate::config::access::{Access, AssumeRole};
 use crate::config::document::{KeyPath, Problem};
 use crate::config::units::{DurationText, duration};
 use crate::config::validate;
@@ -79,6 +81,52 @@ impl HttpClient {
             ca_file: self.ca_file.clone(),
             client_certificate: self.client_certificate.clone(),
             client_key: self.client_key.clone(),
+        }
+    }
+}
+
+/// Requests are signed with AWS Signature Version 4.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signing {
+    /// The service's name in signatures: `es` for OpenSearch Service, `aoss` for OpenSearch Serverless, `execute-api` for
+    /// an API Gateway, `lambda` for a function's URL.
+    pub service: String,
+    /// The AWS Region, such as `eu-central-1`. Default: the AWS configuration's (`AWS_REGION`, the profile).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A profile of the AWS configuration files. Default: `AWS_PROFILE`, else the credential chain without a profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// A role to assume before anything is written. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
+}
+
+impl Signing {
+    pub(in crate::config) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        let name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if self.service.is_empty() || !self.service.bytes().all(name) {
+            let problem = Problem::value(at.key("service"), "is no name of a service in signatures");
+            problems.push(problem.allowed("such as \"es\", \"aoss\" or \"execute-api\""));
+        }
+        let access = Access {
+            region: self.region.as_deref(),
+            profile: self.profile.as_deref(),
+            endpoint_url: None,
+            assume_role: self.assume_role.as_ref(),
+        };
+        access.check(at, problems);
+    }
+
+    /// Where credentials and Region come from.
+    pub fn access(&self) -> aws::Access {
+        aws::Access {
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            endpoint_url: None,
+            assume_role: self.assume_role.as_ref().map(AssumeRole::settings),
+            credentials: CredentialsFrom::Chain,
         }
     }
 }
