@@ -15,6 +15,7 @@ pub mod dead_letter;
 pub mod file;
 pub mod null;
 pub mod retry;
+pub mod sqs;
 pub mod stdout;
 
 /// One destination.
