@@ -14,3 +14,5 @@ pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
 #[cfg(feature = "demo")]
 pub(crate) mod s3_double;
+#[cfg(feature = "demo")]
+pub(crate) mod sqs_double;

@@ -83,10 +83,8 @@ fn is_of_messages(code: &str) -> bool {
 /// calls, or a person mends the queue, its key or a right.
 pub(super) fn is_passing(code: &str) -> bool {
     let code = plain(code);
-    let is_throttled = matches!(meaning_of(Some(&code), 400), Meaning::Throttled);
-    is_throttled
-        || advice(&code).is_some()
-        || matches!(code.as_str(), "OverLimit" | "InternalError" | "InternalFailure")
+    let is_known = matches!(code.as_str(), "OverLimit" | "InternalError" | "InternalFailure" | "ServiceUnavailable");
+    is_known || is_of_key(&code) || advice(&code).is_some() || meaning_of(Some(&code), 400) == Meaning::Throttled
 }
 
 /// A code as it is compared and logged: without the prefix of older protocols, and only if it looks like one. It comes
@@ -96,6 +94,11 @@ fn plain(code: &str) -> String {
     let is_plain = (1..=100).contains(&code.len())
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if is_plain { code.to_owned() } else { "an unknown code".to_owned() }
+}
+
+/// Whether the trouble is with the key that the queue is encrypted with.
+fn is_of_key(code: &str) -> bool {
+    code.starts_with("KMS.") || code.starts_with("Kms")
 }
 
 /// The way out. Source of the codes: the Amazon SQS API reference, `SendMessageBatch`, and "Common Errors".
@@ -112,9 +115,7 @@ fn advice(code: &str) -> Option<&'static str> {
             Some("allow sqs:SendMessage on the queue, and kms:GenerateDataKey and kms:Decrypt on its key if it has one")
         }
         "KMS.ThrottlingException" | "KmsThrottled" => None,
-        _ if code.starts_with("KMS.") || code.starts_with("Kms") => {
-            Some("enable the queue's KMS key, and allow kms:GenerateDataKey and kms:Decrypt on it")
-        }
+        _ if is_of_key(code) => Some("enable the queue's KMS key, and allow kms:GenerateDataKey and kms:Decrypt on it"),
         _ if meaning_of(Some(code), 400) == Meaning::Denied => Some(CREDENTIALS_ADVICE),
         _ => None,
     }
