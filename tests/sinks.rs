@@ -2,7 +2,6 @@
 
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
-#[cfg(feature = "demo")]
 mod moto;
 #[cfg(feature = "demo")]
 mod sqs;

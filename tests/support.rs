@@ -12,6 +12,7 @@ pub(crate) mod fault;
 pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
+pub(crate) mod moto;
 #[cfg(feature = "demo")]
 pub(crate) mod s3_double;
 #[cfg(feature = "demo")]

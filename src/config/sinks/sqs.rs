@@ -26,15 +26,15 @@ const SUCH_AS: &str = "such as \"https://sqs.eu-central-1.amazonaws.com/12345678
 /// An SQS queue: one event a message. What a FIFO queue is sent again within five minutes is in it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sqs {
-    /// The queue's URL. One that ends in `.fifo` is a FIFO queue's. Where it names a Region, `region` can be left out;
-    /// where it is none of AWS's, requests go to its host unless `endpoint_url` is set.
+    /// The queue's URL. One that ends in `.fifo` is a FIFO queue's. Where it names the Region, `region` can be left out;
+    /// where its host is not the Region's own, requests go to that host unless `endpoint_url` is set.
     pub queue_url: String,
-    /// The message group of an event, 1 to 128 characters, ASCII without spaces: a template with the places `{date}`,
+    /// The message group of an event, a template of 1 to 128 ASCII characters without spaces, with the places `{date}`,
     /// `{year}`, `{month}`, `{day}`, `{hour}`, `{account}`, `{region}`, `{model}`, `{provider}`, `{operation}` and
-    /// `{id}`. What it becomes is cut at 128. A FIFO queue keeps the order of each group, with `concurrency = 1` and but
-    /// for a message that fails while others of its request do not: it comes after them. A queue of the other kind shares
-    /// its consumers out fairly over the groups. Default: `{account}` for a FIFO queue, which has to have groups; none
-    /// for another.
+    /// `{id}`. What it becomes is cut at 128 characters. A FIFO queue keeps the order within a group if `concurrency` is
+    /// 1; a message that fails while others of its request are taken comes behind those. A standard queue is fair to the
+    /// groups when its consumers cannot keep up. Default: `{account}` for a FIFO queue, which cannot do without groups;
+    /// none for a standard queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub message_group: Option<String>,
