@@ -42,12 +42,12 @@ impl Moto {
         let process = command.spawn().unwrap();
         let mut moto = Self { process, url: String::new(), config: SdkConfig::builder().build() };
         let log = moto.process.stderr.take().unwrap();
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = mpsc::sync_channel(1);
         // It logs each request: what nobody reads would fill the pipe and hold it up.
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
                 if let Some((_, port)) = line.split_once("Running on http://127.0.0.1:") {
-                    let _ = tell.send(port.chars().take_while(char::is_ascii_digit).collect::<String>());
+                    let _ = tell.try_send(port.chars().take_while(char::is_ascii_digit).collect::<String>());
                 }
             }
         });
