@@ -64,7 +64,7 @@ async fn run(directory: &Path, records: &[String], kind: &str, keys: &str, moto:
     fs::write(path("in"), records.join("\n") + "\n").unwrap();
     let text = format!(
         "[source.file]\npaths = [{:?}]\n[coordination.local]\ndirectory = {:?}\n[dead_letter.file]\npath = {:?}\n\
-         [sinks.it.{kind}]\n{keys}\nregion = \"us-east-1\"\nendpoint_url = \"{}\"\nprobe = true\n",
+         [sinks.it.{kind}]\n{keys}\nregion = \"us-east-1\"\nendpoint_url = \"{}\"\n",
         path("in"),
         path("state"),
         path("letters"),
@@ -151,7 +151,7 @@ async fn queue(moto: &Moto, name: &str, attributes: &[(QueueAttributeName, &str)
         call = call.attributes(attribute.clone(), *value);
     }
     let made = Box::pin(call.send()).await.unwrap();
-    format!("queue_url = {:?}\nconcurrency = 1", made.queue_url.unwrap())
+    format!("queue_url = {:?}\nconcurrency = 1\nprobe = true", made.queue_url.unwrap())
 }
 
 async fn messages(moto: &Moto, name: &str) -> Vec<String> {
