@@ -23,6 +23,7 @@ pub mod retry;
 pub mod s3;
 pub mod splunk_hec;
 pub mod sigv4;
+pub mod sqs;
 pub mod stdout;
 
 /// One destination.

@@ -15,3 +15,6 @@ mod parquet;
 mod s3;
 mod otlp;
 mod elasticsearch;
+mod moto;
+#[cfg(feature = "demo")]
+mod sqs;

@@ -16,9 +16,11 @@ pub(crate) mod fault;
 pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
+pub(crate) mod moto;
 #[cfg(feature = "demo")]
 pub(crate) mod otlp_double;
 #[cfg(feature = "demo")]
 pub(crate) mod s3_double;
 #[cfg(feature = "demo")]
 pub(crate) mod splunk_double;
+pub(crate) mod sqs_double;
