@@ -57,7 +57,7 @@ pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{
     AwsAccess, Batching, Compression, DeadLetter, Elasticsearch, Events, FileDeadLetter, FileSink, Firehose, Http,
-    HttpClient, Kinesis, Null, Otlp, S3, Sink, SplunkHec, Sqs, Stdout, Taken,
+    HttpClient, Kinesis, Null, Otlp, S3, Signing, Sink, SplunkHec, Sqs, Stdout, Taken,
 };
 pub use source::{FileSource, Source};
 pub use start::Start;

@@ -13,6 +13,7 @@ pub mod batch;
 pub mod client;
 pub mod dead_letter;
 pub mod file;
+pub mod http;
 pub mod null;
 pub mod retry;
 pub mod sigv4;
