@@ -76,7 +76,12 @@ mod tests {
             assert_eq!(Proxies::of(variable), expected, "{variables:?}");
         };
         check(&[], None, None, "");
-        check(&[("HTTPS_PROXY", "http://p:1"), ("http_proxy", "https://u:w@q")], Some("http://p:1"), Some("https://u:w@q"), "");
+        check(
+            &[("HTTPS_PROXY", "http://p:1"), ("http_proxy", "https://u:w@q")],
+            Some("http://p:1"),
+            Some("https://u:w@q"),
+            "",
+        );
         check(&[("all_proxy", "p:1"), ("HTTP_PROXY", " ")], Some("http://p:1"), Some("http://p:1"), "");
         check(&[("HTTPS_PROXY", "socks5://p:1"), ("HTTP_PROXY", "http://")], None, None, "");
         check(&[("no_proxy", ".a.example, 10.0.0.0/8")], None, None, ",.a.example, 10.0.0.0/8");
