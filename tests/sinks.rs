@@ -2,3 +2,7 @@
 
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
+#[cfg(feature = "demo")]
+mod http;
+#[cfg(feature = "demo")]
+mod http_client;

@@ -104,7 +104,7 @@ async fn submit(running: &Running, items: &[String], tags: Option<&Arc<Template>
 }
 
 /// Delivers these items, in submissions of so many, and waits until all are durable or refused. Gives the dead letters.
-async fn deliver(double: &dyn Double, items: &[String], at_once: usize) -> Vec<serde_json::Value> {
+pub(crate) async fn deliver(double: &dyn Double, items: &[String], at_once: usize) -> Vec<serde_json::Value> {
     let (running, tags) = start(double).await;
     let mut receipts = Vec::new();
     for some in items.chunks(at_once) {
@@ -123,7 +123,7 @@ async fn deliver(double: &dyn Double, items: &[String], at_once: usize) -> Vec<s
     letters.taken().iter().map(|letter| serde_json::from_str(letter).unwrap()).collect()
 }
 
-fn items(count: usize) -> Vec<String> {
+pub(crate) fn items(count: usize) -> Vec<String> {
     (0..count).map(|n| item(n, 200)).collect()
 }
 
