@@ -324,7 +324,11 @@ async fn no_secret_and_no_event_is_ever_seen() {
     };
     for auth in auths {
         let secret_headers = [("x-api-key".to_owned(), secret("header", "secret-header"))].into();
-        let to = Endpoint::Secret(url.clone());
+        // What is signed goes to a URL that is no secret.
+        let to = match &auth {
+            Auth::SigV4 { .. } => Endpoint::Url(format!("http://{}/", double.address)),
+            _ => Endpoint::Secret(url.clone()),
+        };
         let sink = Http::open(Settings { auth: Some(auth), secret_headers, to, ..settings("") }).await.unwrap();
         for status in [301, 401, 403, 404, 407, 429, 500] {
             let location = format!("http://{}/secret-location", double.address);

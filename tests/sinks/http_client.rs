@@ -1,6 +1,7 @@
 //! The HTTP client of all sinks: TLS, HTTP/2, certificates of both sides, proxies, and servers that mean no good.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bedrock_tap::config::Secret;
@@ -10,6 +11,7 @@ use bedrock_tap::sink::retry::Causes;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::support::certificates::Authority;
@@ -165,5 +167,77 @@ async fn no_answer_is_too_bad() {
         let text = Causes(&error).to_string();
         assert!(text.contains(part) && !text.contains("token"), "case {index}: {text}");
         assert!(start.elapsed() < Duration::from_secs(5), "case {index} took {:?}", start.elapsed());
+    }
+}
+
+/// The program with a sink to this URL, one event to deliver, and these variables; it is stopped after `enough`, or ends by
+/// itself. Gives what it logged.
+async fn run(url: &str, source: &str, variables: &[(&str, String)], enough: impl Fn() -> bool) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let record = r#"{"schemaType":"ModelInvocationLog","schemaVersion":"1.0","timestamp":"2026-01-02T03:04:05Z","accountId":"123456789012","region":"us-east-1","requestId":"r","operation":"Converse","modelId":"amazon.nova-lite-v1:0"}"#;
+    std::fs::write(path("in.jsonl"), record).unwrap();
+    let source = source.replace("FILE", &format!("{:?}", path("in.jsonl")));
+    let config =
+        format!("{source}\n[coordination.local]\ndirectory = {:?}\n[sinks.a.http]\nurl = '{url}'\n", path("state"));
+    std::fs::write(path("t.toml"), config).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bedrock-tap"))
+        .args(["run", "--config"])
+        .arg(path("t.toml"))
+        .env_clear()
+        .envs([("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any"), ("AWS_CONFIG_FILE", "/dev/null")])
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !enough() && child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _ = child.start_kill();
+    String::from_utf8_lossy(&child.wait_with_output().await.unwrap().stderr).into_owned()
+}
+
+/// Sinks and AWS' services alike go by what the environment says; what it names is trusted, and passwords are not shown.
+#[tokio::test]
+async fn the_environment_names_proxies_and_certificates() {
+    let authority = Authority::new();
+    let file = authority.file().display().to_string();
+    let collector = tls_double(authority.server("collector.example", false, &["http/1.1"])).await;
+    let kinesis = HttpDouble::with_tls(Some(authority.server("kinesis.example", false, &["http/1.1"])), |_| {
+        Err((400, r#"{"__type":"ResourceNotFoundException","message":"none"}"#.to_owned()))
+    })
+    .await;
+    let (proxy, aws_proxy) = (ProxyDouble::start(collector.address).await, ProxyDouble::start(kinesis.address).await);
+    let through = |proxy: &ProxyDouble| ("HTTPS_PROXY", format!("http://user:hunter2@{}", proxy.address));
+    let from_file = "source.file.paths = [FILE]";
+    // SSL_CERT_FILE stands for the system's store.
+    let variables = [through(&proxy), ("SSL_CERT_FILE", file.clone())];
+    let log = run("https://collector.example/", from_file, &variables, || false).await;
+    assert_eq!(collector.seen().len(), 1, "{log}");
+    assert!(proxy.heads()[0].starts_with("CONNECT collector.example:443 ") && !log.contains("hunter2"), "{log}");
+    // Without certificates there is no https, but http there is.
+    let variables = [("SSL_CERT_FILE", "/dev/null".to_owned())];
+    let plain = HttpDouble::start(|_| Ok(Vec::new())).await;
+    let log = run(&format!("http://{}/", plain.address), from_file, &variables, || false).await;
+    assert!(plain.seen().len() == 1 && log.contains("install ca-certificates"), "{log}");
+    // AWS' services.
+    let stream = "[source.kinesis]\nstream = 'a'\nregion = 'us-east-1'\nendpoint_url = 'https://kinesis.example'";
+    let variables = [through(&aws_proxy), ("AWS_CA_BUNDLE", file.clone()), ("SSL_CERT_FILE", file)];
+    let log = run("http://127.0.0.1:1/", stream, &variables, || !kinesis.seen().is_empty()).await;
+    assert!(!kinesis.seen().is_empty(), "{log}");
+    let heads = aws_proxy.heads();
+    assert!(heads.iter().all(|head| head.starts_with("CONNECT kinesis.example:443 ")) && !log.contains("hunter2"));
+    for (text, part) in
+        [("", "holds no certificate"), ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "damaged")]
+    {
+        let broken = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(broken.path(), text).unwrap();
+        let variables = [("AWS_CA_BUNDLE", broken.path().display().to_string())];
+        let log = run("http://127.0.0.1:1/", stream, &variables, || false).await;
+        assert!(log.contains("AWS_CA_BUNDLE") && log.contains(part), "{log}");
     }
 }

@@ -194,7 +194,13 @@ impl Http {
                     problems.push(Problem::value(at.key("url"), message).secret().allowed(ALLOWED));
                 }
             }
-            (None, Some(secret)) => secret.check(&at.key("secret_url"), problems),
+            (None, Some(secret)) => {
+                secret.check(&at.key("secret_url"), problems);
+                if matches!(self.auth, Some(HttpAuth::Sigv4(_))) {
+                    let problem = Problem::key(at.key("secret_url"), "is of no use where requests are signed");
+                    problems.push(problem.hint("AWS' URLs are no secrets: use `url`"));
+                }
+            }
         }
     }
 
@@ -428,6 +434,7 @@ mod tests {
         check("", &["`sinks.a.http.url`: missing", "`secret_url`"]);
         check("url = 'http://a'\nsecret_url.env = 'URL'", &["`sinks.a.http.secret_url`"]);
         check("secret_url = 'https://a/hunter2'", &["`sinks.a.http.secret_url`"]);
+        check("secret_url.env = 'A'\nauth.sigv4.service = 'es'", &["`sinks.a.http.secret_url`", "signed"]);
         check("secret_url.env = ''", &["`sinks.a.http.secret_url.env`"]);
         for (url, part) in [
             ("a.example/x", "neither `http://`"),
