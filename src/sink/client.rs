@@ -37,7 +37,7 @@ const MAX_QUOTED: usize = 500;
 pub struct Settings {
     /// How long a request may take, its answer included.
     pub timeout: Duration,
-    /// The proxy; none leaves it to `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+    /// The proxy; none leaves it to the environment, see [`Proxies`].
     pub proxy: Option<String>,
     /// Certificates (PEM) that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,

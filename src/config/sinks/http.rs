@@ -46,8 +46,8 @@ pub struct Http {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_headers: BTreeMap<String, Secret>,
     /// How events become a request: `ndjson` (a line for each), `json_array`, `single` (one event a request), or `loki`
-    /// (Loki's push: one stream, and a line with the event's time for each). Default: `ndjson`, which is made and read
-    /// without a copy of the whole.
+    /// (Loki's push: one stream, and a line with the event's time for each). Default: `ndjson`, which whoever reads it
+    /// need not hold as a whole.
     #[serde(default)]
     pub body: HttpBody,
     /// The labels of the stream, for `loki` alone. Default: `{ job = "bedrock-tap" }`. A label with many values makes
