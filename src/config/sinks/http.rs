@@ -64,7 +64,7 @@ pub struct Http {
     pub compression: HttpCompression,
     /// How the endpoint is shown who sends: exactly one kind. Default: not at all, or by `secret_headers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<HttpAuth>,
+    pub auth: Option<Box<HttpAuth>>,
     /// How requests are sent.
     #[serde(flatten)]
     pub client: HttpClient,
@@ -196,7 +196,7 @@ impl Http {
             }
             (None, Some(secret)) => {
                 secret.check(&at.key("secret_url"), problems);
-                if matches!(self.auth, Some(HttpAuth::Sigv4(_))) {
+                if matches!(self.auth.as_deref(), Some(HttpAuth::Sigv4(_))) {
                     let problem = Problem::key(at.key("secret_url"), "is of no use where requests are signed");
                     problems.push(problem.hint("AWS' URLs are no secrets: use `url`"));
                 }
@@ -276,7 +276,7 @@ impl Http {
             body,
             content_type: self.content_type.clone().unwrap_or_else(|| content_type.to_owned()),
             gzip: self.compression == HttpCompression::Gzip,
-            auth: self.auth.as_ref().map(HttpAuth::settings),
+            auth: self.auth.as_deref().map(HttpAuth::settings),
             client: self.client.settings(),
         }
     }

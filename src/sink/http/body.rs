@@ -120,7 +120,7 @@ mod tests {
         let labels = [("env", "a\"b"), ("job", "tap")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         check(
             Body::Loki(labels.into()),
-            &[&items[1], b"\x01\xff".as_slice()].map(|item| &item[..]),
+            &[items[1], b"\x01\xff"],
             concat!(
                 r#"{"streams":[{"stream":{"env":"a\"b","job":"tap"},"values":["#,
                 r#"["1700000000123000000","{\"b\":\"\\\"c\"}"],["1700000000124000000","\u0001"#,
