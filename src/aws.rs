@@ -1,13 +1,21 @@
 //! Access to AWS: Region, credentials, time-outs and transport, chosen once for every service.
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::proxies::Proxies;
 
 pub(crate) mod error;
 
@@ -63,6 +71,14 @@ pub enum AccessError {
     /// The endpoint is not a URL.
     #[error("endpoint_url {0:?} is no http:// or https:// URL")]
     BadEndpoint(String),
+    /// The file that `AWS_CA_BUNDLE` names is of no use.
+    #[error("AWS_CA_BUNDLE: {} {reason}", path.display())]
+    BadBundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No credentials were found, or their source refused.
     #[error(
         "no AWS credentials ({reason}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, sign in with \
@@ -91,9 +107,47 @@ impl Access {
     }
 }
 
-/// The transport: rustls with ring, which needs no C compiler on top, and the system's certificates.
-pub(crate) fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+/// The transport: rustls with ring, which needs no C compiler on top; the system's certificates, or those of
+/// `AWS_CA_BUNDLE` instead; and the environment's proxy. AWS is asked by https, and what is not (an emulator, the services
+/// where instances and containers find their credentials) is near: it is asked directly.
+///
+/// # Errors
+/// The bundle holds no certificates.
+pub(crate) fn http_client() -> Result<SharedHttpClient, AccessError> {
+    let bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    transport(&Proxies::from_env(), bundle.as_deref())
+}
+
+fn transport(proxies: &Proxies, bundle: Option<&Path>) -> Result<SharedHttpClient, AccessError> {
+    let trusted = bundle.map(trusted).transpose()?.unwrap_or_default();
+    let context = TlsContext::builder().with_trust_store(trusted).build();
+    let context = context.unwrap_or_else(|_| TlsContext::default());
+    let proxy = proxies.https.as_ref().and_then(|url| ProxyConfig::https(url.as_str()).ok());
+    let proxy = proxy.map_or_else(ProxyConfig::disabled, |proxy| proxy.no_proxy(&proxies.direct));
+    // The builder that takes no function knows of no proxy.
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        let connector = connector.proxy_config(proxy.clone()).tls_provider(Provider::Rustls(CryptoMode::Ring));
+        connector.tls_context(context.clone()).build()
+    }))
+}
+
+/// The certificates of a bundle, and no others: so do AWS' own tools. The transport would panic at one that it cannot
+/// read, so each is read here.
+fn trusted(path: &Path) -> Result<TrustStore, AccessError> {
+    let bad = |reason: String| AccessError::BadBundle { path: path.to_path_buf(), reason };
+    let pem = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+        added.ok_or_else(|| bad(format!("has a damaged certificate behind {} good ones", roots.len())))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("holds no certificate in PEM".to_owned()));
+    }
+    Ok(TrustStore::empty().with_pem_certificate(pem))
 }
 
 async fn load(settings: &Access) -> Result<SdkConfig, AccessError> {
@@ -104,7 +158,7 @@ async fn load(settings: &Access) -> Result<SdkConfig, AccessError> {
         .build();
     // The transport is given to the loader, so that SSO, STS, containers and instances are asked through it as well.
     let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts);
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()?).timeout_config(timeouts);
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }

@@ -11,6 +11,8 @@
 //! Where large bodies are to be fetched from S3, `bodies` does so between two runs of the pure part: the first says which
 //! are wanted behind `parse`, and the next goes on there with what was found.
 
+pub mod proxies;
+
 pub mod aws;
 pub mod budget;
 pub mod record;

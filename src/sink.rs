@@ -15,14 +15,15 @@ pub mod dead_letter;
 pub mod elasticsearch;
 pub mod file;
 pub mod firehose;
+pub mod http;
 pub mod kinesis;
 pub mod null;
-mod puts;
 pub mod otlp;
+mod puts;
 pub mod retry;
 pub mod s3;
-pub mod splunk_hec;
 pub mod sigv4;
+pub mod splunk_hec;
 pub mod sqs;
 pub mod stdout;
 

@@ -1217,16 +1217,20 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                         }
                         "coordination" => header.starts_with(coordination),
                         "dead_letter" => header == dead_letter,
-                        // A sink is let in in one way: the one that is shown first.
-                        "sinks" if header.contains(".auth.") => false,
-                        "sinks" => dead_letter != "dead_letter.stdout" || !header.ends_with("stdout"),
+                        // A sink is let in in one way: the first is tried here.
+                        "sinks" => {
+                            (dead_letter != "dead_letter.stdout" || !header.ends_with("stdout"))
+                                && (!header.contains(".auth.") || header.ends_with(".auth.bearer"))
+                        }
                         _ => true,
                     };
                 }
                 let is_other = |key: &&str| *key != stream && line.starts_with(&format!("{key} = "));
                 let other_stream = section == "source" && ["stream", "streams"].iter().any(is_other);
-                // A secret is in one place.
-                if kept && !other_stream && !line.split(" = ").next().unwrap().ends_with(".file") {
+                // A secret is in one place, a URL is secret or not, and labels are for Loki alone.
+                let key = line.split(" = ").next().unwrap();
+                let other_way = key.ends_with(".file") || key.starts_with("secret_url.") || key == "labels";
+                if kept && !other_stream && !other_way {
                     text.push_str(line);
                     text.push('\n');
                 }

@@ -2,19 +2,22 @@
 
 #[allow(dead_code, reason = "each kind of sink runs it")]
 mod contract;
+mod elasticsearch;
 #[cfg(feature = "demo")]
 mod firehose;
+mod http;
+#[cfg(feature = "demo")]
+mod http_client;
 #[cfg(feature = "demo")]
 mod kinesis;
+mod moto;
+mod otlp;
+mod parquet;
 #[cfg(feature = "demo")]
 mod puts;
+mod s3;
 mod several;
 #[cfg(feature = "demo")]
 mod splunk_hec;
-mod parquet;
-mod s3;
-mod otlp;
-mod elasticsearch;
-mod moto;
 #[cfg(feature = "demo")]
 mod sqs;

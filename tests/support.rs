@@ -2,6 +2,7 @@
 
 #[cfg(feature = "demo")]
 pub(crate) mod bucket_double;
+pub(crate) mod certificates;
 pub(crate) mod collect;
 #[cfg(feature = "demo")]
 pub(crate) mod dynamodb_double;
@@ -13,12 +14,16 @@ pub(crate) mod fanout_script;
 #[cfg(feature = "demo")]
 pub(crate) mod fault;
 #[cfg(feature = "demo")]
+pub(crate) mod http_double;
+#[cfg(feature = "demo")]
 pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
 pub(crate) mod moto;
 #[cfg(feature = "demo")]
 pub(crate) mod otlp_double;
+#[cfg(feature = "demo")]
+pub(crate) mod proxy_double;
 #[cfg(feature = "demo")]
 pub(crate) mod s3_double;
 #[cfg(feature = "demo")]

@@ -35,7 +35,7 @@ impl Key {
     }
 
     /// The hash of `bytes`.
-    pub(super) fn hash(&self, bytes: &[u8]) -> [u8; 32] {
+    pub(crate) fn hash(&self, bytes: &[u8]) -> [u8; 32] {
         let inner = self.inner.clone().chain_update(bytes).finalize();
         self.outer.clone().chain_update(inner).finalize().into()
     }

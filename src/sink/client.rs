@@ -9,13 +9,22 @@ use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, ClientBuilder, Identity, Method, Proxy, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, ClientBuilder, Identity, Method, NoProxy, Proxy, Request, RequestBuilder, StatusCode, Url};
 
 use super::SinkError;
 use crate::config::Secret;
+use crate::proxies::Proxies;
 
 /// A connection that is not made in this time is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Load balancers close what is idle for a minute; a connection that is about to be closed is not used.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How often an HTTP/2 connection is asked whether it still works, and how long it has to answer: one that is dead would
+/// otherwise take every request until the system gives it up.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes of an answer that are read: a bulk request's answer has a few hundred for each of thousands of items.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -28,7 +37,7 @@ const MAX_QUOTED: usize = 500;
 pub struct Settings {
     /// How long a request may take, its answer included.
     pub timeout: Duration,
-    /// The proxy; none leaves it to `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+    /// The proxy; none leaves it to the environment, see [`Proxies`].
     pub proxy: Option<String>,
     /// Certificates (PEM) that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -68,6 +77,9 @@ pub enum CallError {
     /// No answer came.
     #[error("the request was not answered")]
     NotAnswered(#[source] reqwest::Error),
+    /// The destination's certificate is none that is trusted, or none for its name.
+    #[error("the destination's certificate is not accepted; set `ca_file` if it is signed by a CA of your own")]
+    Certificate(#[source] reqwest::Error),
     /// The answer is one that may change.
     #[error("the answer is {0}")]
     Status(StatusCode),
@@ -82,20 +94,49 @@ impl Client {
     /// # Errors
     /// A file that cannot be read or holds no certificate or key, or a proxy that is no URL.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
-        Ok(Self { inner: Self::builder(settings)?.build().context("the HTTP client cannot be made")? })
+        Self::through(settings, &Proxies::from_env())
     }
 
-    /// What a client by these settings is made with.
-    pub(super) fn builder(settings: &Settings) -> anyhow::Result<ClientBuilder> {
+    /// A client that takes these proxies instead of the environment's.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn through(settings: &Settings, proxies: &Proxies) -> anyhow::Result<Self> {
+        Ok(Self { inner: Self::adapted(settings, proxies, |builder| builder)? })
+    }
+
+    /// The library's own client, with what `adapt` adds to it.
+    pub(super) fn adapted(
+        settings: &Settings,
+        proxies: &Proxies,
+        adapt: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> anyhow::Result<reqwest::Client> {
         // Whoever was first has set it.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        if let Ok(client) = adapt(Self::builder(settings, proxies)?).build() {
+            return Ok(client);
+        }
+        // What has failed is nothing of the settings, which were read: there are no certificates to trust.
+        let client = adapt(Self::builder(settings, proxies)?.tls_certs_only([])).build();
+        let client = client.context("the HTTP client cannot be made")?;
+        tracing::warn!(
+            "no certificates are trusted, only http:// works: install ca-certificates, or set SSL_CERT_FILE"
+        );
+        Ok(client)
+    }
+
+    fn builder(settings: &Settings, proxies: &Proxies) -> anyhow::Result<ClientBuilder> {
         let mut builder = reqwest::Client::builder()
             .timeout(settings.timeout)
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
             .user_agent(concat!("bedrock-tap/", env!("CARGO_PKG_VERSION")));
-        if let Some(proxy) = &settings.proxy {
-            builder = builder.proxy(Proxy::all(proxy).context("`proxy` is no URL")?);
+        for proxy in used(settings.proxy.as_deref(), proxies)? {
+            builder = builder.proxy(proxy);
         }
         if let Some(path) = &settings.ca_file {
             let pem = std::fs::read(path).with_context(|| format!("`ca_file`: cannot read {}", path.display()))?;
@@ -128,9 +169,16 @@ impl Client {
     /// # Errors
     /// No answer, or one that is too large.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, CallError> {
-        // The URL may hold a token.
-        let not_answered = |error: reqwest::Error| CallError::NotAnswered(error.without_url());
-        let mut response = request.send().await.map_err(not_answered)?;
+        self.execute(request.build().map_err(CallError::not_answered)?).await
+    }
+
+    /// Sends a request that is complete, as [`Client::send`] does.
+    ///
+    /// # Errors
+    /// No answer, or one that is too large.
+    pub async fn execute(&self, request: Request) -> Result<Answer, CallError> {
+        let not_answered = CallError::not_answered;
+        let mut response = self.inner.execute(request).await.map_err(not_answered)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(not_answered)? {
@@ -141,6 +189,46 @@ impl Client {
         }
         Ok(Answer { status, headers, body: body.freeze() })
     }
+}
+
+/// The proxies that are used: the one of the settings for everything, else those of the environment.
+fn used(proxy: Option<&str>, proxies: &Proxies) -> anyhow::Result<Vec<Proxy>> {
+    if let Some(proxy) = proxy {
+        return Ok(vec![Proxy::all(proxy).context("`proxy` is no URL")?]);
+    }
+    let direct = || NoProxy::from_string(&proxies.direct);
+    let of = |made: reqwest::Result<Proxy>, variable: &'static str| {
+        // The library's error shows the URL, which may hold a password.
+        made.ok().map(|proxy| proxy.no_proxy(direct())).with_context(|| format!("{variable} is no URL"))
+    };
+    let https = proxies.https.as_ref().map(|url| of(Proxy::https(url), "HTTPS_PROXY"));
+    let http = proxies.http.as_ref().map(|url| of(Proxy::http(url), "HTTP_PROXY"));
+    https.into_iter().chain(http).collect()
+}
+
+impl CallError {
+    fn not_answered(error: reqwest::Error) -> Self {
+        // The URL may hold a token.
+        let error = error.without_url();
+        if is_of_certificate(&error) { Self::Certificate(error) } else { Self::NotAnswered(error) }
+    }
+}
+
+/// Whether the cause is a certificate of the other side that was not accepted.
+fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        // An I/O error passes over the error that it is made of when it is asked for its source.
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    false
 }
 
 impl Answer {

@@ -123,7 +123,7 @@ pub(crate) async fn deliver(double: &dyn Double, items: &[String], at_once: usiz
     letters.taken().iter().map(|letter| serde_json::from_str(letter).unwrap()).collect()
 }
 
-fn items(count: usize) -> Vec<String> {
+pub(crate) fn items(count: usize) -> Vec<String> {
     (0..count).map(|n| item(n, 200)).collect()
 }
 

@@ -44,6 +44,27 @@ const CASES: &[Case] = &[
         is_ordered: true,
         is_idempotent: true,
     },
+    Case {
+        kind: "kinesis",
+        make: |moto| Box::pin(stream(moto, "events")),
+        read: |moto| Box::pin(records(moto, "events")),
+        is_ordered: true,
+        is_idempotent: false,
+    },
+    Case {
+        kind: "s3",
+        make: |moto| Box::pin(bucket(moto, "lake")),
+        read: |moto| Box::pin(objects(moto, "lake")),
+        is_ordered: true,
+        is_idempotent: false,
+    },
+    Case {
+        kind: "firehose",
+        make: |moto| Box::pin(delivery_stream(moto, "delivered")),
+        read: |moto| Box::pin(objects(moto, "delivered")),
+        is_ordered: false,
+        is_idempotent: false,
+    },
 ];
 
 fn request(number: usize) -> String {
@@ -170,4 +191,62 @@ async fn messages(moto: &Moto, name: &str) -> Vec<String> {
             lines.push(message.body.unwrap());
         }
     }
+}
+
+async fn stream(moto: &Moto, name: &str) -> String {
+    let client = aws_sdk_kinesis::Client::new(&moto.config);
+    Box::pin(client.create_stream().stream_name(name).shard_count(1).send()).await.unwrap();
+    format!("stream = {name:?}\nconcurrency = 1\nprobe = true")
+}
+
+async fn records(moto: &Moto, name: &str) -> Vec<String> {
+    use aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon;
+    let client = aws_sdk_kinesis::Client::new(&moto.config);
+    let shards = Box::pin(client.list_shards().stream_name(name).send()).await.unwrap().shards.unwrap();
+    let shard = shards.first().unwrap().shard_id();
+    let call = client.get_shard_iterator().stream_name(name).shard_id(shard).shard_iterator_type(TrimHorizon);
+    let iterator = Box::pin(call.send()).await.unwrap().shard_iterator.unwrap();
+    let read = Box::pin(client.get_records().shard_iterator(iterator).send()).await.unwrap();
+    let line = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    read.records.iter().map(|record| line(record.data().as_ref())).collect()
+}
+
+fn s3(moto: &Moto) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(&moto.config).force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+async fn bucket(moto: &Moto, name: &str) -> String {
+    Box::pin(s3(moto).create_bucket().bucket(name).send()).await.unwrap();
+    format!("bucket = {name:?}\nobject_age = \"1s\"\nprobe = true")
+}
+
+async fn delivery_stream(moto: &Moto, name: &str) -> String {
+    use aws_sdk_firehose::types::ExtendedS3DestinationConfiguration;
+    bucket(moto, name).await;
+    let to = ExtendedS3DestinationConfiguration::builder()
+        .role_arn("arn:aws:iam::123456789012:role/delivery")
+        .bucket_arn(format!("arn:aws:s3:::{name}"));
+    let client = aws_sdk_firehose::Client::new(&moto.config);
+    let call = client.create_delivery_stream().delivery_stream_name(name);
+    Box::pin(call.extended_s3_destination_configuration(to.build().unwrap()).send()).await.unwrap();
+    // A probe asks DescribeDeliveryStream, whose times moto writes in a form that is not AWS's.
+    format!("stream = {name:?}")
+}
+
+/// The lines of all objects, plain or in zstd, in the order of their names.
+async fn objects(moto: &Moto, bucket: &str) -> Vec<String> {
+    let client = s3(moto);
+    let listed = Box::pin(client.list_objects_v2().bucket(bucket).send()).await.unwrap();
+    let mut lines = Vec::new();
+    for object in listed.contents() {
+        let key = object.key().unwrap();
+        let object = Box::pin(client.get_object().bucket(bucket).key(key).send()).await.unwrap();
+        let mut bytes = Box::pin(object.body.collect()).await.unwrap().to_vec();
+        if key.ends_with(".zst") {
+            bytes = zstd::decode_all(bytes.as_slice()).unwrap();
+        }
+        lines.extend(String::from_utf8(bytes).unwrap().lines().map(str::to_owned));
+    }
+    lines
 }

@@ -23,8 +23,8 @@ pub struct HttpClient {
     #[serde(with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "10m"))]
     pub timeout: Duration,
-    /// The proxy that requests go through (`http` or `https`). Default: what `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`
-    /// say.
+    /// The proxy that requests go through (`http` or `https`). Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+    /// `NO_PROXY` say, but this host is asked directly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
     /// A file of certificates (PEM) that the destination's certificate may be signed by, beside the system's. Default:

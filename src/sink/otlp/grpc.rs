@@ -11,6 +11,7 @@ use reqwest::{Body, StatusCode, Url};
 
 use super::answer::{self, Status, Unwilling};
 use super::message::Exported;
+use crate::proxies::Proxies;
 use crate::sink::SinkError;
 use crate::sink::client::{Answer, CallError, Client, Settings};
 
@@ -37,11 +38,12 @@ impl Grpc {
     /// # Errors
     /// As for [`Client::new`].
     pub(super) fn new(settings: &Settings, mut url: Url, mut headers: HeaderMap, gzip: bool) -> anyhow::Result<Self> {
-        let mut builder = Client::builder(settings)?.http2_prior_knowledge();
-        if url.scheme() == "http" {
-            // A proxy makes tunnels for TLS alone; it does not forward HTTP/2.
-            builder = builder.no_proxy();
-        }
+        // A proxy makes tunnels for TLS alone; it does not forward HTTP/2.
+        let is_plain = url.scheme() == "http";
+        let client = Client::adapted(settings, &Proxies::from_env(), |builder| {
+            let builder = builder.http2_prior_knowledge();
+            if is_plain { builder.no_proxy() } else { builder }
+        })?;
         url.set_path(EXPORT);
         for (name, value) in [
             (CONTENT_TYPE, "application/grpc"),
@@ -55,7 +57,7 @@ impl Grpc {
         }
         let timeout = HeaderValue::try_from(format!("{}m", settings.timeout.as_millis())).context("`timeout`")?;
         headers.insert("grpc-timeout", timeout);
-        Ok(Self { client: builder.build().context("the gRPC client cannot be made")?, url, headers, gzip })
+        Ok(Self { client, url, headers, gzip })
     }
 
     /// Sends a message of `sent` records.

@@ -168,8 +168,9 @@ impl Kinesis {
             // Only this client's: an assumed role is asked for at its own service.
             builder = builder.endpoint_url(url);
         }
-        let subscriber = || Client::from_conf(builder.clone().http_client(aws::http_client()).build());
-        let subscribers = (0..SUBSCRIBERS).map(|_| subscriber()).collect();
+        let subscriber = || Ok(Client::from_conf(builder.clone().http_client(aws::http_client()?).build()));
+        let subscribers: Result<_, AccessError> = (0..SUBSCRIBERS).map(|_| subscriber()).collect();
+        let subscribers = subscribers?;
         Ok(Self { subscribers, ..Self::new(Client::from_conf(builder.build()), target) })
     }
 
