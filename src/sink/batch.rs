@@ -161,7 +161,7 @@ impl Driver {
 
     async fn deliver_all(&mut self) -> Result<(), SinkError> {
         let mut under_way = UnderWay::new();
-        let mut open = true;
+        let (mut open, mut closed) = (true, None);
         loop {
             let free = under_way.len() < self.settings.concurrency.max(1);
             tokio::select! {
@@ -177,7 +177,11 @@ impl Driver {
                     }
                 }
                 // Nobody waits for it, so that the end of the process does not wait for it long.
-                () = tokio::time::sleep(BEST_EFFORT_DRAIN), if !open && self.is_best_effort() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_secs(1)), if self.is_best_effort() => {
+                    if self.queue.is_closed() && *closed.get_or_insert_with(Instant::now) + BEST_EFFORT_DRAIN <= Instant::now() {
+                        return Ok(());
+                    }
+                }
                 else => return Ok(()),
             }
         }

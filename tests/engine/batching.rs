@@ -217,6 +217,8 @@ async fn a_range_is_a_batch_of_its_own() {
     driver.await.unwrap().unwrap();
 }
 
+type Driving = JoinHandle<Result<(), SinkError>>;
+
 fn origins(count: usize) -> Origins {
     let mut origins = Origins::default();
     origins.push(count, &bedrock_tap::record::Origin::File { path: "in".into(), offset: 0 });
@@ -228,7 +230,7 @@ fn with_letters(
     letters: &Arc<Keeper>,
     settings: Settings,
     letter_settings: Settings,
-) -> (Outlet, JoinHandle<Result<(), SinkError>>, JoinHandle<Result<(), SinkError>>, CancellationToken) {
+) -> (Outlet, Driving, Driving, CancellationToken) {
     use bedrock_tap::sink::dead_letter::DeadLetter;
     let abandon = CancellationToken::new();
     let (lo, ld) = batch::start("letters", Arc::clone(letters) as _, letter_settings, None, abandon.clone());
