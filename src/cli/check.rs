@@ -276,6 +276,18 @@ mod tests {
              hint         the key of [redact.other] is of use with bodies = \"hash\" only\n",
         );
         check(
+            "source.file.paths = ['logs']\ncoordination.local.directory = 'state'\n\
+             sinks.nowhere.null = { keep = 'has(view.error)', required = false, probe = true, dead_letter = 'mine' }\n\
+             dead_letter.s3 = { bucket = 'rejects', prefix = 'r/' }\ndead_letters.mine.file.path = 'mine'",
+            &[],
+            "source       files logs\n\
+             sink         nowhere: nothing: what comes as panther is dropped, only has(view.error), what it refuses to \
+             mine, not required, asked at the start\n\
+             dead letter  s3 rejects/r/, JSON lines, gzip, a new object after 64 MiB or 1m\n\
+             dead letter  mine: file mine, JSON lines, a new one after 256 MiB or 1d\n\
+             positions    in the directory state\n",
+        );
+        check(
             "source.kinesis = { stream = 'a', region = 'eu-west-1', consumer = 'mine' }\n\
              coordination.dynamodb = { table = 'taps', failover_time = '10s' }\n\
              cost.models.a = { input = 1, output = '2.50' }\ncost.profiles = { b = 'a', c = 'a' }\n\
