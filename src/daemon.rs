@@ -1,7 +1,6 @@
 //! The daemon: builds the parts from a plan, owns the tasks, and drains them when it is told to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,12 +17,15 @@ use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
 use crate::pipeline::{Noted, Tally};
-use crate::sink::batch::{self, Driver};
+use crate::sink::batch::{self, Counts, Driver};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::{self, Planned, SinkError};
 use crate::source::{self, BoxFuture};
 
 pub mod plan;
+mod stop;
+
+pub use stop::Stop;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and
 /// not durable yet, which is larger: inflated, and once for each sink.
@@ -104,16 +106,6 @@ pub enum CheckpointPlan {
     Memory,
 }
 
-/// How the process is told to stop.
-#[derive(Clone, Debug, Default)]
-pub struct Stop {
-    /// Cancelled: read nothing more, deliver what was read, and end.
-    pub drain: CancellationToken,
-    /// Cancelled: end at once.
-    pub exit: CancellationToken,
-    signal: Arc<AtomicU8>,
-}
-
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -127,31 +119,6 @@ pub struct Summary {
     pub exited: Option<u8>,
 }
 
-impl Stop {
-    /// A stop by this token, and by no signal.
-    pub fn by(drain: CancellationToken) -> Self {
-        Self { drain, ..Self::default() }
-    }
-
-    /// Listens for SIGTERM and SIGINT: the first drains, the second ends at once. Needs a runtime.
-    ///
-    /// # Errors
-    /// What the system answers if signals cannot be listened for.
-    pub fn on_signals() -> std::io::Result<Self> {
-        let stop = Self::default();
-        let (mut signals, told) = (Signals::listen()?, stop.clone());
-        tokio::spawn(async move {
-            let signal = signals.next().await;
-            info!(signal, "told to stop, delivering what was read; a second signal ends at once");
-            told.drain.cancel();
-            let signal = signals.next().await;
-            told.signal.store(signal, Ordering::Relaxed);
-            told.exit.cancel();
-        });
-        Ok(stop)
-    }
-}
-
 /// Runs the plan until its source ends or it is told to stop.
 ///
 /// # Errors
@@ -162,7 +129,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     let abandon = CancellationToken::new();
     let total = Arc::new(Total::default());
     let drain = plan.drain;
-    let (mut tasks, coordinator) = build(plan, reading.clone(), abandon.clone(), &total).await?;
+    let Built { mut tasks, coordinator, sinks } = build(plan, reading.clone(), abandon.clone(), &total).await?;
     tasks.spawn(async move { Ended::Source(coordinator.await) });
     let deadline = async {
         reading.cancelled().await;
@@ -175,7 +142,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     let exited = loop {
         tokio::select! {
             biased;
-            () = stop.exit.cancelled() => break Some(stop.signal.load(Ordering::Relaxed)),
+            () = stop.exit.cancelled() => break Some(stop.signal()),
             ended = tasks.join_next() => match ended {
                 None => break None,
                 Some(ended) => if failures.note(ended) {
@@ -195,6 +162,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
         exited,
     };
     say(&summary, failures.closed_pipe);
+    sinks.iter().for_each(|(name, counts)| say_undelivered(name, counts));
     failures.cause().map_or(Ok(summary), Err)
 }
 
@@ -206,13 +174,20 @@ enum Ended {
 
 type Coordinator = BoxFuture<'static, anyhow::Result<()>>;
 
+/// What runs, and what its sinks count.
+struct Built {
+    tasks: JoinSet<Ended>,
+    coordinator: Coordinator,
+    sinks: Vec<(Arc<str>, Arc<Counts>)>,
+}
+
 /// Opens everything, and starts the sinks.
 async fn build(
     plan: Plan,
     reading: CancellationToken,
     abandon: CancellationToken,
     total: &Arc<Total>,
-) -> anyhow::Result<(JoinSet<Ended>, Coordinator)> {
+) -> anyhow::Result<Built> {
     anyhow::ensure!(
         plan.crew.outputs() == plan.sinks.len() && !plan.sinks.is_empty(),
         "there are {} outputs for {} sinks; each sink takes one, and there is at least one",
@@ -249,6 +224,7 @@ async fn build(
     }
     let dead_letter = letters.swap_remove(0);
     let crew = crew.tagging_letters(dead_letter.tags().cloned());
+    let sinks = outlets.iter().map(|outlet| (outlet.name().into(), Arc::clone(outlet.counts()))).collect();
     let mut tasks = JoinSet::new();
     for driver in drivers {
         let name = driver.name();
@@ -277,7 +253,7 @@ async fn build(
         }
         SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
-    Ok((tasks, coordinator))
+    Ok(Built { tasks, coordinator, sinks })
 }
 
 async fn open(
@@ -382,41 +358,13 @@ fn say(summary: &Summary, closed_pipe: bool) {
     }
 }
 
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// The number of the next signal.
-    async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.terminate.recv() => 15,
-            _ = self.interrupt.recv() => 2,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> u8 {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        2
+/// Says what a sink did not deliver, if there is anything.
+fn say_undelivered(sink: &str, counts: &Counts) {
+    let (refused, dropped) = (counts.items_refused(), counts.items_dropped());
+    if refused > 0 || dropped > 0 {
+        info!(
+            sink,
+            refused, dropped, "not delivered: what was refused is in the dead letter, what was dropped is gone"
+        );
     }
 }
