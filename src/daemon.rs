@@ -18,11 +18,11 @@ use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
 use crate::pipeline::{Noted, Tally};
-use crate::sink::batch::{self, Driver};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::{self, Planned, SinkError};
 use crate::source::{self, BoxFuture};
 
+mod open;
 pub mod plan;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and
@@ -33,9 +33,6 @@ const RAW_SHARE: usize = 4;
 /// waits for what does not answer is left behind. With the default deadline this is still before a container is killed,
 /// 30 seconds after it was told to stop.
 const ABANDON_GRACE: Duration = Duration::from_secs(4);
-
-/// How long a destination may take to answer at the start, when a person waits: what needs longer is down.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What to run.
 pub struct Plan {
@@ -239,14 +236,14 @@ async fn build(
     let mut letters = Vec::new();
     for plan in std::iter::once(plan.dead_letter).chain(plan.dead_letters) {
         let tags = plan.planned.tags.clone();
-        let (outlet, driver) = open(plan, None, &reading, &abandon).await?;
+        let (outlet, driver) = open::open(plan, None, &reading, &abandon).await?;
         letters.push(DeadLetter::new(outlet, tags));
         drivers.push(driver);
     }
     let mut outlets = Vec::new();
     for plan in plan.sinks {
         let letter = letters.get(plan.dead_letter.map_or(0, |index| index + 1)).cloned();
-        let (outlet, driver) = open(plan, letter, &reading, &abandon).await?;
+        let (outlet, driver) = open::open(plan, letter, &reading, &abandon).await?;
         outlets.push(outlet);
         drivers.push(driver);
     }
@@ -281,30 +278,6 @@ async fn build(
         SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
     Ok((tasks, coordinator))
-}
-
-async fn open(
-    plan: SinkPlan,
-    dead_letter: Option<DeadLetter>,
-    stop: &CancellationToken,
-    abandon: &CancellationToken,
-) -> anyhow::Result<(batch::Outlet, Driver)> {
-    let SinkPlan { name, planned, probe, .. } = plan;
-    let sink = (planned.opening)().await.with_context(|| format!("the sink {name} cannot be opened"))?;
-    if probe {
-        let answer = tokio::select! {
-            biased;
-            () = stop.cancelled() => anyhow::bail!("told to stop before the sink {name} had answered"),
-            answer = tokio::time::timeout(PROBE_TIMEOUT, sink.probe()) => answer,
-        };
-        let failed = || format!("the sink {name} cannot be written to");
-        answer
-            .with_context(|| format!("it does not answer within {PROBE_TIMEOUT:?}"))
-            .with_context(failed)?
-            .with_context(failed)?;
-        info!(sink = name, "the destination answers, and nothing speaks against writing to it");
-    }
-    Ok(batch::start(&name, sink, planned.batch, dead_letter, abandon.clone()))
 }
 
 /// What went wrong, by who said so.

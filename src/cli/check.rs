@@ -116,7 +116,7 @@ fn narrow_letters(config: &Config) -> impl Iterator<Item = String> {
     let letters = config.dead_letter.iter().map(|letter| ("dead_letter".to_owned(), letter)).chain(named);
     letters.filter_map(|(name, letter)| {
         let most = letter.plan().batch.max_item_bytes;
-        let (kind, size) = (letter.kind(), config::ByteSize::new(most as u64));
+        let (kind, size) = (letter.kind(), config::ByteSize::new((most - most % 1024) as u64));
         let advice = "a larger one ends the run; `file` and `s3` take any";
         (most < WIDE_ITEM_BYTES).then(|| format!("[{name}.{kind}] takes rejects of up to {size}, in base64; {advice}"))
     })
@@ -322,6 +322,31 @@ mod tests {
              positions    in the DynamoDB table taps in eu-west-1; leases are lost after 10s\n\
              prices       of 1 model as set, 2 inference profiles mapped; else the program's own\n\
              hint         `consumer` and `register_consumer` are of no use with mode = \"polling\"\n",
+        );
+    }
+    #[test]
+    fn the_summary_fits_a_terminal_and_warns_of_narrow_dead_letters() {
+        let text = "source.file.paths = ['logs']\nsinks.nowhere.null.probe = true\n\
+            dead_letter.firehose = { stream = 'rejects', region = 'eu-west-1' }\n\
+            dead_letters.wide.s3 = { bucket = 'rejects', region = 'eu-west-1' }";
+        let environment = Environment::default();
+        let config = Config::parse(text, "test.toml", &environment).unwrap();
+        let folded = summary(&config, &environment, 60);
+        assert!(folded.lines().all(|line| line.chars().count() <= 60), "{folded}");
+        let whole = summary(&config, &environment, usize::MAX);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&folded), words(&whole));
+        let hints: Vec<&str> = whole.lines().filter(|line| line.starts_with("hint")).collect();
+        assert_eq!(
+            hints,
+            [
+                "hint         [dead_letter.firehose] takes rejects of up to 1000 KiB, in base64; a larger one ends the run; \
+              `file` and `s3` take any"
+            ]
+        );
+        assert!(
+            folded.contains("\nhint         [dead_letter.firehose] takes rejects of up to\n             1000 KiB"),
+            "{folded}"
         );
     }
 }

@@ -159,7 +159,7 @@ impl Destination for S3 {
         let Self { bucket, prefix, object_size, .. } = self;
         let age = format_duration(self.object_age);
         let access = self.access.describe();
-        format!("s3 {bucket}/{prefix}, {format}, {encoding}, a new object after {object_size} or {age}{access}")
+        format!("s3 {bucket}/{prefix}{access}, {format}, {encoding}, a new object after {object_size} or {age}")
     }
 
     fn without_region(&self) -> Option<WithoutRegion<'_>> {
