@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::proxies::Proxies;
 
 pub(crate) mod error;
+pub(crate) mod region;
 
 /// A connection that is not made in this time is tried again: within a region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

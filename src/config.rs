@@ -47,6 +47,7 @@ pub use coordination::{Coordination, DynamodbCoordination, LocalCoordination};
 pub use cost::{Cost, ModelPrice, PerMillion, PriceError};
 pub use decode::Decode;
 pub use environment::Environment;
+pub(crate) use error::fold;
 pub use error::{ConfigError, Look};
 pub use extract::Extract;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
@@ -153,6 +154,15 @@ impl Config {
     /// # Errors
     /// A file that cannot be read, or a configuration that is not valid: each fault with its place and the way out.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_where(path, &|_| true)
+    }
+
+    /// As [`Config::load`], and refuses sinks without a Region where `has_region` says that this machine has none for
+    /// them either, neither of its own nor by the profile that is named.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_where(path: &Path, has_region: &dyn Fn(Option<&str>) -> bool) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let mut bytes = Vec::new();
         std::fs::File::open(path)
@@ -165,7 +175,7 @@ impl Config {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
             ConfigError::whole(&name, format!("is not UTF-8 in line {line}"))
         })?;
-        Self::parse(&text, &name, &Environment::of_process())
+        Self::parse_where(&text, &name, &Environment::of_process(), has_region)
     }
 
     /// Reads and checks the text of a configuration; `name` is what errors call it.
@@ -173,6 +183,15 @@ impl Config {
     /// # Errors
     /// A configuration that is not valid: each fault with its place and the way out.
     pub fn parse(text: &str, name: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::parse_where(text, name, environment, &|_| true)
+    }
+
+    fn parse_where(
+        text: &str,
+        name: &str,
+        environment: &Environment,
+        has_region: &dyn Fn(Option<&str>) -> bool,
+    ) -> Result<Self, ConfigError> {
         let mut document = Document::parse(text).map_err(|faults| ConfigError::new(name, faults))?;
         let shape = Shape::of_config();
         let mut faults = environment.apply(&mut document, &shape);
@@ -180,6 +199,7 @@ impl Config {
         let config = Self::read(&document, unusable, &mut problems);
         if let Some(config) = &config {
             config.check(&mut problems);
+            destinations::check_regions(config, has_region, &mut problems);
         }
         match config {
             Some(config) if problems.is_empty() && faults.is_empty() => Ok(config),

@@ -17,11 +17,12 @@ use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
 use crate::pipeline::{Noted, Tally};
-use crate::sink::batch::{self, Counts, Driver};
+use crate::sink::batch::Counts;
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::{self, Planned, SinkError};
 use crate::source::{self, BoxFuture};
 
+mod open;
 pub mod plan;
 mod stop;
 
@@ -211,14 +212,14 @@ async fn build(
     let mut letters = Vec::new();
     for plan in std::iter::once(plan.dead_letter).chain(plan.dead_letters) {
         let tags = plan.planned.tags.clone();
-        let (outlet, driver) = open(plan, None, &abandon).await?;
+        let (outlet, driver) = open::open(plan, None, &reading, &abandon).await?;
         letters.push(DeadLetter::new(outlet, tags));
         drivers.push(driver);
     }
     let mut outlets = Vec::new();
     for plan in plan.sinks {
         let letter = letters.get(plan.dead_letter.map_or(0, |index| index + 1)).cloned();
-        let (outlet, driver) = open(plan, letter, &abandon).await?;
+        let (outlet, driver) = open::open(plan, letter, &reading, &abandon).await?;
         outlets.push(outlet);
         drivers.push(driver);
     }
@@ -254,20 +255,6 @@ async fn build(
         SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
     Ok(Built { tasks, coordinator, sinks })
-}
-
-async fn open(
-    plan: SinkPlan,
-    dead_letter: Option<DeadLetter>,
-    abandon: &CancellationToken,
-) -> anyhow::Result<(batch::Outlet, Driver)> {
-    let SinkPlan { name, planned, probe, .. } = plan;
-    let sink = (planned.opening)().await.with_context(|| format!("the sink {name} cannot be opened"))?;
-    if probe {
-        sink.probe().await.with_context(|| format!("the sink {name} cannot be written to"))?;
-        info!(sink = name, "the destination can be written to");
-    }
-    Ok(batch::start(&name, sink, planned.batch, dead_letter, abandon.clone()))
 }
 
 /// What went wrong, by who said so.

@@ -637,9 +637,11 @@ t.toml has 9 faults
 t.toml:
     `dead_letter`: missing: [coordination.dynamodb] has no directory that a
     default file could be in
-    = hint: a file on a disk that outlives the worker, and no other worker's:
-            the disk of most containers goes with them
-    = allowed: exactly one of [dead_letter.file], [dead_letter.stdout]
+    = hint: a bucket, a queue or a stream; or a file on a disk that outlives the
+            worker, and no other worker's: the disk of most containers goes with
+            them
+    = allowed: exactly one of [dead_letter.file], [dead_letter.s3] and the like:
+               any kind of a sink but `null`
 
 t.toml:4:9: `coordination.dynamodb.table`: "a/b" is no table's name
 4 | table = 'a/b'
@@ -1310,6 +1312,54 @@ fn check_says_what_would_run_or_exits_64() {
 }
 
 #[test]
+fn check_finds_sinks_in_no_region() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.toml");
+    let file = path.to_str().unwrap();
+    let profiles = directory.path().join("profiles");
+    std::fs::write(&profiles, "[default]\n[profile lake]\nregion = eu-west-1\n").unwrap();
+    let profiles = ("AWS_CONFIG_FILE", profiles.to_str().unwrap());
+    // A test on an instance of EC2 is as one elsewhere.
+    let here = ("AWS_EC2_METADATA_DISABLED", "true");
+    let check = |sink: &str, variables: &[(&str, &str)], expected: Option<&str>| {
+        std::fs::write(&path, format!("{MINIMAL}{sink}\n")).unwrap();
+        let output = run(&["check", "--config", file], &[&[here, profiles], variables].concat());
+        let found = String::from_utf8_lossy(&output.stderr).replace(file, "t.toml");
+        let found = found.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(if expected.is_some() { 64 } else { 0 }), "{sink}: {found}");
+        assert!(found.contains(expected.unwrap_or_default()), "{sink}: {found}");
+    };
+    let s3 = "[sinks.lake.s3]\nbucket = 'lake'";
+    let none = "t.toml:3:13: `sinks.lake.s3.region`: missing: neither `AWS_REGION` nor the AWS profile names one here \
+                3 | [sinks.lake.s3] | ^^ = hint: write it here, or set AWS_REGION";
+    check(s3, &[], Some(none));
+    check(s3, &[("AWS_REGION", "eu-west-1")], None);
+    check(s3, &[("AWS_DEFAULT_REGION", "eu-west-1")], None);
+    check(s3, &[("AWS_PROFILE", "lake")], None);
+    check(&format!("{s3}\nregion = 'eu-west-1'"), &[], None);
+    check(&format!("{s3}\nprofile = 'lake'"), &[], None);
+    check(&format!("{s3}\nprofile = 'other'"), &[], Some("nor the profile \"other\" names one"));
+    check("[sinks.a.firehose]\nstream = 'a'", &[], Some("`sinks.a.firehose.region`: missing"));
+    check("[sinks.a.kinesis]\nstream = 'a'", &[], Some("`sinks.a.kinesis.region`: missing"));
+    check("[sinks.a.kinesis]\nstream = 'arn:aws:kinesis:eu-west-1:123456789012:stream/a'", &[], None);
+    check("[sinks.a.sqs]\nqueue_url = 'http://localhost/123456789012/a'", &[], Some("`sinks.a.sqs.region`: missing"));
+    check("[sinks.a.sqs]\nqueue_url = 'https://sqs.eu-west-1.amazonaws.com/123456789012/a'", &[], None);
+    check("[sinks.a.http]\nurl = 'https://a'", &[], None);
+    let signed = "auth.sigv4.service = 'es'";
+    check(
+        &format!("[sinks.a.http]\nurl = 'https://a'\n{signed}"),
+        &[],
+        Some("`sinks.a.http.auth.sigv4.region`: missing"),
+    );
+    let search = format!("[sinks.a.elasticsearch]\nurls = ['https://a']\n{signed}");
+    check(&search, &[], Some("`sinks.a.elasticsearch.auth.sigv4.region`: missing"));
+    check("[dead_letter.s3]\nbucket = 'lake'", &[], Some("`dead_letter.s3.region`: missing"));
+    check("[dead_letters.b.sqs]\nqueue_url = 'http://a/b'", &[], Some("`dead_letters.b.sqs.region`: missing"));
+    let unreadable = format!("{s3}\nregion = 7");
+    check(&unreadable, &[], Some("t.toml:5:10: `sinks.lake.s3.region`: expected a string, found an integer"));
+}
+
+#[test]
 fn colours_are_escape_sequences_around_the_same_text() {
     let error = Config::parse("a = 1", "t.toml", &Environment::default()).unwrap_err();
     let coloured = error.render(Look { width: 80, colours: true });
@@ -1422,4 +1472,32 @@ t.toml:8:7: `redact.chat.patterns.big`: the regex is too large
   |       ^^^^^^^^^^^^^^^^^
 "#,
     );
+}
+
+#[test]
+fn sinks_are_called_by_what_people_know_and_quantities_have_their_lines() {
+    let check = |sink: &str, expected: &[&str]| {
+        let text = format!("{MINIMAL}{sink}\n");
+        let error = Config::parse(&text, "t.toml", &Environment::default()).unwrap_err().to_string();
+        let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    };
+    check("[sinks.a.splunk]\nurl = 'a'", &["no kind of `sinks.a`", "did you mean `splunk_hec`?"]);
+    check("[sinks.a.opensearch]\nurls = ['a']", &["did you mean `elasticsearch`?"]);
+    check("[sinks.a.Datadog]\nurl = 'a'", &["did you mean `http`?"]);
+    check("[dead_letter.minio]", &["did you mean `s3`?"]);
+    check("[dead_letter.nothing]", &["no kind of `dead_letter` 3 |", "= allowed: elasticsearch, file"]);
+    let quantities = "[sinks.a.s3]\nbucket = 'abc'\nobject_size = '64 mb'\nobject_age = '-5s'\nconcurrency = '4'";
+    check(
+        quantities,
+        &[
+            "3 faults",
+            "t.toml:5:15: `sinks.a.s3.object_size`: expected a size",
+            "\"mb\" is none of its units",
+            "t.toml:6:14: `sinks.a.s3.object_age`: expected a duration",
+            "t.toml:7:15: `sinks.a.s3.concurrency`: expected an integer",
+        ],
+    );
+    let same = "[sinks.a.s3]\nbucket = 'abc'\n[dead_letter.s3]\nbucket = 'abc'";
+    check(same, &["t.toml:5:14: `dead_letter.s3.prefix`", "`sinks.a.s3` writes objects with this prefix"]);
 }

@@ -4,10 +4,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use terminal_size::{Height, Width, terminal_size_of};
+
 use super::UsageError;
+use crate::aws::region;
 use crate::config::{
     self, AssumeRole, Config, Coordination, DynamodbCoordination, Environment, KinesisSource, Look, Mode, Redact,
-    RedactedBodies, Select, Source, Taken, units::format_duration,
+    RedactedBodies, Select, Source, Taken, fold, units::format_duration,
 };
 
 /// The flags.
@@ -23,9 +26,12 @@ pub struct Args {
 /// # Errors
 /// A configuration that is not valid, as [`UsageError`]; standard output that cannot be written.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let config = load(&args.config)?;
-    let text = summary(&config, &Environment::of_process());
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    let config =
+        Config::load_where(&args.config, &region::is_known).map_err(|error| UsageError(error.render(terminal())))?;
+    let stdout = io::stdout();
+    let width = if stdout.is_terminal() { columns(terminal_size_of(&stdout)) } else { usize::MAX };
+    let text = summary(&config, &Environment::of_process(), width);
+    match stdout.lock().write_all(text.as_bytes()) {
         // Whoever closed the pipe has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
@@ -51,12 +57,19 @@ fn terminal() -> Look {
     }
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let width = terminal_size::terminal_size_of(&stderr).map_or(MAX_WIDTH, |(width, _)| width.0.min(MAX_WIDTH));
-    Look { width: usize::from(width), colours: !unwanted && !dumb }
+    Look { width: columns(terminal_size_of(&stderr)), colours: !unwanted && !dumb }
 }
 
-/// One line a part of what would run.
-fn summary(config: &Config, environment: &Environment) -> String {
+/// The columns that text on a terminal is folded to.
+fn columns(size: Option<(Width, Height)>) -> usize {
+    usize::from(size.map_or(MAX_WIDTH, |(width, _)| width.0.min(MAX_WIDTH)))
+}
+
+/// The column at which what is said of a part begins.
+const INDENT: usize = 13;
+
+/// One line a part of what would run, folded to `width`.
+fn summary(config: &Config, environment: &Environment, width: usize) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
     lines.extend(bodies(config).map(|text| ("bodies", text)));
     lines.extend(selection(&config.select).map(|text| ("select", text)));
@@ -75,6 +88,7 @@ fn summary(config: &Config, environment: &Environment) -> String {
     lines.push(("positions", positions));
     lines.extend(prices(&config.cost).map(|text| ("prices", text)));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
+    lines.extend(narrow_letters(config).map(|hint| ("hint", hint)));
     let used = |name: &str| config.sinks.values().any(|sink| sink.redact() == Some(name));
     let unused = config.redact.keys().filter(|name| !used(name));
     lines.extend(unused.map(|name| ("hint", format!("no sink uses [redact.{name}]"))));
@@ -83,8 +97,29 @@ fn summary(config: &Config, environment: &Environment) -> String {
         idle.map(|(name, _)| ("hint", format!("the key of [redact.{name}] is of use with bodies = \"hash\" only"))),
     );
     lines.extend(environment.names().map(|name| ("override", name.to_owned())));
-    let line = |(part, text): (&str, String)| format!("{part:<12} {}\n", plain(&text));
-    lines.into_iter().map(line).collect()
+    let mut page = String::new();
+    for (part, text) in lines {
+        page.push_str(&format!("{part:<INDENT$}"));
+        fold(&mut page, &plain(&text), width, INDENT, INDENT);
+        page.push('\n');
+    }
+    page
+}
+
+/// A dead letter with less room for an item than this may be too small for a reject: its bytes are those of a record
+/// that could not be read, 10 MiB at most, in base64.
+const WIDE_ITEM_BYTES: usize = 16 << 20;
+
+/// What stops the program when a reject is too large for it.
+fn narrow_letters(config: &Config) -> impl Iterator<Item = String> {
+    let named = config.dead_letters.iter().map(|(name, letter)| (format!("dead_letters.{name}"), letter));
+    let letters = config.dead_letter.iter().map(|letter| ("dead_letter".to_owned(), letter)).chain(named);
+    letters.filter_map(|(name, letter)| {
+        let most = letter.plan().batch.max_item_bytes;
+        let (kind, size) = (letter.kind(), config::ByteSize::new((most - most % 1024) as u64));
+        let advice = "a larger one ends the run; `file` and `s3` take any";
+        (most < WIDE_ITEM_BYTES).then(|| format!("[{name}.{kind}] takes rejects of up to {size}, in base64; {advice}"))
+    })
 }
 
 /// One line a stream, or one for the files.
@@ -213,7 +248,7 @@ mod tests {
         let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
             let environment = variables.iter().copied().collect();
             let config = Config::parse(text, "test.toml", &environment).unwrap();
-            assert_eq!(summary(&config, &environment), expected);
+            assert_eq!(summary(&config, &environment, usize::MAX), expected);
         };
         check(
             "source.kinesis.stream = 'arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock'\n\
@@ -299,6 +334,31 @@ mod tests {
              positions    in the DynamoDB table taps in eu-west-1; leases are lost after 10s\n\
              prices       of 1 model as set, 2 inference profiles mapped; else the program's own\n\
              hint         `consumer` and `register_consumer` are of no use with mode = \"polling\"\n",
+        );
+    }
+    #[test]
+    fn the_summary_fits_a_terminal_and_warns_of_narrow_dead_letters() {
+        let text = "source.file.paths = ['logs']\nsinks.nowhere.null.probe = true\n\
+            dead_letter.firehose = { stream = 'rejects', region = 'eu-west-1' }\n\
+            dead_letters.wide.s3 = { bucket = 'rejects', region = 'eu-west-1' }";
+        let environment = Environment::default();
+        let config = Config::parse(text, "test.toml", &environment).unwrap();
+        let folded = summary(&config, &environment, 60);
+        assert!(folded.lines().all(|line| line.chars().count() <= 60), "{folded}");
+        let whole = summary(&config, &environment, usize::MAX);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&folded), words(&whole));
+        let hints: Vec<&str> = whole.lines().filter(|line| line.starts_with("hint")).collect();
+        assert_eq!(
+            hints,
+            [
+                "hint         [dead_letter.firehose] takes rejects of up to 1000 KiB, in base64; a larger one ends the run; \
+              `file` and `s3` take any"
+            ]
+        );
+        assert!(
+            folded.contains("\nhint         [dead_letter.firehose] takes rejects of up to\n             1000 KiB"),
+            "{folded}"
         );
     }
 }

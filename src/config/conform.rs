@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::MAX_FAULTS;
 use super::document::{KeyPath, Problem, Target};
 use super::shape::{Node, Shape};
-use super::units::{ByteSize, parse_duration, shortened};
+use super::sinks;
+use super::units::{ByteSize, UnitError, parse_duration, shortened};
 
 /// What was found, and what has to be taken out of the document to read the rest of it.
 #[derive(Default)]
@@ -119,7 +120,8 @@ impl Node<'_> {
             places.extend(sinks.then(|| format!("sinks.NAME.KIND.{key}")));
             places
         };
-        let hint = match nearest(key, keys.iter().map(String::as_str)) {
+        let known_by = || sinks::kind_for(key).filter(|kind| self.kind(kind).is_some());
+        let hint = match nearest(key, keys.iter().map(String::as_str)).or_else(known_by) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if !detailed => None,
             None => match elsewhere().as_slice() {
@@ -207,12 +209,15 @@ impl Node<'_> {
         }
         let limit = |keyword: &str| self.get(keyword).and_then(Value::as_str);
         if let (Some(min), Some(max)) = (limit("x-minimum"), limit("x-maximum")) {
-            // A value that is no quantity is told by its type when the document is read.
-            let outside = outside(text, min, max)?;
-            return outside.then(|| {
-                Problem::value(path.clone(), format!("{} is out of range", shortened(text)))
-                    .allowed(format!("{min} to {max}"))
-            });
+            let problem = |message: String| Problem::value(path.clone(), message);
+            return match outside(text, min, max) {
+                Ok(false) => None,
+                Ok(true) => {
+                    let message = format!("{} is out of range", shortened(text));
+                    Some(problem(message).allowed(format!("{min} to {max}")))
+                }
+                Err(error) => Some(problem(error.to_string())),
+            };
         }
         let length = |keyword: &str| self.get(keyword).and_then(Value::as_u64);
         let (min, max) = (length("minLength").unwrap_or(0), length("maxLength").unwrap_or(u64::MAX));
@@ -243,15 +248,17 @@ impl Node<'_> {
     }
 }
 
-/// Whether a size or duration is outside of its bounds, which are written as it is; `None` if it is neither.
-fn outside(text: &str, min: &str, max: &str) -> Option<bool> {
+/// Whether a size or duration is outside of its bounds, which are written as it is.
+///
+/// # Errors
+/// A text that is none.
+fn outside(text: &str, min: &str, max: &str) -> Result<bool, UnitError> {
     if let (Ok(min), Ok(max)) = (min.parse::<ByteSize>(), max.parse::<ByteSize>()) {
-        let size: ByteSize = text.parse().ok()?;
-        return Some(size < min || size > max);
+        let size: ByteSize = text.parse()?;
+        return Ok(size < min || size > max);
     }
-    let (min, max) = (parse_duration(min).ok()?, parse_duration(max).ok()?);
-    let duration = parse_duration(text).ok()?;
-    Some(duration < min || duration > max)
+    let duration = parse_duration(text)?;
+    Ok(duration < parse_duration(min)? || duration > parse_duration(max)?)
 }
 
 fn quoted(choices: &[&str]) -> String {

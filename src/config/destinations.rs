@@ -51,6 +51,31 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Finds what asks AWS in a Region that nothing names: neither the configuration, nor the AWS configuration that
+/// `has_region` knows of, by the profile.
+pub(super) fn check_regions(config: &Config, has_region: &dyn Fn(Option<&str>) -> bool, problems: &mut Vec<Problem>) {
+    let sinks = config.sinks.iter().map(|(name, sink)| {
+        let at = KeyPath::of(&["sinks", name]).key(sink.kind());
+        (at, sink.without_region())
+    });
+    let letters = config.dead_letters.iter().map(|(name, letter)| (KeyPath::of(&["dead_letters", name]), letter));
+    let letters = config.dead_letter.iter().map(|letter| (KeyPath::of(&["dead_letter"]), letter)).chain(letters);
+    let letters = letters.map(|(at, letter)| (at.key(letter.kind()), letter.without_region()));
+    for (at, without) in sinks.chain(letters) {
+        let Some(without) = without.filter(|without| !has_region(without.profile)) else { continue };
+        let at = without.below.iter().fold(at, |at, key| at.key(key)).key("region");
+        // One that cannot be read was taken out, and has its own fault.
+        if problems.iter().any(|problem| problem.path.is_below(&at)) {
+            continue;
+        }
+        let named =
+            without.profile.map_or_else(|| "the AWS profile".to_owned(), |name| format!("the profile {name:?}"));
+        let message = format!("missing: neither `AWS_REGION` nor {named} names one here");
+        let hint = "write it here, or set AWS_REGION where this runs and where it is checked";
+        problems.push(Problem::key(at, message).hint(hint).allowed("such as \"eu-central-1\""));
+    }
+}
+
 /// The name of the default dead letter among the sinks.
 pub(super) const DEFAULT: &str = "dead_letter";
 
@@ -76,6 +101,16 @@ fn check_dead_letter(
     letter.check(&at, problems);
     if let DeadLetter::Kinesis(stream) = letter {
         check_stream(stream, &at, config, problems);
+    }
+    if let DeadLetter::S3(letter) = letter {
+        let is_same = |sink: &Sink| matches!(sink, Sink::S3(sink) if sink.to.place() == letter.place());
+        if let Some((name, _)) = config.sinks.iter().find(|(_, sink)| is_same(sink)) {
+            let message =
+                format!("`sinks.{name}.s3` writes objects with this prefix, and rejects would stand among them");
+            problems.push(
+                Problem::value(at.key("prefix"), message).hint("give it a prefix of its own, such as \"rejects/\""),
+            );
+        }
     }
     check_place(at, letter.kind(), letter.path(), config, taken, problems);
 }
@@ -186,9 +221,9 @@ fn check_default_dead_letter(config: &Config, taken: &BTreeMap<Place, String>, p
     }
     if config.coordination.directory().is_none() {
         let message = "missing: [coordination.dynamodb] has no directory that a default file could be in";
-        let hint = "a file on a disk that outlives the worker, and no other worker's: the disk of most containers goes \
-            with them";
-        let allowed = "exactly one of [dead_letter.file], [dead_letter.stdout]";
+        let hint = "a bucket, a queue or a stream; or a file on a disk that outlives the worker, and no other worker's: \
+            the disk of most containers goes with them";
+        let allowed = "exactly one of [dead_letter.file], [dead_letter.s3] and the like: any kind of a sink but `null`";
         problems.push(Problem::key(at, message).hint(hint).allowed(allowed));
         return;
     }

@@ -185,22 +185,26 @@ impl Page {
         margin
     }
 
-    /// Writes `text` from column `used`, folded between words to the width, each further line after `indent` spaces.
     fn fold(&mut self, text: &str, indent: usize, used: usize) {
-        let mut column = used;
-        for (index, word) in text.split(' ').enumerate() {
-            let length = word.chars().count();
-            if index > 0 && column + 1 + length > self.look.width {
-                self.text.push('\n');
-                self.text.push_str(&" ".repeat(indent));
-                column = indent;
-            } else if index > 0 {
-                self.text.push(' ');
-                column += 1;
-            }
-            self.text.push_str(word);
-            column += length;
+        fold(&mut self.text, text, self.look.width, indent, used);
+    }
+}
+
+/// Writes `text` to `page` from column `used`, folded between words to the width, each further line after `indent` spaces.
+pub(crate) fn fold(page: &mut String, text: &str, width: usize, indent: usize, used: usize) {
+    let mut column = used;
+    for (index, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if index > 0 && column + 1 + length > width {
+            page.push('\n');
+            page.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if index > 0 {
+            page.push(' ');
+            column += 1;
         }
+        page.push_str(word);
+        column += length;
     }
 }
 

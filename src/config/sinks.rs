@@ -108,6 +108,11 @@ pub(super) trait Destination {
     /// One line about it, for `bedrock-tap check`.
     fn describe(&self, format: &str) -> String;
 
+    /// What leaves its Region to the AWS configuration, if anything does.
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        None
+    }
+
     /// What to open, and how it is fed items of `format`.
     fn plan(&self, format: Format) -> Planned;
 
@@ -115,6 +120,27 @@ pub(super) trait Destination {
     fn path(&self) -> Option<(&Path, Compression)> {
         None
     }
+}
+
+/// What asks AWS and names no Region itself.
+pub(super) struct WithoutRegion<'c> {
+    /// The keys from the destination's table to the one that may have a `region`.
+    pub(super) below: &'static [&'static str],
+    /// The profile that it names, which may have a Region.
+    pub(super) profile: Option<&'c str>,
+}
+
+/// The kind for a product or protocol that people know by another name.
+pub(super) fn kind_for(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "elastic" | "opensearch" => Elasticsearch::KIND,
+        "splunk" | "hec" => SplunkHec::KIND,
+        "otel" | "opentelemetry" => Otlp::KIND,
+        "datadog" | "https" | "loki" | "panther" | "sumo" | "webhook" => Http::KIND,
+        "console" => Stdout::KIND,
+        "minio" => S3::KIND,
+        _ => return None,
+    })
 }
 
 /// What a sink's or a dead letter's own kind says.
@@ -185,6 +211,10 @@ impl Sink {
     pub(super) fn path(&self) -> Option<(&Path, Compression)> {
         of_sink!(self, sink => sink.to.path())
     }
+
+    pub(super) fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        of_sink!(self, sink => sink.to.without_region())
+    }
 }
 
 /// How long a sink that is not required tries to deliver a batch.
@@ -234,5 +264,9 @@ impl DeadLetter {
 
     pub(super) fn path(&self) -> Option<(&Path, Compression)> {
         of_dead_letter!(self, to => to.path())
+    }
+
+    pub(super) fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        of_dead_letter!(self, to => to.without_region())
     }
 }

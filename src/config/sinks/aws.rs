@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::WithoutRegion;
 use crate::aws::{self, CredentialsFrom};
 use crate::config::access::{Access, AssumeRole};
 use crate::config::document::{KeyPath, Problem};
@@ -46,6 +47,11 @@ impl AwsAccess {
             assume_role: self.assume_role.as_ref().map(AssumeRole::settings),
             credentials: CredentialsFrom::Chain,
         }
+    }
+
+    /// What the Region is left to, if it is.
+    pub(super) fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        self.region.is_none().then_some(WithoutRegion { below: &[], profile: self.profile.as_deref() })
     }
 
     /// The Region, role and endpoint, for `bedrock-tap check`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::WithoutRegion;
 use crate::aws::{self, CredentialsFrom};
 use crate::config::Secret;
 use crate::config::access::{Access, AssumeRole};
@@ -117,6 +118,12 @@ impl Signing {
             assume_role: self.assume_role.as_ref(),
         };
         access.check(at, problems);
+    }
+
+    /// What the Region is left to, if it is; this stands at `auth.sigv4`.
+    pub(super) fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        const BELOW: &[&str] = &["auth", "sigv4"];
+        self.region.is_none().then_some(WithoutRegion { below: BELOW, profile: self.profile.as_deref() })
     }
 
     /// Where credentials and Region come from.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Batching, Destination, HttpClient, Signing};
+use super::{Batching, Destination, HttpClient, Signing, WithoutRegion};
 use crate::config::Secret;
 use crate::config::document::{KeyPath, Problem};
 use crate::config::units::shortened;
@@ -163,7 +163,9 @@ impl Destination for Elasticsearch {
             }
         }
         if let Some(Err(error)) = self.index.as_deref().map(Index::parse) {
-            problems.push(Problem::value(at.key("index"), error.to_string()));
+            let allowed = "such as \"bedrock-{year}.{month}\"; the places are {date}, {year}, {month}, {day}, {hour}, \
+                {account}, {region}, {provider}, {model}, {operation}, {id}";
+            problems.push(Problem::value(at.key("index"), error.to_string()).allowed(allowed));
         }
         if format == Format::Text {
             let problem = Problem::value(at.key("format"), "a document is a JSON object, and `text` is none");
@@ -193,6 +195,13 @@ impl Destination for Elasticsearch {
         let time = if no_time { " without @timestamp (not for data streams)" } else { "" };
         let ids = if self.ids { "" } else { ", without ids" };
         format!("elasticsearch {first}{nodes}, index {}, {format}{time}{ids}", self.index(of_format))
+    }
+
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        match &self.auth {
+            Some(ClusterAuth::Sigv4(signing)) => signing.without_region(),
+            _ => None,
+        }
     }
 
     fn plan(&self, format: Format) -> Planned {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AwsAccess, Batching, Destination};
+use super::{AwsAccess, Batching, Destination, WithoutRegion};
 use crate::config::document::{KeyPath, Problem};
 use crate::config::units::shortened;
 use crate::config::validate;
@@ -45,6 +45,10 @@ impl Destination for Firehose {
 
     fn describe(&self, format: &str) -> String {
         format!("firehose {}{}, {format}", self.stream, self.access.describe())
+    }
+
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        self.access.without_region()
     }
 
     fn plan(&self, _: Format) -> Planned {

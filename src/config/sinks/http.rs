@@ -8,7 +8,7 @@ use reqwest::{Method, Url};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Batching, Destination, HttpClient, Signing};
+use super::{Batching, Destination, HttpClient, Signing, WithoutRegion};
 use crate::config::Secret;
 use crate::config::document::{KeyPath, Problem};
 use crate::config::validate;
@@ -224,7 +224,7 @@ impl Http {
             let is_of_auth = self.auth.is_some() && name.eq_ignore_ascii_case("authorization");
             if is_twice || is_of_auth {
                 let message = if is_twice { "is one of `headers` already" } else { "is what `auth` makes" };
-                problems.push(Problem::key(path.clone(), message));
+                problems.push(Problem::key(path.clone(), message).hint("leave out one of the two"));
             }
             check_name(name, &path, problems);
             secret.check(&path, problems);
@@ -376,6 +376,13 @@ impl Destination for Http {
         let gzip = if self.compression == HttpCompression::Gzip { ", gzip" } else { "" };
         let auth = self.auth.as_ref().map(|auth| format!(", {}", auth.describe())).unwrap_or_default();
         format!("http {to}, {format} as {body}{gzip}{auth}")
+    }
+
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        match self.auth.as_deref() {
+            Some(HttpAuth::Sigv4(signing)) => signing.without_region(),
+            _ => None,
+        }
     }
 
     fn plan(&self, format: Format) -> Planned {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AwsAccess, Batching, Destination};
+use super::{AwsAccess, Batching, Destination, WithoutRegion};
 use crate::config::KinesisSource;
 use crate::config::document::{KeyPath, Problem};
 use crate::format::Format;
@@ -86,6 +86,10 @@ impl Destination for Kinesis {
 
     fn describe(&self, format: &str) -> String {
         format!("kinesis {}{}, {format}", self.stream, self.access.describe())
+    }
+
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        self.access.without_region().filter(|_| KinesisSource::region_in(&self.stream).is_none())
     }
 
     fn plan(&self, _: Format) -> Planned {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AwsAccess, Destination};
+use super::{AwsAccess, Destination, WithoutRegion};
 use crate::config::document::{KeyPath, Problem};
 use crate::config::units::{ByteSize, DurationText, duration, format_duration, shortened};
 use crate::config::validate;
@@ -159,7 +159,11 @@ impl Destination for S3 {
         let Self { bucket, prefix, object_size, .. } = self;
         let age = format_duration(self.object_age);
         let access = self.access.describe();
-        format!("s3 {bucket}/{prefix}, {format}, {encoding}, a new object after {object_size} or {age}{access}")
+        format!("s3 {bucket}/{prefix}{access}, {format}, {encoding}, a new object after {object_size} or {age}")
+    }
+
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        self.access.without_region()
     }
 
     fn plan(&self, _: Format) -> Planned {
@@ -170,7 +174,8 @@ impl Destination for S3 {
 impl S3 {
     fn check_prefix(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         let mut problem = |message: String| {
-            let allowed = "such as \"bedrock/date={date}/account={account}/\"";
+            let allowed = "such as \"bedrock/date={date}/account={account}/\"; the places are {date}, {year}, {month}, \
+                {day}, {hour}, {account}, {region}, {provider}, {model}, {operation}";
             problems.push(Problem::value(at.key("prefix"), message).allowed(allowed));
         };
         let template = match Template::parse(&self.prefix) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AwsAccess, Batching, Destination};
+use super::{AwsAccess, Batching, Destination, WithoutRegion};
 use crate::config::document::{KeyPath, Problem};
 use crate::config::units::shortened;
 use crate::config::validate;
@@ -65,13 +65,18 @@ impl Destination for Sqs {
             }
         }
         if let Some(Err(message)) = self.message_group.as_deref().map(group) {
-            problems.push(Problem::value(at.key("message_group"), message).allowed("such as \"{account}\""));
+            problems.push(Problem::value(at.key("message_group"), message).allowed(GROUPS));
         }
     }
 
     fn describe(&self, format: &str) -> String {
         let group = self.group().map(|group| format!(" by {group}")).unwrap_or_default();
         format!("sqs {}{}{group}, {format}", self.queue_url, self.access.describe())
+    }
+
+    fn without_region(&self) -> Option<WithoutRegion<'_>> {
+        let named = QueueUrl::parse(&self.queue_url).is_ok_and(|url| url.region.is_some());
+        self.access.without_region().filter(|_| !named)
     }
 
     fn plan(&self, _: Format) -> Planned {
@@ -101,6 +106,10 @@ impl Sqs {
         self.message_group.as_deref().or(self.is_fifo().then_some(DEFAULT_GROUP))
     }
 }
+
+/// What a message group is made of, for messages.
+const GROUPS: &str = "such as \"{account}\"; the places are {date}, {year}, {month}, {day}, {hour}, {account}, {region}, \
+    {provider}, {model}, {operation}, {id}";
 
 /// Reads a message group. Source of the characters: the Amazon SQS API reference, `SendMessageBatchRequestEntry`.
 fn group(text: &str) -> Result<Template, String> {

@@ -60,7 +60,13 @@ impl Elasticsearch {
             StatusCode::OK => self::about(&answer)?,
             StatusCode::UNAUTHORIZED => return Err(SinkError::retry(ProbeError::NotAccepted)),
             // Who may write need not have the right to ask this; a serverless collection has nothing to say of itself.
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => is_product(&answer),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+                let is_product = is_product(&answer);
+                if !is_product {
+                    does_not_tell(answer.status);
+                }
+                is_product
+            }
             status => return Err(CallError::Status(status).into()),
         };
         if !is_elasticsearch {
@@ -77,14 +83,15 @@ impl Elasticsearch {
             Some(Rights { has_all_requested: false }) => Err(SinkError::retry(ProbeError::NotAllowed(pattern))),
             None if answer.status == StatusCode::UNAUTHORIZED => Err(SinkError::retry(ProbeError::NotAccepted)),
             None => {
-                tracing::info!(
-                    status = answer.status.as_u16(),
-                    "the cluster does not tell whether it can be written to"
-                );
+                does_not_tell(answer.status);
                 Ok(())
             }
         }
     }
+}
+
+fn does_not_tell(status: StatusCode) {
+    tracing::info!(status = status.as_u16(), "the cluster does not tell whether it can be written to");
 }
 
 /// Whether a cluster is Elasticsearch, by what it says of itself.

@@ -1,0 +1,83 @@
+//! A sink at the start: opened, and asked whether it can be written to where that is wanted.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::SinkPlan;
+use crate::sink::batch::{self, Driver};
+use crate::sink::dead_letter::DeadLetter;
+
+/// How long a destination may take to answer at the start, when a person waits: what needs longer is down.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens a sink. What it is asked ends with `stop`, because nothing was read by then that has to be delivered.
+///
+/// # Errors
+/// It cannot be opened or written to, or the process was told to stop.
+pub(super) async fn open(
+    plan: SinkPlan,
+    dead_letter: Option<DeadLetter>,
+    stop: &CancellationToken,
+    abandon: &CancellationToken,
+) -> anyhow::Result<(batch::Outlet, Driver)> {
+    let SinkPlan { name, planned, probe, .. } = plan;
+    let sink = (planned.opening)().await.with_context(|| format!("the sink {name} cannot be opened"))?;
+    if probe {
+        let answer = tokio::select! {
+            biased;
+            () = stop.cancelled() => anyhow::bail!("told to stop before the sink {name} had answered"),
+            answer = tokio::time::timeout(PROBE_TIMEOUT, sink.probe()) => answer,
+        };
+        let answer = answer.with_context(|| format!("the sink {name} does not answer within {PROBE_TIMEOUT:?}"))?;
+        answer.with_context(|| format!("the sink {name} cannot be written to"))?;
+        info!(sink = name, "the destination answers, and nothing speaks against writing to it");
+    }
+    Ok(batch::start(&name, sink, planned.batch, dead_letter, abandon.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sink::{Batch, Planned, Sink, SinkError};
+    use crate::source::BoxFuture;
+
+    /// Takes connections and answers nothing.
+    struct Silent;
+
+    impl Sink for Silent {
+        fn deliver(&self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn probe(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_ends_in_time_and_when_told_to_stop() {
+        let check = async |stop_after: Option<u64>, expected: &str| {
+            let stop = CancellationToken::new();
+            let told = stop.clone();
+            let begun = tokio::time::Instant::now();
+            tokio::spawn(async move {
+                if let Some(seconds) = stop_after {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    told.cancel();
+                }
+            });
+            let plan = SinkPlan { probe: true, ..SinkPlan::new("lake", Planned::made(Arc::new(Silent))) };
+            let error = open(plan, None, &stop, &CancellationToken::new()).await.err().unwrap();
+            assert_eq!(error.to_string(), expected);
+            begun.elapsed().as_secs()
+        };
+        assert_eq!(check(None, "the sink lake does not answer within 30s").await, 30);
+        assert_eq!(check(Some(2), "told to stop before the sink lake had answered").await, 2);
+        assert_eq!(check(Some(0), "told to stop before the sink lake had answered").await, 0);
+    }
+}
