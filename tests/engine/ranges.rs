@@ -337,10 +337,10 @@ async fn a_range_that_is_gone_from_the_stream_holds_up_no_other() {
 async fn a_range_that_is_read_again_keeps_no_other_from_giving_memory_back() {
     let (bucket, store) = (Arc::<Bucket>::default(), Arc::<Memory>::default());
     leave_announced(&bucket, &store, &["again".to_owned()]).await;
-    let engine = engine(&bucket, &store, LARGE, 16 << 10, &CancellationToken::new());
+    let engine = engine(&bucket, &store, LARGE, 8 << 10, &CancellationToken::new());
     // One takes the memory and falls silent; two others take the seats and wait for memory.
     let again = run(&engine, "again", true, [(0, vec![1, 2, 3, 4]), (5000, vec![5])]);
-    let silent = run(&engine, "silent", false, (1..=7).map(|index| (100, vec![index])));
+    let silent = run(&engine, "silent", false, (1..=2).map(|index| (100, vec![index])));
     let others = ["a", "b"].map(|shard| run(&engine, shard, true, (1..=8).map(|index| (500, vec![index]))));
     for lane in others.into_iter().chain([again]) {
         tokio::time::timeout(Duration::from_secs(60), lane).await.expect("a lane is stuck").unwrap().unwrap();

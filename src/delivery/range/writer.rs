@@ -23,7 +23,7 @@ pub(in crate::delivery) struct Writer<'a> {
     parts: &'a Parts,
     checkpoints: &'a dyn Commits,
     partition: &'a Partition,
-    /// The stored position, or the one that is stored with the next announcement.
+    /// The stored position, or the one that is stored next.
     from: Option<Position>,
 }
 
