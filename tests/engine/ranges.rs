@@ -156,7 +156,7 @@ fn check(seed: u64, shards: usize, count: u64, bytes: usize, encoded: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut dice = Dice(seed);
-        let store = Arc::new(Counting { is_row: seed % 2 == 0, ..Counting::default() });
+        let store = Arc::new(Counting { is_row: seed.is_multiple_of(2), ..Counting::default() });
         let bucket = Arc::new(Bucket::default());
         *bucket.dice.lock().unwrap() = Some(Dice(seed ^ 0xabcd));
         let names: Vec<String> = (0..shards).map(|shard| format!("s{shard}")).collect();
