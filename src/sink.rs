@@ -82,7 +82,7 @@ pub struct Batch {
 pub struct Range {
     /// The partition.
     pub partition: Partition,
-    /// The stored position that the range begins behind, as text: `start` where nothing was stored.
+    /// The record of the first item, as text: `start` where it is none of a stream.
     pub from: String,
     /// The position that it ends with, as text.
     pub to: String,

@@ -14,7 +14,7 @@ use crate::record::{Partition, Position};
 use crate::sink::retry::{Backoff, Causes, Complaint};
 
 /// The pace of commits: a crash delivers again what a second brought, and a thousand shards still share a small disk.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the last commit gets after the drain deadline, so that a delivery of the last moment still counts. With the
 /// default deadline it still ends before a container is killed, 30 seconds after it was told to stop.

@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Taken {
     pub(super) records: Arc<Vec<Record>>,
     pub(super) position: Position,
+    pub(super) lag: Option<Duration>,
     pub(super) reservation: Reservation,
 }
 
@@ -164,10 +165,10 @@ async fn read(
                 ended.store(true, Ordering::Release);
                 return Ok(ReadEnd::Ended(children));
             }
-            Read::Records { records, position, lag: _, reservation } => {
+            Read::Records { records, position, lag, reservation } => {
                 parts.total.add_read(records.len());
                 let records = Arc::new(records);
-                if taken.send(Taken { records, position, reservation }).await.is_err() {
+                if taken.send(Taken { records, position, lag, reservation }).await.is_err() {
                     // The next loop has failed and says why.
                     return Ok(ReadEnd::Stopped);
                 }
@@ -182,7 +183,7 @@ async fn work(
     submitted: mpsc::Sender<Submitted>,
     halt: &CancellationToken,
 ) -> Result<(), LaneError> {
-    while let Some(Taken { records, position, reservation }) = taken.recv().await {
+    while let Some(Taken { records, position, reservation, .. }) = taken.recv().await {
         let mut place = Place::default();
         while place.record < records.len() {
             let group = parts.crew.group(&records, &mut place, halt).await?;

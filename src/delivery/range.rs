@@ -2,121 +2,65 @@
 //! is written exactly once.
 //!
 //! A range begins at the stored position. Before it is written, its end is announced: stored beside the position. Then it
-//! is written under a name made of both ends, and then its end becomes the position. Whoever goes on after a crash finds
-//! either no announcement, and nothing of a range was written; or one, and reads and writes exactly this range again,
-//! under the same name. So no crash leaves a hole, or a record under two names.
+//! is written under a name made of its first record with an item and its end, and then its end becomes the position. Whoever
+//! goes on after a crash finds either no announcement, and nothing of a range was written; or one, and reads and writes
+//! exactly this range again, under the same name. So no crash leaves a hole, or a record under two names. Where the stream
+//! has lost the first records of a range meanwhile, what is left of it has another name: it takes the place of nothing that
+//! may hold them.
 //!
 //! Ranges wait in memory until they are large or old enough. Where memory is short they end early, the largest first.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::lane::{Submitted, Taken, flush, patiently, stopped, submit_to};
 use super::work::{Group, Place};
-use super::{Announcement, Delivered, LaneError, Parts};
+use super::{LaneError, Parts};
 use crate::budget::Reservation;
-use crate::checkpoint::{CheckpointError, Commits, Stored};
 use crate::format::Lines;
 use crate::record::{Origin, Partition, Position, Record, SequenceNumber};
-use crate::sink::Range;
 use crate::sink::batch::{Origins, RangeLimits};
-use crate::sink::retry::{Backoff, Causes, Complaint};
-use crate::source::BoxFuture;
 use crate::source::kinesis::progress::behind;
 
-/// What the open ranges of all lanes share.
-#[derive(Debug)]
-pub struct Shelf {
-    /// The lanes that wait for memory; said again whenever a range has given its own back.
-    waiting: watch::Sender<usize>,
-    open: Mutex<Held>,
-    /// A range that is read again must be whole before it gives back anything, whatever there is of memory: one at a time.
-    again: Arc<Semaphore>,
-}
+use self::shelf::{Counted, Turn};
 
-#[derive(Debug, Default)]
-struct Held {
-    bytes: usize,
-    ranges: usize,
-}
+mod shelf;
+mod writer;
 
-impl Default for Shelf {
-    fn default() -> Self {
-        let (waiting, _) = watch::channel(0);
-        Self { waiting, open: Mutex::default(), again: Arc::new(Semaphore::new(1)) }
-    }
-}
-
-impl Shelf {
-    fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
-        act(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether a range is as large as the others on average: one of them always is.
-    fn is_large(&self, bytes: usize) -> bool {
-        self.with(|open| bytes * open.ranges >= open.bytes)
-    }
-
-    /// Says that a lane waits for memory, until what it gives is dropped.
-    fn wait(&self) -> Waiting<'_> {
-        self.waiting.send_modify(|waiting| *waiting += 1);
-        Waiting(self)
-    }
-}
-
-struct Waiting<'a>(&'a Shelf);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.send_modify(|waiting| *waiting -= 1);
-    }
-}
-
-/// The bytes of an open range, as the shelf counts them.
-#[derive(Debug)]
-struct Counted {
-    bytes: usize,
-    parts: Arc<Shelf>,
-}
-
-impl Counted {
-    fn new(parts: &Arc<Shelf>) -> Self {
-        parts.with(|open| open.ranges += 1);
-        Self { bytes: 0, parts: Arc::clone(parts) }
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        self.parts.with(|open| open.bytes += bytes);
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.parts.with(|open| (open.ranges, open.bytes) = (open.ranges - 1, open.bytes - self.bytes));
-    }
-}
+pub use self::shelf::Shelf;
+pub(super) use self::writer::{Writer, look};
 
 /// A range that is complete, on its way to its sinks.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    /// For each outlet that takes ranges: its index, its items, and where they came from.
-    outputs: Vec<(usize, Vec<Lines>, Origins)>,
+    outputs: Vec<Output>,
     holds: Vec<Arc<Reservation>>,
     to: Position,
-    _again: Option<OwnedSemaphorePermit>,
+    _turn: Option<Turn>,
+}
+
+/// The items of a range for one outlet.
+#[derive(Debug)]
+struct Output {
+    /// The outlet's index.
+    outlet: usize,
+    /// The record of its first item, even if that was handed on before the rest.
+    first: Option<SequenceNumber>,
+    parts: Vec<Lines>,
+    origins: Origins,
 }
 
 /// What is read and in no range yet.
 #[derive(Default)]
 struct Open {
-    outputs: Vec<(usize, Vec<Lines>, Origins)>,
+    outputs: Vec<Output>,
     holds: Vec<Arc<Reservation>>,
     counted: Option<Counted>,
     since: Option<Instant>,
@@ -133,7 +77,7 @@ struct Open {
 struct Again {
     to: Position,
     sequence: SequenceNumber,
-    permit: OwnedSemaphorePermit,
+    turn: Turn,
 }
 
 /// Gathers the ranges of a lane.
@@ -165,12 +109,11 @@ impl<'a> Gatherer<'a> {
             None => None,
             Some((sequence, to)) => {
                 info!(%partition, %to, "a range may be written in part, reading and writing it again");
-                // The semaphore is never closed.
-                let permit = Arc::clone(&parts.shelf.again).acquire_owned().await.ok();
-                permit.map(|permit| Again { to, sequence, permit })
+                let turn = parts.shelf.turn(limits.bytes, parts.encoded.total_bytes()).await;
+                Some(Again { to, sequence, turn })
             }
         };
-        let waiting = parts.shelf.waiting.subscribe();
+        let waiting = parts.shelf.watch();
         Self { parts, limits, again, open: Open::default(), submitted, waiting }
     }
 
@@ -190,7 +133,11 @@ impl<'a> Gatherer<'a> {
                     continue;
                 }
             };
-            let Some(Taken { records, position, reservation }) = next else { break };
+            let Some(Taken { records, position, lag, reservation }) = next else { break };
+            if records.is_empty() && lag == Some(Duration::ZERO) && self.open.records == 0 {
+                // There is nothing to be read, so that the range is gone from the stream: others may have their turn.
+                self.again = None;
+            }
             match self.end_of_again(&records) {
                 None => self.take(&records, position, halt).await?,
                 Some(count) => {
@@ -222,9 +169,9 @@ impl<'a> Gatherer<'a> {
     /// How many of these records belong to the range that is read again, if it ends with one of them.
     fn end_of_again(&self, records: &[Record]) -> Option<usize> {
         let again = self.again.as_ref()?;
-        let is_in = |record: &Record| sequence(record).is_some_and(|sequence| *sequence <= again.sequence);
+        let is_in = |record: &Record| sequence(&record.origin).is_some_and(|sequence| *sequence <= again.sequence);
         let count = records.iter().take_while(|record| is_in(record)).count();
-        let is_last = |record: &Record| sequence(record) == Some(&again.sequence);
+        let is_last = |record: &Record| sequence(&record.origin) == Some(&again.sequence);
         let ends = count < records.len() || records.last().is_some_and(is_last);
         ends.then_some(count)
     }
@@ -312,17 +259,23 @@ impl<'a> Gatherer<'a> {
 
     fn keep(&mut self, outlet: usize, lines: Lines, origins: Origins, hold: &Arc<Reservation>) {
         let open = &mut self.open;
-        open.since.get_or_insert_with(Instant::now);
-        open.counted.get_or_insert_with(|| Counted::new(&self.parts.shelf)).add(lines.bytes().len());
+        if self.again.is_none() {
+            // One that is read again does not end for others, who are not to wait for that.
+            open.since.get_or_insert_with(Instant::now);
+            open.counted.get_or_insert_with(|| Counted::new(&self.parts.shelf)).add(lines.bytes().len());
+        }
         if !open.holds.last().is_some_and(|last| Arc::ptr_eq(last, hold)) {
             open.holds.push(Arc::clone(hold));
         }
-        match open.outputs.iter_mut().find(|(index, _, _)| *index == outlet) {
-            Some((_, parts, all)) => {
-                all.append(parts.iter().map(Lines::len).sum(), origins);
-                parts.push(lines);
+        match open.outputs.iter_mut().find(|output| output.outlet == outlet) {
+            Some(output) => {
+                output.origins.append(output.parts.iter().map(Lines::len).sum(), origins);
+                output.parts.push(lines);
             }
-            None => open.outputs.push((outlet, vec![lines], origins)),
+            None => {
+                let first = origins.get(0).and_then(sequence).cloned();
+                open.outputs.push(Output { outlet, first, parts: vec![lines], origins });
+            }
         }
     }
 
@@ -333,7 +286,7 @@ impl<'a> Gatherer<'a> {
         }
         if self.again.is_some() {
             // It gives nothing back before it is whole, so it must not wait for others, nor they for it: it goes beyond the
-            // budget, but no second one does.
+            // budget. The shelf lets as many do so as are expected to take no more than one large range.
             return Ok(Reservation::default());
         }
         if let Some(reservation) = self.parts.encoded.try_reserve(bytes) {
@@ -347,11 +300,12 @@ impl<'a> Gatherer<'a> {
     /// Writes what there is of a record that memory has no room for, under names of what is in it: a crash right then
     /// leaves a double, but nothing is stuck, and nothing lost. It takes a record whose fetched bodies fill the memory.
     async fn spill(&mut self) -> Result<(), LaneError> {
-        let (outputs, holds) = (std::mem::take(&mut self.open.outputs), std::mem::take(&mut self.open.holds));
+        let holds = std::mem::take(&mut self.open.holds);
         (self.open.counted, self.open.since) = (None, None);
-        let mut receipts = Vec::with_capacity(outputs.len());
-        for (index, parts, origins) in outputs {
-            let outlet = &self.parts.outlets[index];
+        let mut receipts = Vec::with_capacity(self.open.outputs.len());
+        for output in self.open.outputs.iter_mut().filter(|output| !output.parts.is_empty()) {
+            let (parts, origins) = (std::mem::take(&mut output.parts), std::mem::take(&mut output.origins));
+            let outlet = &self.parts.outlets[output.outlet];
             let sending = outlet.submit_parts(None, parts, origins, holds.clone());
             receipts.push(patiently(self.parts, sending).await.map_err(|gone| stopped(outlet.name(), gone))?);
         }
@@ -385,145 +339,19 @@ impl<'a> Gatherer<'a> {
 
     /// Ends the range, and hands it on.
     async fn seal(&mut self) {
-        let Open { outputs, holds, counted, records, to, position, .. } = std::mem::take(&mut self.open);
+        let Open { mut outputs, holds, counted, records, to, position, .. } = std::mem::take(&mut self.open);
         drop(counted);
+        outputs.retain(|output| !output.parts.is_empty());
         let again = self.again.take();
         let to = again.as_ref().map(|again| again.to.clone()).or(to);
         let range = match (outputs.is_empty(), to) {
-            (false, Some(to)) => Some(Sealed { outputs, holds, to, _again: again.map(|again| again.permit) }),
+            (false, Some(to)) => Some(Sealed { outputs, holds, to, _turn: again.map(|again| again.turn) }),
             _ => None,
         };
         if position.is_some() || records > 0 {
             // Who takes it has failed and says why.
             let _ = self.submitted.send(Submitted { receipts: Vec::new(), records, position, range }).await;
         }
-    }
-}
-
-/// Writes the ranges of a lane, one after the other, and commits behind each.
-pub(super) struct Writer<'a> {
-    parts: &'a Parts,
-    checkpoints: &'a dyn Commits,
-    partition: &'a Partition,
-    /// The stored position, or the one that is stored with the next announcement.
-    from: Option<Position>,
-}
-
-impl<'a> Writer<'a> {
-    /// Writes from the stored position on.
-    pub(super) fn new(
-        parts: &'a Parts,
-        checkpoints: &'a dyn Commits,
-        partition: &'a Partition,
-        from: Option<Position>,
-    ) -> Self {
-        Self { parts, checkpoints, partition, from }
-    }
-
-    /// Writes what comes, until no more does and the last position is stored.
-    pub(super) async fn write(mut self, mut submitted: mpsc::Receiver<Submitted>) -> Result<(), LaneError> {
-        let mut commit: Option<(Position, BoxFuture<'a, Result<(), CheckpointError>>)> = None;
-        loop {
-            let committed = async {
-                match &mut commit {
-                    Some((_, committing)) => committing.await,
-                    None => pending().await,
-                }
-            };
-            let next = tokio::select! {
-                biased;
-                next = submitted.recv() => next,
-                result = committed => {
-                    result?;
-                    commit = None;
-                    continue;
-                }
-            };
-            let Some(Submitted { receipts, records, position, range }) = next else { break };
-            for receipt in receipts {
-                patiently(self.parts, receipt.durable()).await.map_err(|gone| stopped("a sink", gone))?;
-            }
-            if let Some(range) = range {
-                // What is not stored yet is stored with the announcement; a commit that came behind it would undo it.
-                let delivered = commit.take().map(|(position, _)| position);
-                self.write_range(range, delivered).await?;
-            }
-            self.parts.total.add_delivered(records);
-            if let Some(position) = position {
-                self.from = Some(position.clone());
-                commit = Some((position.clone(), self.commit(position)));
-            }
-        }
-        if let Some((_, committing)) = commit {
-            committing.await?;
-        }
-        Ok(())
-    }
-
-    async fn write_range(&self, sealed: Sealed, delivered: Option<Position>) -> Result<(), LaneError> {
-        let Sealed { outputs, holds, to, _again } = sealed;
-        let announcement = Announcement { partition: self.partition.clone(), delivered, to: to.clone() };
-        stored(self.partition, || self.checkpoints.announce(announcement.clone())).await?;
-        let from = self.from.as_ref().map_or_else(|| START.to_owned(), name_of);
-        let range = Arc::new(Range { partition: self.partition.clone(), from, to: name_of(&to) });
-        let mut receipts = Vec::with_capacity(outputs.len());
-        for (index, parts, origins) in outputs {
-            let outlet = &self.parts.outlets[index];
-            let sending = outlet.submit_parts(Some(Arc::clone(&range)), parts, origins, holds.clone());
-            receipts.push(patiently(self.parts, sending).await.map_err(|gone| stopped(outlet.name(), gone))?);
-        }
-        drop(holds);
-        for receipt in receipts {
-            patiently(self.parts, receipt.durable()).await.map_err(|gone| stopped("a sink", gone))?;
-        }
-        // Whoever waits for memory may need still more.
-        self.parts.shelf.waiting.send_modify(|_| ());
-        Ok(())
-    }
-
-    fn commit(&self, position: Position) -> BoxFuture<'a, Result<(), CheckpointError>> {
-        let (checkpoints, partition) = (self.checkpoints, self.partition);
-        Box::pin(stored(partition, move || {
-            checkpoints.commit(Delivered { partition: partition.clone(), position: position.clone() })
-        }))
-    }
-}
-
-/// Asks a store until it answers.
-async fn stored<'a, T>(
-    partition: &'a Partition,
-    ask: impl Fn() -> BoxFuture<'a, Result<T, CheckpointError>>,
-) -> Result<T, CheckpointError> {
-    let (mut backoff, mut complaint) = (Backoff::default(), None);
-    loop {
-        let error = match ask().await {
-            Err(error @ CheckpointError::Retry { .. }) => error,
-            answer => return answer,
-        };
-        let complaint = complaint.get_or_insert_with(|| Complaint::new(std::time::Duration::ZERO));
-        if complaint.is_due() {
-            let lasting_seconds = complaint.lasting().as_secs();
-            tracing::warn!(%partition, lasting_seconds, error = %Causes(&error), "cannot store a position, trying again");
-        }
-        tokio::time::sleep(backoff.next_wait()).await;
-    }
-}
-
-/// What is stored of a partition, once the store answers.
-pub(super) async fn look(checkpoints: &dyn Commits, partition: &Partition) -> Result<Stored, CheckpointError> {
-    stored(partition, || checkpoints.stored(partition)).await
-}
-
-/// What stands for a position that is none of a record.
-const START: &str = "start";
-
-/// A position in a range's name, the same whoever stored it: a lease table has a record that is no aggregate as one with
-/// a single user record.
-fn name_of(position: &Position) -> String {
-    match position {
-        Position::After(sequence) | Position::Within(sequence, 0) => sequence.to_string(),
-        Position::Within(sequence, user_record) => format!("{sequence}.{user_record}"),
-        _ => START.to_owned(),
     }
 }
 
@@ -534,8 +362,8 @@ fn sequence_of(position: &Position) -> Option<&SequenceNumber> {
     }
 }
 
-fn sequence(record: &Record) -> Option<&SequenceNumber> {
-    match &record.origin {
+fn sequence(origin: &Origin) -> Option<&SequenceNumber> {
+    match origin {
         Origin::Kinesis { sequence, .. } => Some(sequence),
         Origin::File { .. } => None,
     }

@@ -138,9 +138,9 @@ pub enum Verdict {
     Lost(Option<Lease>),
 }
 
-/// What an answer means to the holder who sent `update` before, and does not know what became of it. A refusal is no loss where the row is what the update makes of
-/// a row: an earlier try was applied, and its answer was lost on the way. The service may answer an error and have
-/// written.
+/// What an answer means to the holder who sent `update` before, and does not know what became of it. A refusal is no loss
+/// where the row is what the update makes of a row: an earlier try was applied, and its answer was lost on the way. The
+/// service may answer an error and have written.
 pub fn judge(me: &WorkerId, update: &Update, answer: Answer) -> Verdict {
     let row = match answer {
         Answer::Applied(row) => return Verdict::Done(row),

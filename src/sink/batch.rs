@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -334,13 +333,7 @@ async fn bury(
         let part = place(index, &batch.parts, Lines::len);
         let (Some((claim, nth)), Some((lines, rest))) = (claim, part) else { continue };
         let item = lines.get(rest).unwrap_or_default();
-        let original = lines.original(rest).unwrap_or_else(|| {
-            item.strip_suffix(
-                b"
-",
-            )
-            .unwrap_or(item)
-        });
+        let original = lines.original(rest).unwrap_or_else(|| item.strip_suffix(b"\n").unwrap_or(item));
         let unknown = || Origin::File { path: "unknown".into(), offset: 0 };
         let origin = claim.origins.get(claim.first + nth).cloned().unwrap_or_else(unknown);
         rejects.push(refused(name, &answer, original, lines.event(rest), &origin));
