@@ -22,6 +22,7 @@ pub mod otlp;
 mod puts;
 pub mod retry;
 pub mod s3;
+mod service;
 pub mod sigv4;
 pub mod splunk_hec;
 pub mod sqs;
