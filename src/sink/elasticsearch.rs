@@ -120,7 +120,9 @@ impl Elasticsearch {
         } else {
             self.nodes.works(node);
         }
-        let read = answer::read(&answer, &batch, self.ids).map_err(|refusal| refusal.into_error(self.index.text()));
+        let ids = self.ids;
+        let read = aside(move || answer::read(&answer, &batch, ids)).await?;
+        let read = read.map_err(|rest| rest.into_error(self.index.text()));
         if let Err(SinkError::Retry { source, .. } | SinkError::Partial { source, .. }) = &read
             && source.downcast_ref::<Held>().is_some_and(Held::is_about_access)
         {

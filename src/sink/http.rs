@@ -191,6 +191,7 @@ impl Http {
                     .to_owned()
             }
             404 | 405 | 410 => ": check the URL and `method`".to_owned(),
+            415 => ": check `content_type` and `compression`".to_owned(),
             407 => ": the proxy asks for a user; `HTTPS_PROXY` may hold one".to_owned(),
             _ => match answer.accepted() {
                 Ok(_) => return Ok(()),

@@ -137,6 +137,9 @@ fn is_too_large(message: &str) -> bool {
 fn without_code(answer: Answer) -> SinkError {
     match answer.status {
         StatusCode::PAYLOAD_TOO_LARGE => SinkError::Refused { answer: answer.quoted() },
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            Unwilling::retry(status.to_string(), answer::ACCESS_ADVICE, answer.retry_after())
+        }
         status => {
             let advice = ", but none of gRPC; see whether `url` is that of a collector, and `protocol` its own";
             Unwilling::retry(status.to_string(), advice, answer.retry_after())

@@ -47,7 +47,7 @@ impl Http {
             401 | 403 => answer::ACCESS_ADVICE,
             404 | 405 => "; see whether `url` has the right path, which is `/v1/logs` in most places",
             415 => "; see whether it takes this `protocol` and this `compression`",
-            400 | 413 | 414 | 422 | 431 => return Err(SinkError::Refused { answer: quoted(&answer) }),
+            400 | 413 | 422 => return Err(SinkError::Refused { answer: quoted(&answer) }),
             _ => "",
         };
         Err(Unwilling::retry(answer.status.to_string(), advice, answer.retry_after()))
