@@ -145,16 +145,19 @@ fn check_held(double: &dyn Double, expected: &[String], may_repeat: bool) {
 pub(crate) async fn check<D: Double>(make: impl AsyncFn() -> D) {
     // Most of the time is waiting for a sink's patience to end or a destination's `Retry-After`: all wait together.
     let after = async |trouble: Trouble| after_trouble(&make().await, trouble).await;
-    tokio::join!(
-        async { in_order(&make().await).await },
-        after(Trouble::Busy),
-        after(Trouble::Error),
-        after(Trouble::Hang),
-        after(Trouble::AppliedThenCut),
-        after(Trouble::Partial),
-        async { refused(&make().await).await },
-        async { stopped(&make().await).await },
-    );
+    let all = async {
+        tokio::join!(
+            async { in_order(&make().await).await },
+            after(Trouble::Busy),
+            after(Trouble::Error),
+            after(Trouble::Hang),
+            after(Trouble::AppliedThenCut),
+            after(Trouble::Partial),
+            async { refused(&make().await).await },
+            async { stopped(&make().await).await },
+        );
+    };
+    Box::pin(all).await;
     // By itself: what is busy with this for a second answers nobody else in time.
     large(&make().await).await;
 }
