@@ -1,6 +1,8 @@
 //! Proxies: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` ask for, in capitals or small letters, read in one
 //! way for every client.
 
+use std::fmt;
+
 use reqwest::Url;
 
 /// What is never asked through a proxy: this host, and the link-local addresses where instances and containers find their
@@ -8,7 +10,7 @@ use reqwest::Url;
 const NEVER: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,fd00:ec2::/32";
 
 /// The proxies that the environment names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Proxies {
     /// The one for `https` URLs, with its user and password if it has them: it is never shown.
     pub https: Option<String>,
@@ -16,6 +18,15 @@ pub struct Proxies {
     pub http: Option<String>,
     /// Hosts, domains and address ranges that are asked directly, separated by commas.
     pub direct: String,
+}
+
+impl fmt::Debug for Proxies {
+    /// A URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Proxies");
+        shown.field("https", &self.https.is_some()).field("http", &self.http.is_some());
+        shown.field("direct", &self.direct).finish()
+    }
 }
 
 impl Proxies {
@@ -73,7 +84,10 @@ mod tests {
                 http: http.map(str::to_owned),
                 direct: format!("{NEVER}{direct}"),
             };
-            assert_eq!(Proxies::of(variable), expected, "{variables:?}");
+            let found = Proxies::of(variable);
+            assert!(!format!("{found:?}").contains("u:w"));
+            assert_eq!((&found.https, &found.http), (&expected.https, &expected.http), "{variables:?}");
+            assert_eq!(found, expected, "{variables:?}");
         };
         check(&[], None, None, "");
         check(

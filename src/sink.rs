@@ -9,6 +9,7 @@ use crate::format::{Lines, Tag};
 use crate::record::Partition;
 use crate::source::BoxFuture;
 
+mod aside;
 pub mod batch;
 pub mod client;
 pub mod dead_letter;
@@ -22,6 +23,8 @@ pub mod otlp;
 mod puts;
 pub mod retry;
 pub mod s3;
+mod service;
+mod shown;
 pub mod sigv4;
 pub mod splunk_hec;
 pub mod sqs;

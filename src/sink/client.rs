@@ -2,6 +2,7 @@
 //! means to a sink.
 
 use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ pub struct Client {
 }
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
@@ -194,7 +195,8 @@ impl Client {
 /// The proxies that are used: the one of the settings for everything, else those of the environment.
 fn used(proxy: Option<&str>, proxies: &Proxies) -> anyhow::Result<Vec<Proxy>> {
     if let Some(proxy) = proxy {
-        return Ok(vec![Proxy::all(proxy).context("`proxy` is no URL")?]);
+        // The library's error shows the URL.
+        return Ok(vec![Proxy::all(proxy).ok().context("`proxy` is no URL")?]);
     }
     let direct = || NoProxy::from_string(&proxies.direct);
     let of = |made: reqwest::Result<Proxy>, variable: &'static str| {
@@ -231,6 +233,13 @@ fn is_of_certificate(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+impl fmt::Debug for Answer {
+    /// Headers and body may quote what was sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).field("body_bytes", &self.body.len()).finish()
+    }
+}
+
 impl Answer {
     /// How long the destination asked to be left alone: seconds, or a date.
     pub fn retry_after(&self) -> Option<Duration> {
@@ -242,16 +251,17 @@ impl Answer {
         Duration::try_from(date.timestamp().duration_since(Timestamp::now())).ok()
     }
 
-    /// What the status means where nothing else is known of the answer: 2xx is taken. 400, 413, 414, 415, 422 and 431
-    /// refuse what was sent. Everything else may change: a destination that is busy or broken comes back, a token, a
-    /// right, or a path is mended by a person, and until then a required sink holds what it has.
+    /// What the status means where nothing else is known of the answer: 2xx is taken. 400, 413 and 422 refuse what was
+    /// sent. Everything else may change: a destination that is busy or broken comes back; a token, a right, a URL, a media
+    /// type or a header, which are the same for all items, are mended by a person, and until then a required sink holds
+    /// what it has.
     ///
     /// # Errors
     /// [`SinkError::Refused`] or [`SinkError::Retry`].
     pub fn accepted(self) -> Result<Self, SinkError> {
         match self.status.as_u16() {
             200..=299 => Ok(self),
-            400 | 413 | 414 | 415 | 422 | 431 => Err(SinkError::Refused { answer: self.quoted() }),
+            400 | 413 | 422 => Err(SinkError::Refused { answer: self.quoted() }),
             _ => Err(self.retry()),
         }
     }
@@ -303,7 +313,7 @@ mod tests {
         check(204, "taken");
         check(400, "refused: 400 Bad Request: bad field");
         check(413, "refused: 413 Payload Too Large: bad field");
-        for status in [301, 401, 403, 404, 405, 408, 409, 425, 429, 500, 502, 503, 504] {
+        for status in [301, 401, 403, 404, 405, 408, 409, 414, 415, 425, 429, 431, 500, 502, 503, 504] {
             check(status, &format!("retry: the answer is {}", StatusCode::from_u16(status).unwrap()));
         }
     }
@@ -321,6 +331,7 @@ mod tests {
 
     #[test]
     fn what_is_quoted_is_short() {
+        assert_eq!(format!("{:?}", answer(400, Some("secret"), "secret")), "Answer { status: 400, body_bytes: 6 }");
         assert_eq!(answer(400, None, "").quoted(), "400 Bad Request");
         assert_eq!(answer(400, None, &"x".repeat(9999)).quoted().len(), "400 Bad Request: ".len() + MAX_QUOTED);
     }

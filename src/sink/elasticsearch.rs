@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Url};
 use self::answer::Held;
 use self::auth::Auth;
 use self::nodes::Nodes;
+use super::aside::aside;
 use super::client::{self, Answer, CallError, Client};
 use super::{Batch, Sink, SinkError};
 use crate::source::BoxFuture;
@@ -119,7 +120,9 @@ impl Elasticsearch {
         } else {
             self.nodes.works(node);
         }
-        let read = answer::read(&answer, &batch, self.ids).map_err(|refusal| refusal.into_error(self.index.text()));
+        let ids = self.ids;
+        let read = aside(move || answer::read(&answer, &batch, ids)).await?;
+        let read = read.map_err(|rest| rest.into_error(self.index.text()));
         if let Err(SinkError::Retry { source, .. } | SinkError::Partial { source, .. }) = &read
             && source.downcast_ref::<Held>().is_some_and(Held::is_about_access)
         {
@@ -131,9 +134,7 @@ impl Elasticsearch {
     /// The request's body. Compressing some megabytes takes too long for a thread that others wait for.
     async fn body(&self, batch: &Arc<Batch>) -> Result<Bytes, SinkError> {
         let (batch, index, ids, gzip) = (Arc::clone(batch), Arc::clone(&self.index), self.ids, self.gzip);
-        let made = tokio::task::spawn_blocking(move || bulk::body(&batch, &index, ids, gzip)).await;
-        // The error of a task that panicked quotes the panic, which may quote data.
-        made.map_err(|_| SinkError::retry("the request cannot be made"))?.map_err(SinkError::retry)
+        aside(move || bulk::body(&batch, &index, ids, gzip)).await?.map_err(SinkError::retry)
     }
 
     /// Sends a request in the name of whoever writes.

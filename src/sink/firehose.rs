@@ -10,7 +10,8 @@ use aws_sdk_firehose::Client;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, DeliveryStreamType, Record};
 
-use super::puts::{self, BoundedAnswers, Target};
+use super::puts::{self, Target};
+use super::service::{self, BoundedAnswers};
 use super::{Batch, Item, Planned, Sink, SinkError, batch};
 use crate::aws::Access;
 use crate::source::BoxFuture;
@@ -63,7 +64,7 @@ struct Firehose {
 
 impl Firehose {
     async fn connect(settings: Settings) -> anyhow::Result<Self> {
-        let config = puts::load(&settings.access, settings.timeout).await?;
+        let config = service::load(&settings.access, settings.timeout).await?;
         let builder = aws_sdk_firehose::config::Builder::from(&config).interceptor(BoundedAnswers);
         let resource = format!("deliverystream/{}", settings.stream);
         let target = Target { put: PUT, resource, advice };

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, Request, StatusCode, Url};
 
+use super::aside::aside;
 use super::client::{self, Answer, CallError, Client};
+use super::shown::Shown;
 use super::sigv4::Signer;
 use super::{Batch, Sink, SinkError};
 use crate::aws::Access;
@@ -19,7 +21,7 @@ mod body;
 mod keys;
 
 pub use body::Body;
-use keys::{Keys, KeysError};
+use keys::Keys;
 
 /// What is sent, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ pub struct Http {
     client: Client,
     settings: Arc<Settings>,
     /// Replaced when the endpoint does not take them: a secret in a file may have been rotated.
-    keys: RwLock<Arc<Keys>>,
+    keys: Shown<Keys>,
     signer: Option<Signer>,
 }
 
@@ -110,7 +112,7 @@ enum Trouble {
         host: String,
         status: StatusCode,
         #[source]
-        source: KeysError,
+        source: anyhow::Error,
     },
 }
 
@@ -121,7 +123,10 @@ impl Http {
     /// A secret that is not there, a file that cannot be read, or no credentials of AWS; with the key that names it.
     pub async fn open(settings: Settings) -> anyhow::Result<Self> {
         let client = Client::new(&settings.client)?;
-        let keys = Keys::read(&settings)?;
+        let settings = Arc::new(settings);
+        let of = Arc::clone(&settings);
+        let shown = Shown::new(move || Ok(Keys::read(&of)?))?;
+        let keys = shown.get();
         let signer = match &settings.auth {
             Some(Auth::SigV4 { access, service }) => {
                 Some(Box::pin(Signer::new(access, service)).await.context("`auth.sigv4`")?)
@@ -134,15 +139,11 @@ impl Http {
             let host = host_of(&keys.url);
             tracing::warn!(host, "a secret goes to this host in the clear: its URL begins with http://");
         }
-        Ok(Self { client, settings: Arc::new(settings), keys: RwLock::new(Arc::new(keys)), signer })
-    }
-
-    fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Ok(Self { client, settings, keys: shown, signer })
     }
 
     async fn send(&self, batch: Arc<Batch>) -> Result<(), SinkError> {
-        let (items, keys) = (batch.total_items(), self.keys());
+        let (items, keys) = (batch.total_items(), self.keys.get());
         if items == 0 {
             return Ok(());
         }
@@ -150,11 +151,13 @@ impl Http {
             // Batches are of one item, unless the configuration of batches was passed by; halves come to that as well.
             return Err(SinkError::Refused { answer: "one item is sent at a time".to_owned() });
         }
-        let settings = Arc::clone(&self.settings);
-        let make = move || settings.body.of(&batch, settings.gzip);
-        // Compressing takes milliseconds, in which other tasks would wait.
-        let made = tokio::task::spawn_blocking(make).await.map_err(|_| SinkError::retry("a body cannot be made"))?;
-        let body = made.map_err(SinkError::retry)?;
+        let (settings, shown) = (Arc::clone(&self.settings), Arc::clone(&keys));
+        let made = aside(move || {
+            let body = settings.body.of(&batch, settings.gzip)?;
+            let headers = shown.headers(&body);
+            Ok::<_, libdeflater::CompressionError>((body, headers))
+        });
+        let (body, shown) = made.await?.map_err(SinkError::retry)?;
         let mut request = Request::new(self.settings.method.clone(), keys.url.clone());
         let headers = request.headers_mut();
         let content_type = HeaderValue::try_from(&self.settings.content_type).map_err(SinkError::retry)?;
@@ -162,7 +165,7 @@ impl Http {
         if self.settings.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        keys.add_to(headers, &body);
+        headers.extend(shown);
         *request.body_mut() = Some(body.into());
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await?;
@@ -181,14 +184,14 @@ impl Http {
                 if let Some(signer) = &self.signer {
                     signer.forget().await;
                 }
-                match Keys::read(&self.settings) {
-                    Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys),
-                    Err(source) => return Err(SinkError::retry(Trouble::Keys { host, status, source })),
+                if let Err(source) = self.keys.renew().await {
+                    return Err(SinkError::retry(Trouble::Keys { host, status, source }));
                 }
                 ": it does not take what it is shown; check `auth`, `secret_headers` and the rights of who they are"
                     .to_owned()
             }
             404 | 405 | 410 => ": check the URL and `method`".to_owned(),
+            415 => ": check `content_type` and `compression`".to_owned(),
             407 => ": the proxy asks for a user; `HTTPS_PROXY` may hold one".to_owned(),
             _ => match answer.accepted() {
                 Ok(_) => return Ok(()),
@@ -202,7 +205,7 @@ impl Http {
     /// Asks the endpoint what it allows, which changes nothing there, and shows it no secret but the URL. Many endpoints
     /// know no such question, so any answer will do that does not come from a host that is broken, or from a proxy.
     async fn ask(&self) -> Result<(), SinkError> {
-        let keys = self.keys();
+        let keys = self.keys.get();
         let (host, request) = (host_of(&keys.url), Request::new(Method::OPTIONS, keys.url.clone()));
         match self.client.execute(request).await {
             Err(source) => Err(SinkError::retry(Trouble::NoAnswer { host, source })),

@@ -15,7 +15,8 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamDescriptionSummary, S
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::puts::{self, BoundedAnswers, Target};
+use super::puts::{self, Target};
+use super::service::{self, BoundedAnswers};
 use super::{Batch, Item, Planned, Sink, SinkError, batch};
 use crate::aws::Access;
 use crate::aws::error::{Failure, Meaning};
@@ -90,7 +91,7 @@ impl Kinesis {
         let stream = StreamTarget::parse(&settings.stream)?;
         let region = stream.region.clone().or(settings.access.region);
         let access = Access { region, ..settings.access };
-        let config = puts::load(&access, settings.timeout).await?;
+        let config = service::load(&access, settings.timeout).await?;
         let builder = aws_sdk_kinesis::config::Builder::from(&config).interceptor(BoundedAnswers);
         let resource = stream.arn.clone().unwrap_or_else(|| format!("stream/{}", stream.name));
         let target = Target { put: PUT, resource, advice };

@@ -12,11 +12,14 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aside::aside;
 use super::client::{self, Client};
+use super::shown::Shown;
 use super::{Batch, Sink, SinkError};
 use crate::config::Secret;
 use crate::source::BoxFuture;
 
+use self::answer::Unwilling;
 use self::encode::Encoder;
 use self::grpc::Grpc;
 use self::http::Http;
@@ -66,6 +69,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Otlp {
     encoder: Arc<Encoder>,
+    /// Those of the settings.
+    headers: Shown<HeaderMap>,
     transport: Transport,
 }
 
@@ -83,26 +88,29 @@ impl Otlp {
     pub fn open(settings: Settings) -> anyhow::Result<Self> {
         let Settings { url, protocol, headers, secret_headers, gzip, resource, structured, client } = settings;
         let url = Url::parse(&url).context("`url` is no URL")?;
-        let headers = metadata(&headers, &secret_headers)?;
+        let headers = Shown::new(move || metadata(&headers, &secret_headers))?;
         let json = protocol == Protocol::HttpJson;
         let transport = match protocol {
-            Protocol::Http | Protocol::HttpJson => {
-                Transport::Http(Http::new(Client::new(&client)?, url, headers, json, gzip))
-            }
-            Protocol::Grpc => Transport::Grpc(Grpc::new(&client, url, headers, gzip)?),
+            Protocol::Http | Protocol::HttpJson => Transport::Http(Http::new(Client::new(&client)?, url, json, gzip)),
+            Protocol::Grpc => Transport::Grpc(Grpc::new(&client, url, gzip)?),
         };
-        Ok(Self { encoder: Arc::new(Encoder { structured, resource, json, gzip }), transport })
+        Ok(Self { encoder: Arc::new(Encoder { structured, resource, json, gzip }), headers, transport })
     }
 
     async fn export(&self, batch: Arc<Batch>) -> Result<(), SinkError> {
         let (encoder, sent) = (Arc::clone(&self.encoder), batch.total_items());
-        // A large batch takes a while, which other tasks are not to wait for.
-        let encoded = tokio::task::spawn_blocking(move || encoder.encode(&batch)).await;
-        let body = encoded.map_err(|_| SinkError::retry("the request was not encoded"))?.map_err(SinkError::retry)?;
-        match &self.transport {
-            Transport::Http(http) => http.export(body, sent).await,
-            Transport::Grpc(grpc) => grpc.export(&body, sent).await,
+        let body = aside(move || encoder.encode(&batch)).await?.map_err(SinkError::retry)?;
+        let headers = self.headers.get();
+        let result = match &self.transport {
+            Transport::Http(http) => http.export(&headers, body, sent).await,
+            Transport::Grpc(grpc) => grpc.export(&headers, &body, sent).await,
+        };
+        if let Err(SinkError::Retry { source, .. }) = &result
+            && source.downcast_ref::<Unwilling>().is_some_and(Unwilling::is_about_access)
+        {
+            self.headers.renew().await.map_err(SinkError::retry)?;
         }
+        result
     }
 }
 
@@ -116,10 +124,10 @@ impl Sink for Otlp {
     fn probe(&self) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(async {
             match self.export(Arc::default()).await {
-                // Nothing was sent that the answer could tell of.
                 Err(SinkError::Refused { answer }) => {
-                    let answer = answer.escape_debug();
-                    Err(SinkError::retry(format!("a request without log records is refused: {answer}")))
+                    // What is behind the status are the collector's words, which may quote a header.
+                    let status = answer.split(':').next().unwrap_or_default();
+                    Err(SinkError::retry(format!("a request without log records is refused: {status}")))
                 }
                 result => result,
             }

@@ -4,62 +4,18 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::interceptors::BeforeDeserializationInterceptorContextMut;
-use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_kinesis::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
-use aws_sdk_s3::primitives::SdkBody;
-use http_body_util::Limited;
 
-use super::SinkError;
+use super::{SinkError, service};
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
-use crate::aws::{Access, AccessError};
 
 /// The longest time that a call takes, unless a test is in a hurry: 10 MiB, 14 MB on the wire, at 2 Mbit/s. Whoever gives
 /// up sooner sends again what may have arrived.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The bytes of an answer that are read: 500 entries of some hundred bytes each, with room.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
-
 /// The characters of an answer that go to the dead letter.
 const MAX_QUOTED: usize = 500;
-
-/// Finds Region and credentials. A client made of this calls once, and gives up after `timeout`.
-pub(super) async fn load(access: &Access, timeout: Duration) -> Result<SdkConfig, AccessError> {
-    let config = access.load().await?;
-    let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-    let timeouts = timeouts.read_timeout(timeout).operation_timeout(timeout).build();
-    let mut builder = config.into_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
-    // A role that is to be assumed was asked for at its own service by now.
-    builder.set_endpoint_url(access.endpoint_url.clone());
-    Ok(builder.build())
-}
-
-/// Reads no more of an answer than it can have.
-#[derive(Debug)]
-pub(super) struct BoundedAnswers;
-
-impl Intercept for BoundedAnswers {
-    fn name(&self) -> &'static str {
-        "BoundedAnswers"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response_mut().body_mut();
-        let whole = std::mem::replace(body, SdkBody::taken());
-        *body = SdkBody::from_body_1_x(Limited::new(whole, MAX_ANSWER_BYTES));
-        Ok(())
-    }
-}
 
 /// Whom puts are for.
 #[derive(Clone, Debug)]
@@ -135,9 +91,7 @@ impl Target {
             let answer = format!("{code}: {}", message.unwrap_or_default());
             return SinkError::Refused { answer: answer.chars().take(MAX_QUOTED).collect() };
         }
-        let after = error.raw_response().and_then(|answer| answer.headers().get("retry-after"));
-        let after = after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-        SinkError::Retry { after, source: Box::new(self.call_error(self.put, error)) }
+        SinkError::Retry { after: service::retry_after(error), source: Box::new(self.call_error(self.put, error)) }
     }
 
     /// A call that failed, whatever it was for.

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use self::bucket::{Bucket, S3Error};
 use self::group::Group;
+use super::aside::{aside, ended};
 use super::batch::{self, RangeLimits};
 use super::retry::Patience;
 use super::{Batch, Planned, Sink, SinkError};
@@ -187,10 +188,10 @@ impl S3Sink {
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), SinkError> {
         let (of, prefix) = (Arc::clone(&batch), Arc::clone(&self.prefix));
-        let groups = tokio::task::spawn_blocking(move || group::groups(&of, prefix.beginning())).await;
+        let groups = aside(move || group::groups(&of, prefix.beginning())).await?;
         // Dropped with this future, and all its tasks with it.
         let mut under_way = JoinSet::new();
-        for group in groups.map_err(ended)? {
+        for group in groups {
             let permit = Arc::clone(&self.objects).acquire_owned().await;
             while let Some(done) = under_way.try_join_next() {
                 done.map_err(ended)??;
@@ -198,8 +199,7 @@ impl S3Sink {
             let (batch, bucket, encoding) = (Arc::clone(&batch), Arc::clone(&self.bucket), self.encoding);
             under_way.spawn(async move {
                 // A blocking task goes on when this one is dropped: the permit is with it.
-                let encoded = tokio::task::spawn_blocking(move || (object(&batch, &group, encoding), permit));
-                let (object, _permit) = encoded.await.map_err(ended)?;
+                let (object, _permit) = aside(move || (object(&batch, &group, encoding), permit)).await?;
                 let (key, body) = object.map_err(SinkError::retry)?;
                 bucket.put(&key, body).await.map_err(S3Error::into_sink_error)
             });
@@ -230,13 +230,4 @@ fn object(batch: &Batch, group: &Group, encoding: Encoding) -> Result<(String, B
         None => name::of_content(group.time, &body),
     };
     Ok((format!("{}{name}{}", group.key, encoding.extension()), Bytes::from(body)))
-}
-
-/// A task that did not end well. Its error quotes the panic, which may quote data.
-fn ended(error: JoinError) -> SinkError {
-    if error.is_cancelled() {
-        return SinkError::retry("the program ends");
-    }
-    let advice = "writing to S3 panicked; the log says where, please report it".to_owned();
-    SinkError::Stop { advice, source: None }
 }

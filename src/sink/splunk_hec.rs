@@ -19,15 +19,16 @@ use tokio::time::Instant;
 
 use self::answer::{Problem, Told};
 use self::body::Envelope;
-use self::token::Token;
+use super::aside::aside;
 use super::client::{self, Answer, Client};
+use super::shown::Shown;
 use super::{Batch, Opening, Sink, SinkError};
 use crate::config::Secret;
 use crate::source::BoxFuture;
 
 mod answer;
 mod body;
-mod token;
+mod channel;
 
 /// The header that names the channel.
 const CHANNEL: &str = "X-Splunk-Request-Channel";
@@ -112,7 +113,8 @@ pub fn opening(settings: Settings) -> Opening {
 #[derive(Debug)]
 struct SplunkHec {
     client: Client,
-    token: Arc<Token>,
+    /// The value of the header `Authorization`.
+    token: Shown<HeaderValue>,
     envelope: Arc<Envelope>,
     acknowledge: Acknowledge,
     acknowledge_timeout: Duration,
@@ -144,9 +146,10 @@ impl SplunkHec {
                 (url, "text/plain; charset=utf-8")
             }
         };
+        let token = settings.token.clone();
         Ok(Self {
             client: Client::new(&settings.client)?,
-            token: Arc::new(Token::read(settings.token.clone()).context("`token`")?),
+            token: Shown::new(move || authorization(&token).context("`token`"))?,
             envelope: Arc::new(Envelope::new(&settings)),
             acknowledge: settings.acknowledge,
             acknowledge_timeout: settings.acknowledge_timeout,
@@ -155,7 +158,7 @@ impl SplunkHec {
             content_type,
             acks: at("/services/collector/ack"),
             health: at("/services/collector/health"),
-            channel: token::new_channel(),
+            channel: channel::new(),
             has_acks: AtomicBool::new(false),
         })
     }
@@ -170,12 +173,7 @@ impl SplunkHec {
             self.check_acks().await?;
         }
         let envelope = Arc::clone(&self.envelope);
-        let body = tokio::task::spawn_blocking(move || envelope.encode(&batch)).await;
-        // The error of a task that panicked quotes the panic, which may quote data.
-        let body = body.map_err(|_| SinkError::Stop {
-            advice: "making a request panicked; the log says where, please report it".to_owned(),
-            source: None,
-        })?;
+        let body = aside(move || envelope.encode(&batch)).await?;
         let mut request = self.post(&self.items, &self.channel).header(CONTENT_TYPE, self.content_type);
         if self.envelope.is_gzip() {
             request = request.header(CONTENT_ENCODING, "gzip");
@@ -220,7 +218,7 @@ impl SplunkHec {
     /// Asks whether the token has acknowledgements, in a channel of its own: an acknowledgement that was told is forgotten.
     /// Only a plain no is one.
     async fn check_acks(&self) -> Result<(), SinkError> {
-        let channel = token::new_channel();
+        let channel = channel::new();
         let request = self.post(&self.acks, &channel).header(CONTENT_TYPE, "application/json");
         let answer = self.ask(request.body("{\"acks\":[0]}")).await?;
         if Told::of(&answer.body).code == Some(answer::ACKS_DISABLED) {
@@ -231,7 +229,7 @@ impl SplunkHec {
 
     fn post(&self, url: &Url, channel: &str) -> RequestBuilder {
         let request = self.client.request(Method::POST, url.clone());
-        request.header(AUTHORIZATION, self.token.header()).header(CHANNEL, channel)
+        request.header(AUTHORIZATION, &*self.token.get()).header(CHANNEL, channel)
     }
 
     /// Sends a request. If the answer is that the token is not good, it is read again for the next one: it may have been
@@ -239,11 +237,7 @@ impl SplunkHec {
     async fn ask(&self, request: RequestBuilder) -> Result<Answer, SinkError> {
         let answer = self.client.send(request).await?;
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            let token = Arc::clone(&self.token);
-            // A panic there has no more to say than that nothing was read.
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || token.read_again()).await {
-                return Err(SinkError::retry(error));
-            }
+            self.token.renew().await.map_err(SinkError::retry)?;
         }
         Ok(answer)
     }
@@ -273,6 +267,16 @@ impl Sink for SplunkHec {
     fn probe(&self) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(self.check())
     }
+}
+
+/// The header that shows the token.
+fn authorization(token: &Secret) -> anyhow::Result<HeaderValue> {
+    let value = [b"Splunk ".as_slice(), &token.read()?].concat();
+    // The library's error has no more to say.
+    let value = HeaderValue::from_bytes(&value).ok();
+    let mut value = value.with_context(|| format!("{token} holds a character that no token has"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The cookies that an answer sets. A load balancer tells by them which indexer took a request; only that one can say

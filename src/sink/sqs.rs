@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use tracing::{info, warn};
 
 use self::answer::{Verdict, conclude};
 use self::error::CallError;
+use super::service::{self, BoundedAnswers};
 use super::{Batch, Item, Opening, Planned, Sink, SinkError, batch};
 use crate::aws::Access;
 use crate::format::key::Template;
@@ -40,9 +39,6 @@ pub const LIMITS: batch::Settings = batch::Settings {
     max_item_bytes: MAX_BYTES + 1,
     ..batch::Settings::DEFAULT
 };
-
-/// A connection that is not made in this time is tried again: within a region it takes milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which queue, and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +73,8 @@ pub fn planned(settings: Settings, batch: batch::Settings) -> Planned {
 impl Sqs {
     async fn open(settings: Settings) -> anyhow::Result<Self> {
         let Settings { access, queue_url, group, is_fifo, timeout } = settings;
-        let config = access.load().await.with_context(|| format!("the queue {queue_url}"))?;
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(timeout).build();
-        // It retries nothing by itself: what is worth another try, and when, is decided by whoever has the batch.
-        let mut builder =
-            aws_sdk_sqs::config::Builder::from(&config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
-        if let Some(url) = &access.endpoint_url {
-            builder = builder.endpoint_url(url);
-        }
+        let config = service::load(&access, timeout).await.with_context(|| format!("the queue {queue_url}"))?;
+        let builder = aws_sdk_sqs::config::Builder::from(&config).interceptor(BoundedAnswers);
         Ok(Self { client: Client::from_conf(builder.build()), queue_url, has_groups: group.is_some(), is_fifo })
     }
 

@@ -37,7 +37,8 @@ impl Double for Endpointed {
 
     fn script(&self, troubles: &[Trouble]) {
         self.double.script(troubles.iter().map(|trouble| match trouble {
-            Trouble::Busy | Trouble::Partial => Meet::Status(429, vec![("retry-after", "1".to_owned())]),
+            Trouble::Busy => Meet::Status(429, vec![("retry-after", "1".to_owned())]),
+            Trouble::Partial => Meet::Status(429, Vec::new()),
             Trouble::Error => Meet::Status(500, Vec::new()),
             Trouble::Hang => Meet::Silence,
             Trouble::AppliedThenCut => Meet::TakenThenCut,
@@ -329,7 +330,8 @@ async fn no_secret_and_no_event_is_ever_seen() {
             Auth::SigV4 { .. } => Endpoint::Url(format!("http://{}/", double.address)),
             _ => Endpoint::Secret(url.clone()),
         };
-        let sink = Http::open(Settings { auth: Some(auth), secret_headers, to, ..settings("") }).await.unwrap();
+        let client = client::Settings { timeout: Duration::from_millis(200), ..Default::default() };
+        let sink = Http::open(Settings { auth: Some(auth), secret_headers, to, client, ..settings("") }).await.unwrap();
         for status in [301, 401, 403, 404, 407, 429, 500] {
             let location = format!("http://{}/secret-location", double.address);
             double.script([Meet::Status(status, vec![("location", location)])]);
@@ -401,6 +403,8 @@ async fn trouble_names_the_host_and_the_way_out() {
         (401, "check `auth`, `secret_headers`".to_owned()),
         (404, "check the URL and `method`".to_owned()),
         (407, "`HTTPS_PROXY`".to_owned()),
+        (415, "check `content_type` and `compression`".to_owned()),
+        (431, "answers 431".to_owned()),
         (503, "answers 503 Service Unavailable".to_owned()),
     ] {
         let location = format!("http://{}/b", elsewhere.address);

@@ -226,6 +226,9 @@ async fn an_answer_is_believed_only_in_what_it_says() {
     for answer in [json!({}), json!([]), json!(null), json!({ "Successful": 7 }), json!("a".repeat(1 << 20))] {
         check_attempt(says(answer), "retry None SendMessageBatch: ").await;
     }
+    // One without an end is not read to find one.
+    let all = [entry("0"), entry("1"), entry("2")];
+    check_attempt(says(json!({ "Padding": "a".repeat(2 << 20), "Successful": all })), "retry None SendMessage").await;
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const USUAL_BYTES: usize = 1 << 20;
 const OWN_HEADERS: [&str; 7] =
     ["connection", "content-encoding", "content-length", "content-type", "host", "te", "transfer-encoding"];
 
-/// Any HTTP endpoint. What it answers with 2xx counts as delivered; what it answers with 400, 413, 414, 415, 422 or 431
+/// Any HTTP endpoint. What it answers with 2xx counts as delivered; what it answers with 400, 413 or 422
 /// is sent again in halves, until what is refused is found and goes to the dead letter; after everything else, redirections
 /// and missing rights too, the request is sent again until it is taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

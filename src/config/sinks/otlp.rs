@@ -30,7 +30,9 @@ pub struct Otlp {
     /// Headers of each request, or metadata of each call. Those with a secret are `secret_headers`. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Headers whose values are secret, whole: with `authorization`, `Bearer ` is a part of the secret. Default: none.
+    /// Headers whose values are secret, whole: with `authorization`, `Bearer ` is a part of the secret. They are
+    /// read at the start, and again when the collector does not accept them, so that one that was replaced in its file is
+    /// found. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_headers: BTreeMap<String, Secret>,
     /// How requests are compressed: `none` or `gzip`. Default: `gzip`, which every collector has to take.

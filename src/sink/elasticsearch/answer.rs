@@ -254,7 +254,7 @@ fn verdict(status: u16, error: Option<&Fault>) -> Verdict {
         (403, _) | (_, "security_exception") => Why::Denied,
         (404, _) => Why::Missing,
         (429, _) => Why::Busy,
-        (400 | 413..=415 | 422 | 431, _) => return refused(),
+        (400 | 413 | 422, _) => return refused(),
         (300.., _) => Why::Fails(status),
         _ => Why::NotSaid,
     };

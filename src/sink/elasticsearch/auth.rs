@@ -1,7 +1,5 @@
 //! Auth: in whose name requests are sent.
 
-use std::sync::RwLock;
-
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,6 +9,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use crate::aws::Access;
 use crate::config::Secret;
 use crate::sink::SinkError;
+use crate::sink::shown::Shown;
 use crate::sink::sigv4::Signer;
 
 /// Who writes.
@@ -39,8 +38,8 @@ pub enum Credentials {
 pub(super) enum Auth {
     /// Nothing.
     None,
-    /// A header, and where it is from.
-    Header { from: Credentials, value: RwLock<HeaderValue> },
+    /// A header.
+    Header(Shown<HeaderValue>),
     /// A signature.
     Signed(Signer),
 }
@@ -50,10 +49,7 @@ impl Auth {
         Ok(match credentials {
             None => Self::None,
             Some(Credentials::Sigv4 { access, service }) => Self::Signed(Signer::new(&access, &service).await?),
-            Some(from) => {
-                let value = RwLock::new(header(&from)?);
-                Self::Header { from, value }
-            }
+            Some(from) => Self::Header(Shown::new(move || header(&from))?),
         })
     }
 
@@ -61,10 +57,8 @@ impl Auth {
     pub(super) async fn apply(&self, request: &mut Request) -> Result<(), SinkError> {
         match self {
             Self::None => Ok(()),
-            Self::Header { value, .. } => {
-                if let Ok(value) = value.read() {
-                    request.headers_mut().insert(AUTHORIZATION, value.clone());
-                }
+            Self::Header(header) => {
+                request.headers_mut().insert(AUTHORIZATION, HeaderValue::clone(&header.get()));
                 Ok(())
             }
             Self::Signed(signer) => signer.sign(request).await,
@@ -75,9 +69,9 @@ impl Auth {
     pub(super) async fn renew(&self) {
         match self {
             Self::None => {}
-            Self::Header { from, value } => {
-                if let (Ok(new), Ok(mut value)) = (header(from), value.write()) {
-                    *value = new;
+            Self::Header(header) => {
+                if let Err(error) = header.renew().await {
+                    tracing::debug!(error = format!("{error:#}"), "the credentials cannot be read again");
                 }
             }
             Self::Signed(signer) => signer.forget().await,

@@ -85,10 +85,10 @@ impl Keys {
         Ok(Self { url, headers, hmac })
     }
 
-    /// Adds them to a request with this body.
-    pub(super) fn add_to(&self, headers: &mut HeaderMap, body: &[u8]) {
-        headers.extend(self.headers.clone());
-        let Some(Hmac { header, key, prefix, base64 }) = &self.hmac else { return };
+    /// The headers of a request with this body. Takes a while where they have a hash of it.
+    pub(super) fn headers(&self, body: &[u8]) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let Some(Hmac { header, key, prefix, base64 }) = &self.hmac else { return headers };
         let hash = key.hash(body);
         let mut value = prefix.clone().into_bytes();
         if *base64 {
@@ -101,6 +101,7 @@ impl Keys {
             value.set_sensitive(true);
             headers.insert(header.clone(), value);
         }
+        headers
     }
 }
 

@@ -11,6 +11,9 @@ use crate::sink::SinkError;
 /// The characters of a collector's message that go to the dead letter.
 const MAX_QUOTED: usize = 500;
 
+/// What a person can do where the collector does not take who sends.
+pub(super) const ACCESS_ADVICE: &str = "; see whether `secret_headers` has a valid token with the right to write logs";
+
 /// An answer that may change, and what a person can do about it. Never quotes the collector's message.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is {what}{advice}")]
@@ -23,6 +26,11 @@ impl Unwilling {
     /// An answer to try again after; `advice` is empty or begins with what joins it to a sentence.
     pub(super) fn retry(what: impl Into<String>, advice: &'static str, after: Option<Duration>) -> SinkError {
         SinkError::Retry { after, source: Box::new(Self { what: what.into(), advice }) }
+    }
+
+    /// Whether other secrets may change it.
+    pub(super) fn is_about_access(&self) -> bool {
+        self.advice == ACCESS_ADVICE
     }
 }
 

@@ -28,6 +28,7 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 pub(super) struct Grpc {
     client: reqwest::Client,
     url: Url,
+    /// Those that do not depend on the settings' own.
     headers: HeaderMap,
     gzip: bool,
 }
@@ -37,7 +38,7 @@ impl Grpc {
     ///
     /// # Errors
     /// As for [`Client::new`].
-    pub(super) fn new(settings: &Settings, mut url: Url, mut headers: HeaderMap, gzip: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(settings: &Settings, mut url: Url, gzip: bool) -> anyhow::Result<Self> {
         // A proxy makes tunnels for TLS alone; it does not forward HTTP/2.
         let is_plain = url.scheme() == "http";
         let client = Client::adapted(settings, &Proxies::from_env(), |builder| {
@@ -45,6 +46,7 @@ impl Grpc {
             if is_plain { builder.no_proxy() } else { builder }
         })?;
         url.set_path(EXPORT);
+        let mut headers = HeaderMap::new();
         for (name, value) in [
             (CONTENT_TYPE, "application/grpc"),
             (TE, "trailers"),
@@ -61,13 +63,14 @@ impl Grpc {
     }
 
     /// Sends a message of `sent` records.
-    pub(super) async fn export(&self, message: &[u8], sent: usize) -> Result<(), SinkError> {
+    pub(super) async fn export(&self, headers: &HeaderMap, message: &[u8], sent: usize) -> Result<(), SinkError> {
         let length = u32::try_from(message.len()).map_err(SinkError::retry)?;
         let mut body = Vec::with_capacity(PREFIX_BYTES + message.len());
         body.push(u8::from(self.gzip));
         body.extend_from_slice(&length.to_be_bytes());
         body.extend_from_slice(message);
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        let request = self.client.post(self.url.clone()).headers(headers.clone());
+        let request = request.headers(self.headers.clone()).body(body);
         let not_answered = |error: reqwest::Error| CallError::NotAnswered(error.without_url());
         let mut response = request.send().await.map_err(not_answered)?;
         let (status, mut headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -113,7 +116,7 @@ fn failure(code: u16, headers: &HeaderMap) -> SinkError {
     let advice = match code {
         3 => return SinkError::Refused { answer: answer::quoted(name, &message) },
         8 | 11 if is_too_large(&message) => return SinkError::Refused { answer: answer::quoted(name, &message) },
-        7 | 16 => "; see whether `secret_headers` has a valid token with the right to write logs",
+        7 | 16 => answer::ACCESS_ADVICE,
         5 | 12 => "; see whether `url` is that of a collector for logs, and whether it takes this `compression`",
         _ => "",
     };
@@ -134,6 +137,9 @@ fn is_too_large(message: &str) -> bool {
 fn without_code(answer: Answer) -> SinkError {
     match answer.status {
         StatusCode::PAYLOAD_TOO_LARGE => SinkError::Refused { answer: answer.quoted() },
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            Unwilling::retry(status.to_string(), answer::ACCESS_ADVICE, answer.retry_after())
+        }
         status => {
             let advice = ", but none of gRPC; see whether `url` is that of a collector, and `protocol` its own";
             Unwilling::retry(status.to_string(), advice, answer.retry_after())

@@ -17,12 +17,14 @@ const JSON: &str = "application/json";
 pub(super) struct Http {
     client: Client,
     url: Url,
+    /// Those that do not depend on the settings' own.
     headers: HeaderMap,
 }
 
 impl Http {
     /// Requests to `url`, to which `/v1/logs` is added where it has no path of its own.
-    pub(super) fn new(client: Client, mut url: Url, mut headers: HeaderMap, json: bool, gzip: bool) -> Self {
+    pub(super) fn new(client: Client, mut url: Url, json: bool, gzip: bool) -> Self {
+        let mut headers = HeaderMap::new();
         if url.path() == "/" {
             url.set_path("/v1/logs");
         }
@@ -34,17 +36,18 @@ impl Http {
     }
 
     /// Sends a request of `sent` records.
-    pub(super) async fn export(&self, body: Vec<u8>, sent: usize) -> Result<(), SinkError> {
-        let request = self.client.request(Method::POST, self.url.clone()).headers(self.headers.clone()).body(body);
+    pub(super) async fn export(&self, headers: &HeaderMap, body: Vec<u8>, sent: usize) -> Result<(), SinkError> {
+        let request = self.client.request(Method::POST, self.url.clone()).headers(headers.clone());
+        let request = request.headers(self.headers.clone()).body(body);
         let answer = self.client.send(request).await?;
         let advice = match answer.status.as_u16() {
             200..=299 => return answer::taken(exported(&answer)?, sent),
             // What a person mends, whatever the records are.
             300..=399 => "; redirects are not followed, so `url` has to be where they lead",
-            401 | 403 => "; see whether `secret_headers` has a valid token with the right to write logs",
+            401 | 403 => answer::ACCESS_ADVICE,
             404 | 405 => "; see whether `url` has the right path, which is `/v1/logs` in most places",
             415 => "; see whether it takes this `protocol` and this `compression`",
-            400 | 413 | 414 | 422 | 431 => return Err(SinkError::Refused { answer: quoted(&answer) }),
+            400 | 413 | 422 => return Err(SinkError::Refused { answer: quoted(&answer) }),
             _ => "",
         };
         Err(Unwilling::retry(answer.status.to_string(), advice, answer.retry_after()))

@@ -4,8 +4,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -20,15 +18,13 @@ use super::{Encryption, Settings};
 use crate::aws::AccessError;
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::sink::SinkError;
+use crate::sink::service::{self, BoundedAnswers};
 
 /// Parts of one object that are on their way at a time. They are slices of it, so they cost no memory.
 const PARTS_AT_A_TIME: usize = 4;
 
 /// The most parts of an object. Source: the Amazon S3 User Guide, "Multipart upload limits".
 const MAX_PARTS: usize = 10_000;
-
-/// The longest time that a service may ask for in seconds; what is longer is as good as this.
-const MAX_RETRY_AFTER_SECONDS: u64 = 3600;
 
 /// A bucket and how objects are written to it.
 pub(super) struct Bucket {
@@ -86,13 +82,7 @@ macro_rules! of_bucket {
 impl Bucket {
     /// Finds Region and credentials and makes the client. No request is sent.
     pub(super) async fn connect(settings: Settings) -> Result<Self, AccessError> {
-        let config = settings.access.load().await?;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(settings.timeout.min(Duration::from_secs(5)))
-            // The time to the first byte of an answer, which comes after all that is sent.
-            .read_timeout(settings.timeout)
-            .operation_timeout(settings.timeout)
-            .build();
+        let config = service::load(&settings.access, settings.timeout).await?;
         // AWS keeps the CRC32, and checks it for as long as the object lives; others may not know it. The signature holds a
         // SHA-256 of the body in either case, so that what arrives is what was sent.
         let (checksum, calculation) = if settings.crc32.unwrap_or(settings.access.endpoint_url.is_none()) {
@@ -100,16 +90,11 @@ impl Bucket {
         } else {
             (None, RequestChecksumCalculation::WhenRequired)
         };
-        // It retries nothing by itself: the sink's retries do.
-        let mut builder = aws_sdk_s3::config::Builder::from(&config)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
+        let builder = aws_sdk_s3::config::Builder::from(&config)
+            .interceptor(BoundedAnswers)
             .force_path_style(settings.path_style.unwrap_or(settings.access.endpoint_url.is_some()))
             .request_checksum_calculation(calculation)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        if let Some(url) = &settings.access.endpoint_url {
-            builder = builder.endpoint_url(url);
-        }
         Ok(Self { client: Client::from_conf(builder.build()), checksum, settings })
     }
 
@@ -212,10 +197,7 @@ impl Bucket {
             (None, None) => code,
             (Some(status), _) => format!("{} ({status})", short(&code)),
         };
-        let header = error.raw_response().and_then(|answer| answer.headers().get("retry-after"));
-        let seconds = header.and_then(|text| text.trim().parse::<u64>().ok());
-        let after = seconds.map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SECONDS)));
-        S3Error { after, ..self.error(action, code, advice) }
+        S3Error { after: service::retry_after(error), ..self.error(action, code, advice) }
     }
 
     fn unclear(&self, action: &'static str) -> S3Error {

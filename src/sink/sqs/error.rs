@@ -1,13 +1,11 @@
 //! A call to SQS that failed: what its code means, and what a person does about it.
 
-use std::time::Duration;
-
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::RequestId;
 use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchError;
 
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
-use crate::sink::SinkError;
+use crate::sink::{SinkError, service};
 
 /// What the codes of older protocols begin with. SQS sends them to this day.
 const OLD_PREFIX: &str = "AWS.SimpleQueueService.";
@@ -67,9 +65,10 @@ pub(super) fn meaning(error: &SdkError<SendMessageBatchError>) -> SinkError {
     {
         return SinkError::Refused { answer: answer(code, context.err().message()) };
     }
-    let after = error.raw_response().and_then(|response| response.headers().get("retry-after"));
-    let after = after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-    SinkError::Retry { after, source: Box::new(CallError::read("SendMessageBatch", error)) }
+    SinkError::Retry {
+        after: service::retry_after(error),
+        source: Box::new(CallError::read("SendMessageBatch", error)),
+    }
 }
 
 fn is_of_messages(code: &str) -> bool {
