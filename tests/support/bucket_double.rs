@@ -17,6 +17,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// The bucket's name.
@@ -55,6 +56,7 @@ struct Inner {
     asked: Mutex<Vec<Asked>>,
     /// What requests of this kind meet; `any` is of all.
     script: Mutex<VecDeque<(&'static str, Fault)>>,
+    cleared: Notify,
 }
 
 /// The double; it stops when it is dropped.
@@ -71,7 +73,12 @@ impl BucketDouble {
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
         let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
         service.set_auth(SimpleAuth::from_single("embedded", "embedded"));
-        let inner = Inner { service: service.build(), asked: Mutex::default(), script: Mutex::default() };
+        let inner = Inner {
+            service: service.build(),
+            asked: Mutex::default(),
+            script: Mutex::default(),
+            cleared: Notify::new(),
+        };
         let inner = Arc::new(inner);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -95,6 +102,17 @@ impl BucketDouble {
     /// The next requests of this kind meet these; `any` is of all kinds.
     pub(crate) fn script(&self, what: &'static str, faults: impl IntoIterator<Item = Fault>) {
         self.inner.script.lock().unwrap().extend(faults.into_iter().map(|fault| (what, fault)));
+    }
+
+    /// Nothing goes wrong any more; what was not answered fails.
+    pub(crate) fn clear(&self) {
+        self.inner.script.lock().unwrap().clear();
+        self.inner.cleared.notify_waiters();
+    }
+
+    /// The bytes of an object.
+    pub(crate) fn bytes(&self, key: &str) -> Vec<u8> {
+        std::fs::read(self.directory.path().join(BUCKET).join(key)).unwrap()
     }
 
     /// The requests so far.
@@ -131,7 +149,7 @@ impl BucketDouble {
 
     /// The lines of an object, inflated.
     pub(crate) fn lines(&self, key: &str) -> Vec<String> {
-        let bytes = std::fs::read(self.directory.path().join(BUCKET).join(key)).unwrap();
+        let bytes = self.bytes(key);
         let mut text = String::new();
         match key.rsplit('.').next() {
             Some("gz") => drop(flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap()),
@@ -158,6 +176,8 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let path = parts.uri.path().strip_prefix(&format!("/{BUCKET}/")).unwrap_or_default();
     let key = unescaped(path);
     inner.asked.lock().unwrap().push(Asked { what, key, headers: parts.headers.clone(), query });
+    // Made before the script is asked, so that nobody waits for what has been.
+    let cleared = inner.cleared.notified();
     let fault = {
         let mut script = inner.script.lock().unwrap();
         let at = script.iter().position(|(of, _)| *of == what || *of == "any");
@@ -166,7 +186,10 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     match fault {
         Fault::Error(status, code, header) => return error(status, code, header),
         Fault::Answer(body) => return ([(header::CONTENT_TYPE, "application/xml")], body).into_response(),
-        Fault::Silence => return std::future::pending().await,
+        Fault::Silence => {
+            cleared.await;
+            return error(500, "InternalError", None);
+        }
         Fault::None | Fault::Cut => {}
     }
     let request = axum::http::Request::from_parts(parts, s3s::Body::from(body));
