@@ -31,7 +31,7 @@ use crate::support::otlp_double::Refusal;
 
 const TABLE: &str = "leases";
 /// The longest that anything takes on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(40);
 /// What no log may hold of an event, beside its id.
 const PROMPT: &str = "nobody-is-to-know-this";
 /// The events that are written in a life, and in how many pieces.
