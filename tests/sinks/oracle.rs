@@ -203,7 +203,7 @@ impl Services {
         let s3 = format!("bucket = '{BUCKET}'\nobject_age = '1s'\n{}", aws(bucket.strip_prefix("http://").unwrap()));
         let text = format!(
             "drain_timeout = '15s'\n[source.kinesis]\nstream = '{STREAM}'\ncalls_per_second = 5\nmax_idle = '200ms'\n{}\n\
-             [coordination.dynamodb]\ntable = '{TABLE}'\ncreate_table = true\nfailover_time = '2s'\n{}\n\
+             [coordination.dynamodb]\ntable = '{TABLE}'\ncreate_table = true\nfailover_time = '1s'\nhandoff_timeout = '1s'\n{}\n\
              [dead_letter.file]\npath = '{}'\n[sinks.file.file]\npath = '{}'\n[sinks.nowhere.null]\n\
              [sinks.lake.s3]\nprefix = 'lake/date={{date}}/account={{account}}/'\n{s3}\n\
              [sinks.rows.s3]\nprefix = 'rows/date={{date}}/'\nformat = 'flat'\nencoding = 'parquet'\n{s3}\n{}",
@@ -408,15 +408,7 @@ async fn every_event_is_at_every_sink_whatever_fails_and_whenever_it_is_killed()
     let services = Services::start(Destination::all().await).await;
     let directory = services.directory();
     let mut random = Random(5);
-    let kills = [
-        Kill::AnyTime,
-        Kill::Unwritten,
-        Kill::AnyTime,
-        Kill::Unanswered,
-        Kill::Written,
-        Kill::AnyTime,
-        Kill::Unanswered,
-    ];
+    let kills = [Kill::AnyTime, Kill::Unwritten, Kill::AnyTime, Kill::Unanswered, Kill::Written, Kill::Unanswered];
     for (life, kill) in kills.into_iter().enumerate() {
         let mut child = start(directory.path());
         services.trouble(&mut random);
