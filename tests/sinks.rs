@@ -11,6 +11,8 @@ mod http_client;
 #[cfg(feature = "demo")]
 mod kinesis;
 mod moto;
+#[cfg(feature = "demo")]
+mod oracle;
 mod otlp;
 mod parquet;
 #[cfg(feature = "demo")]

@@ -47,7 +47,7 @@ fn told(result: Result<(), SinkError>) -> String {
     }
 }
 
-struct Cluster(ElasticsearchDouble);
+pub(super) struct Cluster(pub(super) ElasticsearchDouble);
 
 impl Double for Cluster {
     fn plan(&self) -> Planned {

@@ -29,14 +29,14 @@ static WORDS: Words = Words {
     busy: (503, "ServiceUnavailableException"),
 };
 
-const STREAM: &str = "bedrock-events";
+pub(super) const STREAM: &str = "bedrock-events";
 
 /// A stream's description, or a status and the code of an error.
 type Description = Arc<Mutex<Result<Value, (u16, &'static str)>>>;
 
 /// A Firehose with one delivery stream; it stops when it is dropped.
-struct Double {
-    address: SocketAddr,
+pub(super) struct Double {
+    pub(super) address: SocketAddr,
     front: Front,
     /// What it says when it is asked for a description.
     description: Description,
@@ -44,7 +44,7 @@ struct Double {
 }
 
 impl Double {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let front = Front::new(&WORDS);
         let description = Arc::new(Mutex::new(Ok(described("ACTIVE", "DirectPut"))));
         let app = axum::Router::new().fallback(serve).with_state(Arc::clone(&description));

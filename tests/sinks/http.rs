@@ -20,9 +20,9 @@ use super::contract::{self, Double, Trouble};
 use crate::support::http_double::{HttpDouble, Meet, Seen};
 
 /// A sink of the configuration's and the endpoint that it writes to.
-struct Endpointed {
-    double: HttpDouble,
-    config: String,
+pub(super) struct Endpointed {
+    pub(super) double: HttpDouble,
+    pub(super) config: String,
 }
 
 fn planned(config: &str) -> Planned {
@@ -68,7 +68,7 @@ fn section(double: &HttpDouble, keys: &str) -> String {
     format!("source.file.paths = ['-']\n[sinks.a.http]\nurl = 'http://{address}/events'\ntimeout = '1s'\n{keys}\n")
 }
 
-fn read_lines(seen: &Seen) -> Result<Vec<String>, (u16, String)> {
+pub(super) fn read_lines(seen: &Seen) -> Result<Vec<String>, (u16, String)> {
     let text = seen.text();
     assert!(text.ends_with('\n'), "the last line has no end");
     Ok(text.lines().map(str::to_owned).collect())

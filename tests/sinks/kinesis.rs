@@ -26,13 +26,13 @@ static WORDS: Words = Words {
 };
 
 /// A stream of one shard.
-struct Double {
-    kinesis: kinesis_double::Double,
+pub(super) struct Double {
+    pub(super) kinesis: kinesis_double::Double,
     front: Front,
 }
 
 impl Double {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let front = Front::new(&WORDS);
         let kinesis = kinesis_double::Double::start_behind(1, |app| front.before(app)).await;
         Self { kinesis, front }

@@ -36,14 +36,14 @@ fn batch(items: &[String]) -> Batch {
     Batch { parts: vec![contract::lines(items, planned("url = 'http://a'").tags.as_deref())], range: None }
 }
 
-struct Subject {
-    collector: Collector,
+pub(super) struct Subject {
+    pub(super) collector: Collector,
     protocol: &'static str,
     refusal: Refusal,
 }
 
 impl Subject {
-    async fn new(protocol: &'static str, refusal: Refusal) -> Self {
+    pub(super) async fn new(protocol: &'static str, refusal: Refusal) -> Self {
         let collector = if protocol == "grpc" { Collector::over_grpc().await } else { Collector::over_http().await };
         Self { collector, protocol, refusal }
     }

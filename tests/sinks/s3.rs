@@ -13,13 +13,13 @@ use bedrock_tap::sink::{Batch, Planned, Range, Sink, SinkError};
 use super::contract::{self, Double, Trouble};
 use crate::support::bucket_double::{BUCKET, BucketDouble, Fault, error_body};
 
-struct S3 {
-    bucket: BucketDouble,
+pub(super) struct S3 {
+    pub(super) bucket: BucketDouble,
     encoding: Encoding,
 }
 
 impl S3 {
-    async fn start(encoding: Encoding) -> Self {
+    pub(super) async fn start(encoding: Encoding) -> Self {
         Self { bucket: BucketDouble::start().await, encoding }
     }
 }

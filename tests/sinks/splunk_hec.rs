@@ -14,14 +14,14 @@ use super::contract::{self, Double, Trouble, lines};
 use crate::support::splunk_double::{Meet, Setup, SplunkDouble, code};
 
 /// A collector and how it is written to.
-struct Collector {
+pub(super) struct Collector {
     double: SplunkDouble,
-    settings: Settings,
+    pub(super) settings: Settings,
     _token: tempfile::NamedTempFile,
 }
 
 impl Collector {
-    async fn start(setup: Setup) -> Self {
+    pub(super) async fn start(setup: Setup) -> Self {
         let token = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(token.path(), &setup.token).unwrap();
         let double = SplunkDouble::start(setup).await;
@@ -114,7 +114,7 @@ impl Double for Collector {
     }
 }
 
-fn with_acks() -> Setup {
+pub(super) fn with_acks() -> Setup {
     Setup { acks: true, asked_before: Some(1), ..Setup::default() }
 }
 

@@ -11,13 +11,13 @@ use serde_json::json;
 use super::contract::{self, Double, Trouble, item};
 use crate::support::sqs_double::{Meet, Message, SqsDouble};
 
-struct Queue {
-    double: SqsDouble,
+pub(super) struct Queue {
+    pub(super) double: SqsDouble,
     group: Option<&'static str>,
 }
 
 impl Queue {
-    async fn start(is_fifo: bool) -> Self {
+    pub(super) async fn start(is_fifo: bool) -> Self {
         Self { double: SqsDouble::start(is_fifo).await, group: is_fifo.then_some("{account}/all") }
     }
 

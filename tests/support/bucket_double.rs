@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,12 +16,17 @@ use bedrock_tap::aws::{Access, CredentialsFrom};
 use bedrock_tap::sink::s3::Settings;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// The bucket's name.
 pub(crate) const BUCKET: &str = "logs";
+
+/// The longest key that `s3s-fs` takes: it makes file names of keys in base64, and a file's name has 255 bytes at most.
+const MAX_KEY_BYTES: usize = 150;
 
 /// What a request meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,33 +58,47 @@ pub(crate) struct Asked {
 
 struct Inner {
     service: S3Service,
+    /// One for keys that are too long for the other, under short names, which nobody has signed.
+    long: S3Service,
     asked: Mutex<Vec<Asked>>,
     /// What requests of this kind meet; `any` is of all.
     script: Mutex<VecDeque<(&'static str, Fault)>>,
+    cleared: Notify,
 }
 
 /// The double; it stops when it is dropped.
 pub(crate) struct BucketDouble {
     address: SocketAddr,
     directory: TempDir,
+    long: TempDir,
     inner: Arc<Inner>,
     _tasks: JoinSet<()>,
 }
 
 impl BucketDouble {
     pub(crate) async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
-        let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
+        let builder = || {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
+            let builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
+            (directory, builder)
+        };
+        let ((directory, mut service), (long, long_service)) = (builder(), builder());
         service.set_auth(SimpleAuth::from_single("embedded", "embedded"));
-        let inner = Inner { service: service.build(), asked: Mutex::default(), script: Mutex::default() };
+        let inner = Inner {
+            service: service.build(),
+            long: long_service.build(),
+            asked: Mutex::default(),
+            script: Mutex::default(),
+            cleared: Notify::new(),
+        };
         let inner = Arc::new(inner);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = axum::Router::new().fallback(serve).with_state(Arc::clone(&inner));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, directory, inner, _tasks: tasks }
+        Self { address, directory, long, inner, _tasks: tasks }
     }
 
     /// How a sink reaches it.
@@ -95,6 +115,17 @@ impl BucketDouble {
     /// The next requests of this kind meet these; `any` is of all kinds.
     pub(crate) fn script(&self, what: &'static str, faults: impl IntoIterator<Item = Fault>) {
         self.inner.script.lock().unwrap().extend(faults.into_iter().map(|fault| (what, fault)));
+    }
+
+    /// Nothing goes wrong any more; what was not answered fails.
+    pub(crate) fn clear(&self) {
+        self.inner.script.lock().unwrap().clear();
+        self.inner.cleared.notify_waiters();
+    }
+
+    /// The bytes of an object.
+    pub(crate) fn bytes(&self, key: &str) -> Vec<u8> {
+        std::fs::read(self.path(key)).unwrap()
     }
 
     /// The requests so far.
@@ -116,7 +147,7 @@ impl BucketDouble {
                 keys.push(key);
             }
         }
-        keys.retain(|key| self.directory.path().join(BUCKET).join(key).is_file());
+        keys.retain(|key| self.path(key).is_file());
         keys
     }
 
@@ -126,12 +157,19 @@ impl BucketDouble {
             let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
             entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
         }
-        count(&self.directory.path().join(BUCKET))
+        count(&self.directory.path().join(BUCKET)) + count(&self.long.path().join(BUCKET))
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        match short(key) {
+            None => self.directory.path().join(BUCKET).join(key),
+            Some(short) => self.long.path().join(BUCKET).join(short),
+        }
     }
 
     /// The lines of an object, inflated.
     pub(crate) fn lines(&self, key: &str) -> Vec<String> {
-        let bytes = std::fs::read(self.directory.path().join(BUCKET).join(key)).unwrap();
+        let bytes = self.bytes(key);
         let mut text = String::new();
         match key.rsplit('.').next() {
             Some("gz") => drop(flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap()),
@@ -143,8 +181,14 @@ impl BucketDouble {
     }
 }
 
+/// The name that an object has instead of a key that is too long.
+fn short(key: &str) -> Option<String> {
+    let hash = || Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    (key.len() > MAX_KEY_BYTES).then(hash)
+}
+
 async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let body = to_bytes(body, 64 << 20).await.unwrap();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let what = match parts.method {
@@ -157,7 +201,10 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     };
     let path = parts.uri.path().strip_prefix(&format!("/{BUCKET}/")).unwrap_or_default();
     let key = unescaped(path);
-    inner.asked.lock().unwrap().push(Asked { what, key, headers: parts.headers.clone(), query });
+    let short = short(&key);
+    inner.asked.lock().unwrap().push(Asked { what, key, headers: parts.headers.clone(), query: query.clone() });
+    // Made before the script is asked, so that nobody waits for what has been.
+    let cleared = inner.cleared.notified();
     let fault = {
         let mut script = inner.script.lock().unwrap();
         let at = script.iter().position(|(of, _)| *of == what || *of == "any");
@@ -166,11 +213,19 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     match fault {
         Fault::Error(status, code, header) => return error(status, code, header),
         Fault::Answer(body) => return ([(header::CONTENT_TYPE, "application/xml")], body).into_response(),
-        Fault::Silence => return std::future::pending().await,
+        Fault::Silence => {
+            cleared.await;
+            return error(500, "InternalError", None);
+        }
         Fault::None | Fault::Cut => {}
     }
+    let service = if short.is_some() { &inner.long } else { &inner.service };
+    if let Some(short) = short {
+        parts.uri = format!("/{BUCKET}/{short}?{query}").parse().unwrap();
+        parts.headers.remove(header::AUTHORIZATION);
+    }
     let request = axum::http::Request::from_parts(parts, s3s::Body::from(body));
-    let response = inner.service.call(request).await.unwrap().map(Body::new);
+    let response = service.call(request).await.unwrap().map(Body::new);
     if fault == Fault::Cut {
         // A body that ends before it began: the server closes the connection.
         let broken = std::io::Error::other("cut");
