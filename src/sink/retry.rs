@@ -336,12 +336,18 @@ impl<'a> Trouble<'a> {
         let wait = self.backoff.next_wait() + after.unwrap_or_default().min(LONGEST_REQUESTED);
         let complaint = self.complaint.get_or_insert_with(|| Complaint::new(Duration::ZERO));
         if complaint.is_due() {
+            let is_required = self.deadline.is_none();
+            let what = if is_required {
+                "the sink cannot deliver, holding and trying again"
+            } else {
+                "the sink cannot deliver, trying again for a while"
+            };
             warn!(
                 sink = self.name,
                 attempts = self.attempts,
                 lasting_seconds = complaint.lasting().as_secs(),
                 error = %Causes(source),
-                "the sink cannot deliver, holding and trying again"
+                "{what}"
             );
         }
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
