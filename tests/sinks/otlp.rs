@@ -15,7 +15,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tonic::{Code, Status};
 
 use super::contract::{self, Double, Trouble};
-use crate::support::otlp_double::{Collector, Meet, Refusal, TLS, busy, records, status_message};
+use crate::support::certificates::Authority;
+use crate::support::otlp_double::{Collector, Meet, Refusal, busy, records, status_message};
 
 /// A sink as the configuration makes it, with these lines of its section.
 fn planned(section: &str) -> Planned {
@@ -415,15 +416,18 @@ async fn a_token_that_is_replaced_is_found_without_a_restart() {
 
 #[tokio::test]
 async fn grpc_goes_over_tls_with_certificates_on_both_sides() {
-    let collector = Collector::over_tls().await;
+    let authority = Authority::new();
+    let collector = Collector::over_tls(&authority).await;
     let port = collector.address.port();
     let check = async |more: &str| {
         let sink =
             opened(&format!("url = 'https://localhost:{port}'\nprotocol = 'grpc'\ntimeout = '2s'\n{more}")).await;
         shown(sink.deliver(Arc::new(batch(&["a".into()]))).await)
     };
-    let trusted = format!("ca_file = '{TLS}/ca.pem'");
-    let known = format!("{trusted}\nclient_certificate = '{TLS}/client.pem'\nclient_key.file = '{TLS}/client.key'");
+    let trusted = format!("ca_file = '{}'", authority.file().display());
+    let (certificate, key) = authority.client();
+    let (certificate, key) = (certificate.display(), key.display());
+    let known = format!("{trusted}\nclient_certificate = '{certificate}'\nclient_key.file = '{key}'");
     assert_eq!(check("").await, "retry: the request was not answered");
     assert_eq!(check(&trusted).await, "retry: the request was not answered");
     assert_eq!(check(&known).await, "taken");

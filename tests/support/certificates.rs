@@ -32,7 +32,7 @@ impl Authority {
     }
 
     /// Signs a certificate for this name; the PEM of it and of its key.
-    fn signed(&self, name: &str) -> (String, String) {
+    pub(crate) fn signed(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())

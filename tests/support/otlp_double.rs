@@ -26,8 +26,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-/// The certificates of the tests: an authority, and a server and a client that it signed.
-pub(crate) const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/otlp");
+use super::certificates::Authority;
 
 /// What a request meets.
 #[derive(Clone, Debug)]
@@ -95,12 +94,12 @@ impl Collector {
         Self::before(behind, shared, tasks).await
     }
 
-    /// Over gRPC, with TLS on both sides.
-    pub(crate) async fn over_tls() -> Self {
-        let pem = |name: &str| std::fs::read(format!("{TLS}/{name}")).unwrap();
+    /// Over gRPC as `localhost`, with TLS on both sides.
+    pub(crate) async fn over_tls(authority: &Authority) -> Self {
+        let (certificate, key) = authority.signed("localhost");
         let tls = ServerTlsConfig::new()
-            .identity(Identity::from_pem(pem("server.pem"), pem("server.key")))
-            .client_ca_root(Certificate::from_pem(pem("ca.pem")));
+            .identity(Identity::from_pem(certificate, key))
+            .client_ca_root(Certificate::from_pem(std::fs::read(authority.file()).unwrap()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (address, shared, tasks) = grpc(Server::builder().tls_config(tls).unwrap()).await;
         Self { address, shared, _tasks: tasks }
