@@ -188,6 +188,20 @@ impl Rest {
         Self { batch: Arc::new(batch), places }
     }
 
+    /// What is left to do where all of it was refused: its halves, until it is one item.
+    fn halve(&self, answer: String, rests: &mut Vec<Self>, outcome: &mut Outcome) {
+        match self.batch.total_items() {
+            0 => {}
+            1 => outcome.refused.push((self.place(0), answer)),
+            items => {
+                let indexes: Vec<usize> = (0..items).collect();
+                let (first, second) = indexes.split_at(items / 2);
+                // The first half is on top: the order is kept.
+                rests.extend([self.of(second), self.of(first)]);
+            }
+        }
+    }
+
     /// These of its items.
     fn of(&self, indexes: &[usize]) -> Self {
         let places = indexes.iter().map(|index| self.place(*index)).collect();
@@ -241,16 +255,7 @@ pub async fn deliver(
                 (source, after)
             }
             Err(SinkError::Refused { answer }) => {
-                match rest.batch.total_items() {
-                    0 => {}
-                    1 => outcome.refused.push((rest.place(0), answer)),
-                    items => {
-                        let indexes: Vec<usize> = (0..items).collect();
-                        let (first, second) = indexes.split_at(items / 2);
-                        // The first half is on top: the order is kept.
-                        rests.extend([rest.of(second), rest.of(first)]);
-                    }
-                }
+                rest.halve(answer, &mut rests, &mut outcome);
                 // One that refuses everything is not to be asked in a tight loop.
                 tokio::time::sleep(SHORTEST_WAIT).await;
                 continue;
