@@ -57,6 +57,13 @@ const CONTENDERS: [(&str, Option<&str>); 6] = [
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
+        // The sink finds its credentials in the environment, which a process has from its start.
+        let mut child = Command::new(std::env::current_exe().expect("this program"));
+        child.args(&arguments).env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any");
+        assert!(child.status().is_ok_and(|status| status.success()), "the benchmark failed");
+        return;
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     match arguments.as_slice() {
