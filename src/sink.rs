@@ -46,6 +46,24 @@ pub trait Sink: Send + Sync {
 /// A sink that is to be opened: what it needs is asked for and checked, before anything is read.
 pub type Opening = Box<dyn FnOnce() -> BoxFuture<'static, anyhow::Result<Arc<dyn Sink>>> + Send>;
 
+/// A sink that is opened when it is its turn: nothing of `open` is done before.
+pub fn opening<S: Sink + 'static>(open: impl Future<Output = anyhow::Result<S>> + Send + 'static) -> Opening {
+    Box::new(|| {
+        Box::pin(async {
+            let sink: Arc<dyn Sink> = Arc::new(open.await?);
+            Ok(sink)
+        })
+    })
+}
+
+/// The characters of a destination's answer that go to the dead letter.
+const MAX_QUOTED: usize = 500;
+
+/// The beginning of what a destination says, which comes from outside and may be of any length.
+fn quoted(text: &str) -> String {
+    text.chars().take(MAX_QUOTED).collect()
+}
+
 /// A sink as it is configured.
 pub struct Planned {
     /// Opens it.

@@ -15,7 +15,6 @@ use crate::config::{
 use crate::delivery::work::Crew;
 use crate::pipeline::{Output, Settings};
 use crate::redact::{self, Redactor};
-use crate::sink::Planned;
 use crate::source::file as files;
 use crate::telemetry;
 
@@ -36,6 +35,7 @@ impl Plan {
         // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
         let probe = config.sinks.values().any(|sink| sink.events().probe);
         let letters = config.dead_letters.iter();
+        let sinks: Vec<_> = config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect();
         Ok(Self {
             source: match &config.source {
                 Source::File(source) => SourcePlan::Files(files_of(source, config)?),
@@ -44,9 +44,9 @@ impl Plan {
                     Coordination::Dynamodb(table) => streams::shared(source, table),
                 },
             },
-            crew: Crew::of_lines(Settings { outputs: outputs(config)?, ..line(config)? }),
+            crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, ..line(config)? }),
             bodies: bodies(config),
-            sinks: config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect(),
+            sinks,
             dead_letter: dead_letter_plan(DEAD_LETTER, &config.dead_letter(), probe),
             dead_letters: letters.map(|(name, letter)| dead_letter_plan(name, letter, probe)).collect(),
             checkpoints: match &config.coordination {
@@ -105,11 +105,11 @@ fn bodies(config: &Config) -> Option<bodies::Settings> {
     })
 }
 
-/// One output for each sink, in the order of their names.
+/// One output for each sink, in the order of their names, which is that of `plans`.
 ///
 /// # Errors
 /// A key that is not there, or one that is too short.
-fn outputs(config: &Config) -> anyhow::Result<Vec<Output>> {
+fn outputs(config: &Config, plans: &[SinkPlan]) -> anyhow::Result<Vec<Output>> {
     let mut redactors = BTreeMap::new();
     let names: BTreeSet<&str> = config.sinks.values().filter_map(Sink::redact).collect();
     for name in names {
@@ -117,18 +117,17 @@ fn outputs(config: &Config) -> anyhow::Result<Vec<Output>> {
         let redactor = redactor(policy).with_context(|| format!("[redact.{name}]"))?;
         redactors.insert(name, Arc::new(redactor));
     }
-    let output = |sink: &Sink| {
-        let Planned { tags, may_refuse, .. } = sink.plan();
+    let output = |(sink, plan): (&Sink, &SinkPlan)| {
         let selection = sink.events().selection().map_err(|flaw| anyhow::anyhow!("{}", flaw.message))?;
         Ok(Output {
             format: sink.format(),
             redactor: sink.redact().and_then(|name| redactors.get(name).cloned()),
             selection: selection.map(Arc::new),
-            tags,
-            originals: may_refuse,
+            tags: plan.planned.tags.clone(),
+            originals: plan.planned.may_refuse,
         })
     };
-    config.sinks.values().map(output).collect()
+    config.sinks.values().zip(plans).map(output).collect()
 }
 
 fn redactor(policy: &Redact) -> anyhow::Result<Redactor> {

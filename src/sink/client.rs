@@ -30,9 +30,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The bytes of an answer that are read: a bulk request's answer has a few hundred for each of thousands of items.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// The characters of an answer that go to the dead letter.
-const MAX_QUOTED: usize = 500;
-
 /// How requests are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -274,7 +271,7 @@ impl Answer {
     /// The status and the beginning of the body, for the dead letter only.
     pub fn quoted(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
-        let text: String = text.trim().chars().take(MAX_QUOTED).collect();
+        let text = super::quoted(text.trim());
         if text.is_empty() { self.status.to_string() } else { format!("{}: {text}", self.status) }
     }
 }
@@ -333,6 +330,9 @@ mod tests {
     fn what_is_quoted_is_short() {
         assert_eq!(format!("{:?}", answer(400, Some("secret"), "secret")), "Answer { status: 400, body_bytes: 6 }");
         assert_eq!(answer(400, None, "").quoted(), "400 Bad Request");
-        assert_eq!(answer(400, None, &"x".repeat(9999)).quoted().len(), "400 Bad Request: ".len() + MAX_QUOTED);
+        assert_eq!(
+            answer(400, None, &"x".repeat(9999)).quoted().len(),
+            "400 Bad Request: ".len() + crate::sink::MAX_QUOTED
+        );
     }
 }

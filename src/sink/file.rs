@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use self::append::Appender;
 use self::open::Opened;
-use super::{Batch, Planned, Sink, SinkError};
+use super::{Batch, Planned, Sink, SinkError, opening};
 use crate::format::Lines;
 use crate::source::BoxFuture;
 
@@ -86,15 +86,11 @@ impl FileSink {
 
 /// A file as it is configured.
 pub fn planned(settings: Settings) -> Planned {
-    Planned::local(Box::new(|| {
-        Box::pin(async {
-            let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await;
-            // The error of a task that panicked quotes the panic, which may quote data.
-            let opened =
-                opened.map_err(|_| anyhow::anyhow!("a task panicked; the log says where, please report it"))?;
-            let sink: Arc<dyn Sink> = Arc::new(opened?);
-            Ok(sink)
-        })
+    Planned::local(opening(async {
+        let opened = tokio::task::spawn_blocking(move || FileSink::open(settings)).await;
+        // The error of a task that panicked quotes the panic, which may quote data.
+        let opened = opened.map_err(|_| anyhow::anyhow!("a task panicked; the log says where, please report it"))?;
+        Ok(opened?)
     }))
 }
 

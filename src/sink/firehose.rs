@@ -12,7 +12,7 @@ use aws_sdk_firehose::types::{DeliveryStreamStatus, DeliveryStreamType, Record};
 
 use super::puts::{self, Target};
 use super::service::{self, BoundedAnswers};
-use super::{Batch, Item, Planned, Sink, SinkError, batch};
+use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
 use crate::source::BoxFuture;
 
@@ -48,10 +48,7 @@ impl Settings {
 
 /// A delivery stream as it is configured.
 pub fn planned(settings: Settings, batch: batch::Settings) -> Planned {
-    let opening = move || -> BoxFuture<'static, anyhow::Result<Arc<dyn Sink>>> {
-        Box::pin(async move { Ok(Arc::new(Firehose::connect(settings).await?) as Arc<dyn Sink>) })
-    };
-    Planned { opening: Box::new(opening), batch, tags: None, may_refuse: true }
+    Planned { opening: opening(Firehose::connect(settings)), batch, tags: None, may_refuse: true }
 }
 
 /// Writes to a delivery stream.

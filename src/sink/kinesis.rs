@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::puts::{self, Target};
 use super::service::{self, BoundedAnswers};
-use super::{Batch, Item, Planned, Sink, SinkError, batch};
+use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
 use crate::aws::error::{Failure, Meaning};
 use crate::format::key::Template;
@@ -70,10 +70,7 @@ impl Settings {
 
 /// A stream as it is configured. Without a template of partition keys, all records have the same.
 pub fn planned(settings: Settings, batch: batch::Settings, partition_key: Option<Arc<Template>>) -> Planned {
-    let opening = move || -> BoxFuture<'static, anyhow::Result<Arc<dyn Sink>>> {
-        Box::pin(async move { Ok(Arc::new(Kinesis::connect(settings).await?) as Arc<dyn Sink>) })
-    };
-    Planned { opening: Box::new(opening), batch, tags: partition_key, may_refuse: true }
+    Planned { opening: opening(Kinesis::connect(settings)), batch, tags: partition_key, may_refuse: true }
 }
 
 /// Writes to a stream.

@@ -14,9 +14,6 @@ use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
 /// up sooner sends again what may have arrived.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The characters of an answer that go to the dead letter.
-const MAX_QUOTED: usize = 500;
-
 /// Whom puts are for.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
@@ -89,7 +86,7 @@ impl Target {
         if is_refused || status == 413 {
             let Failure { code, message, .. } = failure;
             let answer = format!("{code}: {}", message.unwrap_or_default());
-            return SinkError::Refused { answer: answer.chars().take(MAX_QUOTED).collect() };
+            return SinkError::Refused { answer: super::quoted(&answer) };
         }
         SinkError::Retry { after: service::retry_after(error), source: Box::new(self.call_error(self.put, error)) }
     }

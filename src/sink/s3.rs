@@ -16,7 +16,7 @@ use self::group::Group;
 use super::aside::{aside, ended};
 use super::batch::{self, RangeLimits};
 use super::retry::Patience;
-use super::{Batch, Planned, Sink, SinkError};
+use super::{Batch, Planned, Sink, SinkError, opening};
 use crate::aws::Access;
 use crate::format::key::{Place, Template};
 use crate::source::BoxFuture;
@@ -161,13 +161,7 @@ pub fn planned(settings: Settings) -> Planned {
         ..batch::Settings::DEFAULT
     };
     let tags = Some(Arc::clone(&settings.prefix));
-    let opening = Box::new(move || -> BoxFuture<'static, anyhow::Result<Arc<dyn Sink>>> {
-        Box::pin(async move {
-            let sink: Arc<dyn Sink> = Arc::new(S3Sink::open(settings).await?);
-            Ok(sink)
-        })
-    });
-    Planned { opening, batch, tags, may_refuse: false }
+    Planned { opening: opening(S3Sink::open(settings)), batch, tags, may_refuse: false }
 }
 
 /// The sink.

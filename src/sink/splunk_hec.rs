@@ -101,12 +101,7 @@ impl Settings {
 
 /// Opens the collector: reads the token and what TLS needs. Nothing is sent.
 pub fn opening(settings: Settings) -> Opening {
-    Box::new(move || {
-        Box::pin(async move {
-            let sink: Arc<dyn Sink> = Arc::new(SplunkHec::new(settings)?);
-            Ok(sink)
-        })
-    })
+    super::opening(async { SplunkHec::new(settings) })
 }
 
 /// Delivers to one collector.

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use self::answer::{Verdict, conclude};
 use self::error::CallError;
 use super::service::{self, BoundedAnswers};
-use super::{Batch, Item, Opening, Planned, Sink, SinkError, batch};
+use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
 use crate::format::key::Template;
 use crate::source::BoxFuture;
@@ -66,8 +66,7 @@ struct Sqs {
 /// A queue as it is configured; `batch` is within [`LIMITS`].
 pub fn planned(settings: Settings, batch: batch::Settings) -> Planned {
     let tags = settings.group.clone().map(Arc::new);
-    let opening: Opening = Box::new(|| Box::pin(async { Ok(Arc::new(Sqs::open(settings).await?) as Arc<dyn Sink>) }));
-    Planned { opening, batch, tags, may_refuse: true }
+    Planned { opening: opening(Sqs::open(settings)), batch, tags, may_refuse: true }
 }
 
 impl Sqs {

@@ -1,6 +1,6 @@
 //! Lanes: what is committed when, whatever the ends do.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bedrock_tap::checkpoint::CheckpointError;
@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use tokio::sync::Notify;
 
 use crate::support::engine_script::{Answer, Bench, EACH_ALONE, Keeper, Script, Step, after, settle, store_retries};
+use crate::support::log::Log;
 
 const ROOM: usize = 64 << 20;
 
@@ -252,21 +253,6 @@ async fn a_sink_that_holds_stops_the_reading_at_the_budget() {
     assert_eq!(sinks[1].taken().len(), 100);
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_slow_sink_is_named_in_the_log_and_no_data_is() {
     let log = Log::default();
@@ -278,11 +264,10 @@ async fn a_slow_sink_is_named_in_the_log_and_no_data_is() {
     let bench = Bench::new(&sinks, Default::default(), ROOM);
     let lane = bench.spawn(Script::lines(3));
     settle(600).await;
-    let text = |log: &Log| String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let complaints = text(&log).matches("a slow sink holds everything back").count();
+    let complaints = log.text().matches("a slow sink holds everything back").count();
     assert!((2..=11).contains(&complaints), "{complaints} complaints in ten minutes");
-    assert!(text(&log).contains("sink=\"sink-1\"") && !text(&log).contains("sink=\"sink-0\""), "{}", text(&log));
+    assert!(log.text().contains("sink=\"sink-1\"") && !log.text().contains("sink=\"sink-0\""), "{}", log.text());
     sinks[1].let_go("line-1");
     lane.await.unwrap().unwrap();
-    assert!(!text(&log).contains("line-"), "the log holds data");
+    assert!(!log.text().contains("line-"), "the log holds data");
 }

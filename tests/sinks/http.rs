@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::contract::{self, Double, Trouble};
 use crate::support::http_double::{HttpDouble, Meet, Seen};
+use crate::support::log::Log;
 
 /// A sink of the configuration's and the endpoint that it writes to.
 pub(super) struct Endpointed {
@@ -274,21 +275,6 @@ async fn a_token_that_is_replaced_is_found_without_a_restart() {
     assert_eq!(sink.held(), items);
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Whatever goes wrong, and however much is logged, neither a secret nor an event nor what an endpoint says of it is seen.
 #[tokio::test]
 async fn no_secret_and_no_event_is_ever_seen() {
@@ -358,7 +344,7 @@ async fn no_secret_and_no_event_is_ever_seen() {
             if name == "url" { Settings { to: Endpoint::Secret(secret(name, text)), ..broken } } else { broken };
         shown.push_str(&format!("{:#}\n", Http::open(broken).await.err().expect("the secret is broken")));
     }
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     assert!(log.len() > 1000 && shown.contains(&address.to_string()), "nothing was logged: {log}");
     assert!(shown.contains("secret_url") && shown.contains("auth.bearer.token"));
     let mut hidden = vec![

@@ -197,6 +197,16 @@ fn shown(result: Result<(), SinkError>) -> String {
     }
 }
 
+/// What was found is what was expected, or begins with it where that ends with an ellipsis.
+#[track_caller]
+fn is_as(found: &str, expected: &str) {
+    let is_expected = match expected.strip_suffix('…') {
+        Some(beginning) => found.starts_with(beginning),
+        None => found == expected,
+    };
+    assert!(is_expected, "{found}");
+}
+
 #[tokio::test]
 async fn an_answer_of_http_says_what_to_do() {
     const PROTOBUF: &[(&str, &str)] = &[("content-type", "application/x-protobuf")];
@@ -208,14 +218,7 @@ async fn an_answer_of_http_says_what_to_do() {
     let check = async |status: u16, headers: &'static [_], body: &[u8], expected: &str| {
         collector.script([Meet::Http(status, headers, body.to_vec())]);
         let found = shown(sink.deliver(Arc::clone(&batch)).await);
-        assert!(
-            if expected.ends_with('…') {
-                found.starts_with(expected.trim_end_matches('…'))
-            } else {
-                found == expected
-            },
-            "{found}"
-        );
+        is_as(&found, expected);
     };
     let partial = |rejected: u8| [&[10, 6, 8, rejected, 18, 2], b"no".as_slice()].concat();
     check(200, PROTOBUF, b"", "taken").await;
@@ -266,14 +269,7 @@ async fn an_answer_of_grpc_says_what_to_do() {
     let check = async |status: Status, expected: &str| {
         collector.script([Meet::Grpc(status)]);
         let found = shown(sink.deliver(Arc::clone(&batch)).await);
-        assert!(
-            if expected.ends_with('…') {
-                found.starts_with(expected.trim_end_matches('…'))
-            } else {
-                found == expected
-            },
-            "{found}"
-        );
+        is_as(&found, expected);
     };
     for (code, name) in [
         (Code::Cancelled, "CANCELLED"),

@@ -11,7 +11,7 @@ use crate::config::units::shortened;
 use crate::config::validate;
 use crate::format::Format;
 use crate::sink::elasticsearch::{self, Credentials, Index, NameError};
-use crate::sink::{Opening, Planned, Sink, batch};
+use crate::sink::{Planned, batch, opening};
 
 /// The data stream that Elastic's integration of Bedrock has for invocations.
 const DATA_STREAM: &str = "logs-aws_bedrock.invocation-default";
@@ -211,12 +211,7 @@ impl Destination for Elasticsearch {
             Err(error) => (Err(error), None),
         };
         let settings = self.settings(index);
-        let opening: Opening = Box::new(|| {
-            Box::pin(async {
-                let sink = elasticsearch::Elasticsearch::open(settings?).await?;
-                Ok(std::sync::Arc::new(sink) as std::sync::Arc<dyn Sink>)
-            })
-        });
+        let opening = opening(async { elasticsearch::Elasticsearch::open(settings?).await });
         let most = batch::Settings {
             max_batch_bytes: 64 << 20,
             max_batch_items: elasticsearch::MAX_BATCH_ITEMS,

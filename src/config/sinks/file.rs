@@ -109,7 +109,12 @@ impl Destination for FileSink {
     fn check(&self, _: Format, _: &KeyPath, _: &mut Vec<Problem>) {}
 
     fn describe(&self, format: &str) -> String {
-        describe(&self.path, format, self.compression, self.rotate_size, self.rotate_age)
+        let compressed = match self.compression {
+            Compression::None => "",
+            Compression::Gzip => ", gzip",
+        };
+        let (path, size, age) = (self.path.display(), self.rotate_size, format_duration(self.rotate_age));
+        format!("file {path}, {format}{compressed}, a new one after {size} or {age}")
     }
 
     fn plan(&self, _: Format) -> Planned {
@@ -127,11 +132,11 @@ impl Destination for FileDeadLetter {
     fn check(&self, _: Format, _: &KeyPath, _: &mut Vec<Problem>) {}
 
     fn describe(&self, format: &str) -> String {
-        describe(&self.path, format, self.compression, self.rotate_size, self.rotate_age)
+        self.as_sink().describe(format)
     }
 
-    fn plan(&self, _: Format) -> Planned {
-        file::planned(self.settings())
+    fn plan(&self, format: Format) -> Planned {
+        self.as_sink().plan(format)
     }
 
     fn path(&self) -> Option<(&Path, Compression)> {
@@ -142,30 +147,19 @@ impl Destination for FileDeadLetter {
 impl FileSink {
     /// What the sink is told.
     pub fn settings(&self) -> Settings {
-        settings(&self.path, self.compression, self.rotate_size, self.rotate_age)
+        Settings {
+            path: self.path.clone(),
+            rotate_bytes: Some(self.rotate_size.bytes()),
+            rotate_age: Some(self.rotate_age),
+            gzip: self.compression == Compression::Gzip,
+        }
     }
 }
 
 impl FileDeadLetter {
-    /// What the sink is told.
-    pub fn settings(&self) -> Settings {
-        settings(&self.path, self.compression, self.rotate_size, self.rotate_age)
+    /// The same file as a sink's, which has other defaults alone.
+    fn as_sink(&self) -> FileSink {
+        let Self { path, rotate_size, rotate_age, compression } = self.clone();
+        FileSink { path, rotate_size, rotate_age, compression }
     }
-}
-
-fn settings(path: &Path, compression: Compression, rotate_size: ByteSize, rotate_age: Duration) -> Settings {
-    Settings {
-        path: path.to_path_buf(),
-        rotate_bytes: Some(rotate_size.bytes()),
-        rotate_age: Some(rotate_age),
-        gzip: compression == Compression::Gzip,
-    }
-}
-
-fn describe(path: &Path, format: &str, compression: Compression, size: ByteSize, age: Duration) -> String {
-    let compressed = match compression {
-        Compression::None => "",
-        Compression::Gzip => ", gzip",
-    };
-    format!("file {}, {format}{compressed}, a new one after {size} or {}", path.display(), format_duration(age))
 }

@@ -15,7 +15,7 @@ use crate::config::validate;
 use crate::format::Format;
 use crate::format::key::Template;
 use crate::sink::http::{self, Endpoint, Settings};
-use crate::sink::{Opening, Planned, Sink, batch};
+use crate::sink::{Planned, batch, opening};
 
 /// Bytes of a request, where nothing is said: intakes mostly take a few MiB, and this is a hundred events or more.
 const USUAL_BYTES: usize = 1 << 20;
@@ -395,12 +395,7 @@ impl Destination for Http {
         };
         // Loki is told the time, and no key.
         let tags = (self.body == HttpBody::Loki).then(|| Template::parse("").ok().map(Arc::new)).flatten();
-        let opening: Opening = Box::new(move || {
-            Box::pin(async move {
-                let sink: Arc<dyn Sink> = Arc::new(http::Http::open(settings).await?);
-                Ok(sink)
-            })
-        });
+        let opening = opening(http::Http::open(settings));
         Planned { opening, batch: self.batching.settings(USUAL_BYTES, most), tags, may_refuse: true }
     }
 }

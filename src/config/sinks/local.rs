@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Destination;
 use crate::config::document::{KeyPath, Problem};
 use crate::format::Format;
-use crate::sink::{Planned, Sink, null, stdout};
+use crate::sink::{Planned, null, opening, stdout};
 
 /// Standard output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,12 +29,7 @@ impl Destination for Stdout {
     }
 
     fn plan(&self, _: Format) -> Planned {
-        Planned::local(Box::new(|| {
-            Box::pin(async {
-                let stdout: Arc<dyn Sink> = Arc::new(stdout::Stdout::new().context("standard output is closed")?);
-                Ok(stdout)
-            })
-        }))
+        Planned::local(opening(async { stdout::Stdout::new().context("standard output is closed") }))
     }
 }
 

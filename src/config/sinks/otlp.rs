@@ -14,7 +14,7 @@ use crate::config::validate;
 use crate::format::Format;
 use crate::format::key::Template;
 use crate::sink::otlp::{self, Protocol};
-use crate::sink::{Opening, Planned, Sink, batch};
+use crate::sink::{Planned, batch, opening};
 
 /// An OpenTelemetry collector, or any other endpoint of OTLP. With `format = "otel"` an event is a log record with
 /// attributes; in any other format it is the text of a record's body.
@@ -138,14 +138,8 @@ impl Destination for Otlp {
             structured: format == Format::Otel,
             client: self.client.settings(),
         };
-        let opening: Opening = Box::new(|| {
-            Box::pin(async {
-                let sink: Arc<dyn Sink> = Arc::new(otlp::Otlp::open(settings)?);
-                Ok(sink)
-            })
-        });
         Planned {
-            opening,
+            opening: opening(async { otlp::Otlp::open(settings) }),
             batch: self
                 .batching
                 .settings(BATCH_BYTES, batch::Settings { max_batch_bytes: usize::MAX, ..batch::Settings::DEFAULT }),

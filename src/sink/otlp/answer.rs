@@ -6,10 +6,7 @@ use std::time::Duration;
 use prost::Message as _;
 
 use super::message::Exported;
-use crate::sink::SinkError;
-
-/// The characters of a collector's message that go to the dead letter.
-const MAX_QUOTED: usize = 500;
+use crate::sink::{self, SinkError};
 
 /// What a person can do where the collector does not take who sends.
 pub(super) const ACCESS_ADVICE: &str = "; see whether `secret_headers` has a valid token with the right to write logs";
@@ -82,7 +79,7 @@ impl Status {
 
 /// What a collector's message goes to the dead letter as.
 pub(super) fn quoted(what: &str, message: &str) -> String {
-    let message: String = message.trim().chars().take(MAX_QUOTED).collect();
+    let message = sink::quoted(message.trim());
     if message.is_empty() { what.to_owned() } else { format!("{what}: {message}") }
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_sqs::operation::RequestId;
 use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchError;
 
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
-use crate::sink::{SinkError, service};
+use crate::sink::{SinkError, quoted, service};
 
 /// What the codes of older protocols begin with. SQS sends them to this day.
 const OLD_PREFIX: &str = "AWS.SimpleQueueService.";
@@ -122,12 +122,9 @@ fn advice(code: &str) -> Option<&'static str> {
 
 /// An answer as the dead letter keeps it.
 pub(super) fn answer(code: &str, message: Option<&str>) -> String {
-    /// The characters of each part: it comes from outside.
-    const MAX_QUOTED: usize = 500;
-    let short = |text: &str| text.chars().take(MAX_QUOTED).collect::<String>();
     match message.map(str::trim).filter(|message| !message.is_empty()) {
-        Some(message) => format!("{}: {}", short(code), short(message)),
-        None => short(code),
+        Some(message) => format!("{}: {}", quoted(code), quoted(message)),
+        None => quoted(code),
     }
 }
 
