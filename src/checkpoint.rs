@@ -6,6 +6,7 @@ use crate::source::BoxFuture;
 
 pub mod local;
 pub mod memory;
+pub mod nowhere;
 
 /// Stores how far each partition was delivered.
 pub trait Commits: Send + Sync {
@@ -95,6 +96,8 @@ fn decode(text: &str) -> Option<Position> {
                 }
             },
             ("offset", bytes) => bytes.parse().ok().map(Position::Offset),
+            ("key", key) => Some(Position::Key(key.into())),
+            ("upto", time) => time.parse().ok().map(Position::UpTo),
             _ => None,
         },
     }
@@ -107,6 +110,8 @@ pub(crate) fn moves(stored: &Position, new: &Position) -> bool {
         (Position::Within(stored, _), Position::After(new)) => new >= stored,
         (Position::Within(stored, from), Position::Within(new, to)) => (new, to) > (stored, from),
         (Position::Offset(stored), Position::Offset(new)) => new > stored,
+        (Position::Key(stored), Position::Key(new)) => new > stored,
+        (Position::UpTo(stored), Position::UpTo(new)) => new > stored,
         (Position::End, _) => false,
         (_, Position::TrimHorizon | Position::Latest | Position::AtTimestamp(_)) => false,
         _ => true,
@@ -133,6 +138,8 @@ mod tests {
         check(Position::Within(SequenceNumber::new("12").unwrap(), 3), "1 after:12/3");
         check(after(&"9".repeat(129)), &format!("1 after:{}", "9".repeat(129)));
         check(Position::Offset(u64::MAX), "1 offset:18446744073709551615");
+        check(Position::Key("a b:c/\u{e9}.gz".into()), "1 key:a b:c/\u{e9}.gz");
+        check(Position::UpTo("2026-01-02T03:04:05.678Z".parse().unwrap()), "1 upto:2026-01-02T03:04:05.678Z");
         check(Position::End, "1 end");
     }
 
@@ -178,6 +185,11 @@ mod tests {
         check(&Position::End, &Position::Offset(5), false);
         check(&Position::Offset(5), &Position::Offset(4), false);
         check(&Position::Offset(5), &Position::Offset(6), true);
+        check(&Position::Key("a/b".into()), &Position::Key("a/c".into()), true);
+        check(&Position::Key("a/b".into()), &Position::Key("a".into()), false);
+        let up_to = |time: &str| Position::UpTo(time.parse().unwrap());
+        check(&up_to("2026-01-01T00:00:00Z"), &up_to("2026-01-01T00:00:00.001Z"), true);
+        check(&up_to("2026-01-01T00:00:00Z"), &up_to("2025-12-31T00:00:00Z"), false);
         check(&Position::Latest, &after("1"), true);
         check(&Position::TrimHorizon, &after("1"), true);
     }

@@ -28,7 +28,6 @@ mod document;
 mod environment;
 mod error;
 mod extract;
-mod kinesis;
 mod log;
 mod panther;
 mod redact;
@@ -50,7 +49,6 @@ pub use environment::Environment;
 pub(crate) use error::fold;
 pub use error::{ConfigError, Look};
 pub use extract::Extract;
-pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
@@ -61,7 +59,9 @@ pub use sinks::{
     HttpClient, Kinesis, Null, ObjectCompression, ObjectEncoding, Otlp, S3, Signing, Sink, SplunkHec, Sqs, Sse, Stdout,
     Taken,
 };
-pub use source::{FileSource, Source};
+pub use source::{
+    CloudwatchSource, DEFAULT_CONSUMER, FileSource, FirehoseSource, KinesisSource, Mode, OnTrimmed, S3Source, Source,
+};
 pub use start::Start;
 pub use units::ByteSize;
 
@@ -243,10 +243,7 @@ impl Config {
 
     /// Finds what is wrong although each value by itself has the right shape.
     fn check(&self, problems: &mut Vec<Problem>) {
-        match &self.source {
-            Source::Kinesis(source) => source.check(&KeyPath::of(&["source", "kinesis"]), problems),
-            Source::File(source) => source.check(&KeyPath::of(&["source", "file"]), problems),
-        }
+        self.source.check(problems);
         self.coordination.check(&self.source, problems);
         self.bodies.check(problems);
         self.extract.check(problems);

@@ -77,14 +77,40 @@ pub enum Origin {
         /// The offset of the part's first byte, after decompression where the file had to be read in parts.
         offset: u64,
     },
+    /// An object in S3, or a part of it that is read in parts.
+    S3 {
+        /// The bucket's name.
+        bucket: Arc<str>,
+        /// The object's key.
+        key: Arc<str>,
+        /// The offset of the part's first byte, after decompression where the object had to be read in parts.
+        offset: u64,
+    },
+    /// Log events as the API of CloudWatch Logs gives them.
+    CloudWatch {
+        /// The log group's name or ARN, as the user named it.
+        log_group: Arc<str>,
+    },
+    /// A record of a request of Amazon Data Firehose.
+    Firehose {
+        /// The ARN of the delivery stream, as the request gave it.
+        source: Arc<str>,
+        /// The request's id.
+        request: Arc<str>,
+        /// The record's place in the request, counted from 0.
+        index: u32,
+    },
 }
 
 impl Origin {
-    /// The stream's name, or the file's path.
+    /// The stream's or the bucket's name, the file's path, or the log group.
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::Kinesis { stream, .. } => stream,
             Self::File { path, .. } => path,
+            Self::S3 { bucket, .. } => bucket,
+            Self::CloudWatch { log_group } => log_group,
+            Self::Firehose { source, .. } => source,
         }
     }
 }
@@ -95,6 +121,10 @@ impl fmt::Display for Origin {
             Self::Kinesis { stream, shard, sequence, .. } => write!(f, "{stream}/{shard}/{sequence}"),
             Self::File { path, offset: 0 } => write!(f, "{path}"),
             Self::File { path, offset } => write!(f, "{path}@{offset}"),
+            Self::S3 { bucket, key, offset: 0 } => write!(f, "s3://{bucket}/{key}"),
+            Self::S3 { bucket, key, offset } => write!(f, "s3://{bucket}/{key}@{offset}"),
+            Self::CloudWatch { log_group } => f.write_str(log_group),
+            Self::Firehose { source, request, index } => write!(f, "{source}/{request}/{index}"),
         }
     }
 }
@@ -161,12 +191,12 @@ impl fmt::Display for SequenceNumber {
     }
 }
 
-/// What has a position of its own: a shard of a stream, or a file.
+/// What has a position of its own: a shard of a stream, a file, a slice of time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
-    /// The stream's name, or `file`.
+    /// The stream's name, or the kind of the source where it has none.
     pub stream: Arc<str>,
-    /// The shard's id, or the file's path.
+    /// The shard's id, the file's path, or what else it is told by.
     pub shard: ShardId,
 }
 
@@ -192,6 +222,10 @@ pub enum Position {
     Within(SequenceNumber, u64),
     /// After this many bytes of a file (after decompression where the file is read in parts).
     Offset(u64),
+    /// After the object with this key, in the order in which S3 lists keys: that of their UTF-8 bytes.
+    Key(Arc<str>),
+    /// After all log events of times before this one.
+    UpTo(Timestamp),
     /// The partition is closed and read to its end.
     End,
 }
@@ -205,6 +239,8 @@ impl fmt::Display for Position {
             Self::After(sequence) => write!(f, "after:{sequence}"),
             Self::Within(sequence, user_record) => write!(f, "after:{sequence}/{user_record}"),
             Self::Offset(bytes) => write!(f, "offset:{bytes}"),
+            Self::Key(key) => write!(f, "key:{key}"),
+            Self::UpTo(time) => write!(f, "upto:{time}"),
             Self::End => f.write_str("end"),
         }
     }

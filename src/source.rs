@@ -5,8 +5,13 @@ use std::time::Duration;
 use crate::budget::Reservation;
 use crate::record::{Position, Record, ShardId};
 
+pub mod cloudwatch;
 pub mod file;
+pub mod firehose;
 pub mod kinesis;
+pub mod pieces;
+pub mod s3;
+pub mod threaded;
 
 /// A boxed future, for the traits whose implementation is chosen at run time.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -115,7 +115,8 @@ t.toml:1:1: `region`: no key of this name
 1 | region = …
   | ^^^^^^
   = hint: it belongs elsewhere: `bodies.region`, `coordination.dynamodb.region`,
-          `source.kinesis.region`, `sinks.NAME.KIND.region`
+          `source.cloudwatch.region`, `source.kinesis.region`,
+          `source.s3.region`, `sinks.NAME.KIND.region`
   = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
              drain_timeout, extract, log, memory_budget, panther, redact,
              select, sinks, source",
@@ -160,7 +161,8 @@ fn what_is_required_is_named() {
 t.toml has 2 faults
 
 t.toml: `source`: missing
-    = allowed: exactly one of [source.file], [source.kinesis]
+    = allowed: exactly one of [source.cloudwatch], [source.file],
+               [source.firehose], [source.kinesis], [source.s3]
 
 t.toml: `sinks`: missing
     = allowed: at least one of [sinks.NAME.elasticsearch], [sinks.NAME.file],
@@ -212,7 +214,8 @@ t.toml:3:9:
     `source.file`: a second kind of `source`, which has `source.kinesis` already
 3 | [source.file]
   |         ^^^^
-  = allowed: exactly one of [source.file], [source.kinesis]",
+  = allowed: exactly one of [source.cloudwatch], [source.file],
+             [source.firehose], [source.kinesis], [source.s3]",
     );
     check(
         "[source.kinsis]\nstream = 'a'\n[sinks.a.stdout]",

@@ -18,5 +18,6 @@ mod letters;
 #[cfg(feature = "demo")]
 mod run;
 mod sinks;
+mod sources;
 mod support;
 mod tail;

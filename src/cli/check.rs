@@ -126,6 +126,9 @@ fn narrow_letters(config: &Config) -> impl Iterator<Item = String> {
 fn sources(source: &Source) -> Vec<String> {
     let source = match source {
         Source::File(source) => return vec![format!("files {}", source.paths.join(", "))],
+        Source::S3(source) => return source.describe(),
+        Source::Cloudwatch(source) => return source.describe(),
+        Source::Firehose(source) => return source.describe(),
         Source::Kinesis(source) => source,
     };
     let register = if source.register_consumer { ", registered if it is missing" } else { "" };
@@ -173,7 +176,7 @@ fn hint(source: &Source) -> Option<&'static str> {
 fn table(dynamodb: &DynamodbCoordination, source: &Source) -> String {
     let region = match source {
         Source::Kinesis(source) => region(dynamodb.region_beside(source)),
-        Source::File(_) => String::new(),
+        _ => String::new(),
     };
     let access = access(dynamodb.assume_role.as_ref(), dynamodb.endpoint_url.as_deref());
     let create = if dynamodb.create_table { ", made if it is missing" } else { "" };

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, AssumeRole};
-use super::coordination::regions;
 use super::document::{KeyPath, Problem};
 use super::units::{ByteSize, DurationText, duration, shortened};
 use super::{Source, validate};
@@ -111,18 +110,13 @@ impl Bodies {
 
     /// The buckets' Region beside this source; `None` leaves it to the AWS configuration.
     pub fn region_beside<'c>(&'c self, source: &'c Source) -> Option<&'c str> {
-        let streams = || match source {
-            Source::Kinesis(source) => regions(source),
-            Source::File(_) => Default::default(),
-        };
-        self.region.as_deref().or_else(|| Some(streams()).filter(|regions| regions.len() == 1)?.first().copied()?)
+        self.region
+            .as_deref()
+            .or_else(|| Some(source.regions()).filter(|regions| regions.len() == 1)?.first().copied()?)
     }
 
     /// The profile beside this source.
     pub fn profile_beside<'c>(&'c self, source: &'c Source) -> Option<&'c str> {
-        self.profile.as_deref().or(match source {
-            Source::Kinesis(source) => source.profile.as_deref(),
-            Source::File(_) => None,
-        })
+        self.profile.as_deref().or(source.profile())
     }
 }

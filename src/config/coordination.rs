@@ -1,6 +1,5 @@
 //! The coordination section: who reads what, and where positions are stored.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -149,30 +148,25 @@ impl DynamodbCoordination {
         };
         access.check(at, problems);
         match source {
-            Source::File(_) => {
-                let problem = Problem::key(at.clone(), "has leases of shards, and `source.file` has no shards");
-                problems.push(problem.allowed("[coordination.local], which is the default"));
-            }
-            Source::Kinesis(source) if self.region.is_none() && regions(source).len() > 1 => {
+            Source::Kinesis(source) if self.region.is_none() && source.regions().len() > 1 => {
                 let problem = Problem::key(at.clone(), "the table's Region cannot be told from the streams'");
                 problems.push(problem.hint("set [coordination.dynamodb] region"));
             }
             Source::Kinesis(_) => {}
+            other => {
+                let message = format!("has leases of shards, and `source.{}` has no shards", other.kind());
+                problems.push(Problem::key(at.clone(), message).allowed("[coordination.local], which is the default"));
+            }
         }
     }
 
     /// The table's Region beside this source; `None` leaves it to the AWS configuration.
     pub fn region_beside<'c>(&'c self, source: &'c KinesisSource) -> Option<&'c str> {
-        self.region.as_deref().or_else(|| regions(source).first().copied().flatten())
+        self.region.as_deref().or_else(|| source.regions().first().copied().flatten())
     }
 
     /// The profile beside this source.
     pub fn profile_beside<'c>(&'c self, source: &'c KinesisSource) -> Option<&'c str> {
         self.profile.as_deref().or(source.profile.as_deref())
     }
-}
-
-/// The Regions of the streams; `None` is the AWS configuration's, which is not known here.
-pub(super) fn regions(source: &KinesisSource) -> BTreeSet<Option<&str>> {
-    source.streams().into_iter().map(|stream| source.region_of(stream)).collect()
 }

@@ -1,12 +1,23 @@
-//! The source section: where records come from.
+//! The source section: where records come from. One file a kind.
+
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::KinesisSource;
 use super::document::{KeyPath, Problem};
-use super::units::shortened;
-use super::validate;
+
+mod cloudwatch;
+mod file;
+mod firehose;
+mod kinesis;
+mod s3;
+
+pub use cloudwatch::CloudwatchSource;
+pub use file::FileSource;
+pub use firehose::FirehoseSource;
+pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
+pub use s3::S3Source;
 
 /// Where records come from: exactly one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,39 +25,57 @@ use super::validate;
 pub enum Source {
     /// A Kinesis data stream that a CloudWatch Logs subscription filter writes to.
     Kinesis(Box<KinesisSource>),
+    /// Objects in S3: Bedrock's own logs there, or what Firehose wrote.
+    S3(Box<S3Source>),
+    /// Log groups of CloudWatch Logs, read by its API: the quickest start, without a stream.
+    Cloudwatch(Box<CloudwatchSource>),
+    /// An HTTP endpoint that Amazon Data Firehose delivers to.
+    Firehose(Box<FirehoseSource>),
     /// Files, directories or standard input: for replay, tests and people without a stream.
     File(FileSource),
 }
 
-/// Files, read once from beginning to end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileSource {
-    /// Files, globs (`*`, `?`, `[…]`, `{…}`, `**`), directories (all files in them, at any depth), or `-` for standard
-    /// input. At least one.
-    #[schemars(length(min = 1))]
-    pub paths: Vec<String>,
-}
-
-impl FileSource {
-    pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
-        let at = at.key("paths");
-        for (index, path) in self.paths.iter().enumerate() {
-            let at = at.index(index);
-            if path.is_empty() {
-                problems.push(Problem::value(at, "the path is empty"));
-            } else if self.paths[..index].contains(path) {
-                problems.push(Problem::value(at, format!("{} stands here twice", shortened(path))));
-            } else if Self::is_glob(path)
-                && let Err(message) = validate::glob(path)
-            {
-                problems.push(Problem::value(at, message).hint("a bracket that is meant as itself is written `[[]`"));
-            }
+impl Source {
+    /// Finds what is wrong although each value by itself has the right shape.
+    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
+        let at = KeyPath::of(&["source", self.kind()]);
+        match self {
+            Self::Kinesis(source) => source.check(&at, problems),
+            Self::S3(source) => source.check(&at, problems),
+            Self::Cloudwatch(source) => source.check(&at, problems),
+            Self::Firehose(source) => source.check(&at, problems),
+            Self::File(source) => source.check(&at, problems),
         }
     }
 
-    /// Whether a path is a glob: whether it holds one of `*?[{`.
-    pub fn is_glob(path: &str) -> bool {
-        path.contains(['*', '?', '[', '{'])
+    /// The kind's name in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kinesis(_) => "kinesis",
+            Self::S3(_) => "s3",
+            Self::Cloudwatch(_) => "cloudwatch",
+            Self::Firehose(_) => "firehose",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// The Regions of what is read; `None` is the AWS configuration's, which is not known here.
+    pub(super) fn regions(&self) -> BTreeSet<Option<&str>> {
+        match self {
+            Self::Kinesis(source) => source.regions(),
+            Self::S3(source) => BTreeSet::from([source.aws.region.as_deref()]),
+            Self::Cloudwatch(source) => BTreeSet::from([source.aws.region.as_deref()]),
+            Self::Firehose(_) | Self::File(_) => BTreeSet::new(),
+        }
+    }
+
+    /// The profile that it is read by.
+    pub(super) fn profile(&self) -> Option<&str> {
+        match self {
+            Self::Kinesis(source) => source.profile.as_deref(),
+            Self::S3(source) => source.aws.profile.as_deref(),
+            Self::Cloudwatch(source) => source.aws.profile.as_deref(),
+            Self::Firehose(_) | Self::File(_) => None,
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::redact::{self, Redactor};
 use crate::source::file as files;
 use crate::telemetry;
 
+pub mod cloudwatch;
+pub mod firehose;
+pub mod s3;
 pub mod streams;
 
 /// Files read at a time: enough to hide the wait for a disk, few enough that their pieces do not crowd the budget.
@@ -39,6 +42,9 @@ impl Plan {
         Ok(Self {
             source: match &config.source {
                 Source::File(source) => SourcePlan::Files(files_of(source, config)?),
+                Source::S3(source) => s3::source(source, config),
+                Source::Cloudwatch(source) => cloudwatch::source(source, config),
+                Source::Firehose(source) => firehose::source(source, config),
                 Source::Kinesis(source) => match &config.coordination {
                     Coordination::Local(_) => streams::alone(source),
                     Coordination::Dynamodb(table) => streams::shared(source, table),

@@ -365,6 +365,6 @@ fn sequence_of(position: &Position) -> Option<&SequenceNumber> {
 fn sequence(origin: &Origin) -> Option<&SequenceNumber> {
     match origin {
         Origin::Kinesis { sequence, .. } => Some(sequence),
-        Origin::File { .. } => None,
+        _ => None,
     }
 }

@@ -136,7 +136,19 @@ struct LetterOrigin<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
 }
 
 impl<'a> From<&'a Origin> for LetterOrigin<'a> {
@@ -153,6 +165,19 @@ impl<'a> From<&'a Origin> for LetterOrigin<'a> {
             Origin::File { path, offset } => {
                 Self { kind: "file", path: Some(path), offset: Some(*offset), ..Self::default() }
             }
+            Origin::S3 { bucket, key, offset } => {
+                Self { kind: "s3", bucket: Some(bucket), key: Some(key), offset: Some(*offset), ..Self::default() }
+            }
+            Origin::CloudWatch { log_group } => {
+                Self { kind: "cloudwatch", log_group: Some(log_group), ..Self::default() }
+            }
+            Origin::Firehose { source, request, index } => Self {
+                kind: "firehose",
+                source: Some(source),
+                request: Some(request),
+                index: Some(*index),
+                ..Self::default()
+            },
         }
     }
 }

@@ -5,30 +5,24 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::inputs::Input;
-use self::pieces::{Piece, Pieces};
+use super::pieces::{self, Piece, Pieces};
+use super::threaded::{Content, Reads, Threaded};
 use super::{BoxFuture, Read, Source, SourceError};
 use crate::budget::Budget;
 use crate::checkpoint::CheckpointStore;
 use crate::delivery::{LaneEnd, LaneError, Lanes};
 use crate::record::{Origin, Partition, Position, Record, ShardId};
 
-mod cut;
-
 pub mod inputs;
-mod nesting;
-pub mod pieces;
 
 /// The stream that partitions of files belong to.
 const STREAM: &str = "file";
-
-/// Pieces are handed on together up to this size, so that many small ones do not each cost a turn.
-const READ_BYTES: usize = 1 << 20;
 
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,11 +117,8 @@ fn partition_of(input: &Input) -> Partition {
     Partition { stream: STREAM.into(), shard: ShardId::new(shard) }
 }
 
-/// Reads one input. A thread of its own reads, so that a slow disk or a silent pipe holds up nothing else.
-pub struct FileSource {
-    start: Option<Reader>,
-    reads: Option<mpsc::Receiver<Result<Read, SourceError>>>,
-}
+/// Reads one input.
+pub struct FileSource(Threaded);
 
 impl FileSource {
     /// Reads `input` from `position` on. `budget` holds the bytes of what was read and is not through the line.
@@ -136,29 +127,14 @@ impl FileSource {
             Some(Position::Offset(from)) => from,
             _ => 0,
         };
-        Self { start: Some(Reader { input, from, max_inflated_bytes, budget }), reads: None }
+        let reader = Reader { input, from, max_inflated_bytes, budget };
+        Self(Threaded::new(reader.name(), move |runtime, reads| reader.read_all(runtime, reads)))
     }
 }
 
 impl Source for FileSource {
     fn next(&mut self) -> BoxFuture<'_, Result<Read, SourceError>> {
-        Box::pin(async move {
-            if let Some(reader) = self.start.take() {
-                let (sender, receiver) = mpsc::channel(1);
-                let what = reader.name();
-                let runtime = tokio::runtime::Handle::current();
-                let thread = std::thread::Builder::new().name("read-file".to_owned());
-                thread
-                    .spawn(move || reader.run(&runtime, &sender))
-                    .map_err(|error| fatal(&what, "the system starts no more threads", Some(error)))?;
-                self.reads = Some(receiver);
-            }
-            let read = match &mut self.reads {
-                Some(reads) => reads.recv().await,
-                None => None,
-            };
-            read.unwrap_or_else(|| Err(fatal("a file", "its thread has died; the log says where", None)))
-        })
+        self.0.next()
     }
 }
 
@@ -201,45 +177,15 @@ impl Reader {
         }
     }
 
-    fn run(self, runtime: &tokio::runtime::Handle, reads: &mpsc::Sender<Result<Read, SourceError>>) {
-        let result = self.read_all(runtime, reads);
-        let last = result.map(|()| Read::End { children: Vec::new() });
-        // Who reads may have been told to stop.
-        let _ = reads.blocking_send(last);
-    }
-
-    fn read_all(
-        &self,
-        runtime: &tokio::runtime::Handle,
-        reads: &mpsc::Sender<Result<Read, SourceError>>,
-    ) -> Result<(), SourceError> {
+    fn read_all(&self, runtime: &Handle, reads: &Reads) -> Result<(), SourceError> {
         let name = self.name();
-        let failed = |error| fatal(&name, "make it readable or leave it out", Some(error));
         let (mut pieces, live) = self.open()?;
         let path = Arc::<str>::from(name.as_str());
-        loop {
-            let (mut records, mut bytes, mut end) = (Vec::new(), 0, None);
-            while bytes < READ_BYTES {
-                let Some(piece) = pieces.next_piece().map_err(failed)? else { break };
-                let Piece { data, offset, end: piece_end } = piece;
-                if piece_end <= self.from {
-                    continue;
-                }
-                end = Some(piece_end);
-                bytes += data.len();
-                records.push(Record::new(data, Origin::File { path: Arc::clone(&path), offset }));
-                if live {
-                    break;
-                }
-            }
-            let Some(end) = end else { break };
-            let reservation = runtime.block_on(self.budget.reserve(bytes));
-            let read = Read::Records { records, position: Position::Offset(end), lag: None, reservation };
-            if reads.blocking_send(Ok(read)).is_err() {
-                return Ok(());
-            }
-        }
-        if pieces.offset() < self.from { Err(self.shrunk()) } else { Ok(()) }
+        let origin = |offset| Origin::File { path: Arc::clone(&path), offset };
+        let content = Content { pieces: &mut pieces, from: self.from, live, budget: &self.budget, origin: &origin };
+        let read = content.hand_on(runtime, reads);
+        read.map_err(|error| fatal(&name, "make it readable or leave it out", Some(error)))?;
+        if pieces.offset() < self.from && !reads.is_closed() { Err(self.shrunk()) } else { Ok(()) }
     }
 
     /// Opens the input at its position. Whether it is a pipe comes with it.

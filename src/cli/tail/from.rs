@@ -73,6 +73,10 @@ impl From {
                     return Err(UsageError(format!("{file} {message} ({})", streams.join(", "))));
                 }
             },
+            other => {
+                let kind = other.kind();
+                return Err(UsageError(format!("{}: a source of the kind {kind} cannot be watched", path.display())));
+            }
         };
         Ok(Self { line, input })
     }

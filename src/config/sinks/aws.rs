@@ -1,4 +1,4 @@
-//! Access to AWS: the keys of all sinks that are AWS services.
+//! Access to AWS: the keys of all sinks and sources that are AWS services.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct AwsAccess {
     /// Region's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_url: Option<String>,
-    /// A role to assume before anything is written. Default: none.
+    /// A role to assume before the service is called. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
 }
@@ -50,12 +50,12 @@ impl AwsAccess {
     }
 
     /// What the Region is left to, if it is.
-    pub(super) fn without_region(&self) -> Option<WithoutRegion<'_>> {
+    pub(in crate::config) fn without_region(&self) -> Option<WithoutRegion<'_>> {
         self.region.is_none().then_some(WithoutRegion { below: &[], profile: self.profile.as_deref() })
     }
 
     /// The Region, role and endpoint, for `bedrock-tap check`.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::config) fn describe(&self) -> String {
         let part = |before: &str, text: Option<&str>| text.map(|text| format!("{before}{text}")).unwrap_or_default();
         part(" in ", self.region.as_deref())
             + &part(", as ", self.assume_role.as_ref().map(|role| role.role_arn.as_str()))

@@ -63,7 +63,7 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A shard's position; `None` for one in a file. A time is written as what a KCL application of the same start
+    /// A shard's position; `None` for one that is in no shard. A time is written as what a KCL application of the same start
     /// writes, with the time beside it.
     pub(super) fn of(position: &Position, start: Start) -> Option<Self> {
         let (text, user_record, at) = match position {
@@ -76,7 +76,7 @@ impl Checkpoint {
             Position::After(sequence) => (sequence.as_str(), 0, None),
             Position::Within(sequence, user_record) => (sequence.as_str(), *user_record, None),
             Position::End => (SHARD_END, 0, None),
-            Position::Offset(_) => return None,
+            Position::Offset(_) | Position::Key(_) | Position::UpTo(_) => return None,
         };
         Some(Self { text: text.to_owned(), user_record, start: at })
     }

@@ -271,7 +271,7 @@ impl Kinesis {
             Position::Within(sequence, _) => {
                 start.r#type(ShardIteratorType::AtSequenceNumber).sequence_number(sequence.as_str())
             }
-            Position::Offset(_) | Position::End => {
+            Position::Offset(_) | Position::Key(_) | Position::UpTo(_) | Position::End => {
                 return Err(failed(Policy::BadPosition, "the position is not one in a shard that is open to reading"));
             }
         };
@@ -330,7 +330,7 @@ impl Kinesis {
             Position::Within(sequence, _) => call
                 .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                 .starting_sequence_number(sequence.as_str()),
-            Position::Offset(_) | Position::End => {
+            Position::Offset(_) | Position::Key(_) | Position::UpTo(_) | Position::End => {
                 return Err(failed(Policy::BadPosition, "the position is not one in a shard that is open to reading"));
             }
         };

@@ -348,7 +348,7 @@ fn is_progress(position: &Position, came: Option<&SequenceNumber>, number: &Sequ
         Position::TrimHorizon | Position::Latest | Position::AtTimestamp(_) => true,
         Position::After(last) => number > last,
         Position::Within(last, _) => number > last && came.is_some_and(|came| came >= last),
-        Position::Offset(_) | Position::End => false,
+        Position::Offset(_) | Position::Key(_) | Position::UpTo(_) | Position::End => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The pieces of a file, a pipe or standard input: whole where the content is small, else cut between documents and
+//! The pieces of content that is read as a whole, such as a file, a pipe or an object: whole where the content is small, else cut between documents and
 //! inflated on the way, in bounded memory. What the pieces are is for the decoder to tell.
 
 use std::collections::VecDeque;
@@ -8,7 +8,10 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use memchr::memchr;
 
-use super::cut::{BEGINNING_BYTES, Cut, Cutter};
+use self::cut::{BEGINNING_BYTES, Cut, Cutter};
+
+mod cut;
+mod nesting;
 
 /// A text up to this size is one piece, whatever it is: an answer of GetRecords has at most 10 MiB, and most files have
 /// less than this.

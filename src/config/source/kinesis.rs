@@ -1,16 +1,16 @@
 //! The Kinesis source: the streams, how they are reached, and how they are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::access::{Access, AssumeRole};
-use super::document::{KeyPath, Problem};
-use super::start::Start;
-use super::units::{DurationText, duration, shortened};
-use super::validate;
+use crate::config::access::{Access, AssumeRole};
+use crate::config::document::{KeyPath, Problem};
+use crate::config::start::Start;
+use crate::config::units::{DurationText, duration, shortened};
+use crate::config::validate;
 
 /// Kinesis data streams that CloudWatch Logs subscription filters write to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -162,7 +162,7 @@ impl KinesisSource {
         }
     }
 
-    pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+    pub(in crate::config) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         let known = self.check_streams(at, problems);
         // Source: the Kinesis API reference, `RegisterStreamConsumer`.
         if !validate::is_name(&self.consumer, 128, b"_.-") {
@@ -234,7 +234,7 @@ impl KinesisSource {
     }
 
     /// Checks one stream, which stands at `at_stream`; `at` is the table that names its Region, if it does.
-    pub(super) fn check_stream(
+    pub(in crate::config) fn check_stream(
         stream: &str,
         at_stream: KeyPath,
         region: Option<&str>,
@@ -286,6 +286,11 @@ impl KinesisSource {
     /// configuration.
     pub fn region_of<'c>(&'c self, stream: &'c str) -> Option<&'c str> {
         Self::region_in(stream).or(self.region.as_deref())
+    }
+
+    /// The Regions of the streams; `None` is the AWS configuration's, which is not known here.
+    pub(in crate::config) fn regions(&self) -> BTreeSet<Option<&str>> {
+        self.streams().into_iter().map(|stream| self.region_of(stream)).collect()
     }
 
     /// The Region of a stream that is given as an ARN.

@@ -1,0 +1,1 @@
+//! An endpoint that Amazon Data Firehose delivers to by HTTP.

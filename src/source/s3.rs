@@ -1,0 +1,3 @@
+//! S3 as a source: the objects that Bedrock, Firehose or an export wrote, each read once from beginning to end.
+
+pub mod object;

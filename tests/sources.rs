@@ -1,0 +1,3 @@
+//! Sources beside streams and files, against the services they read from, or doubles of them.
+
+mod positions;
