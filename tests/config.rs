@@ -224,7 +224,7 @@ t.toml:1:9: `source.kinsis`: no kind of `source`
 1 | [source.kinsis]
   |         ^^^^^^
   = hint: did you mean `kinesis`?
-  = allowed: file, kinesis",
+  = allowed: cloudwatch, file, firehose, kinesis, s3",
     );
 }
 
