@@ -1,10 +1,10 @@
 //! A call to the queue that failed: what its code means, and what a person does about it.
 
+use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_sqs::config::interceptors::BeforeDeserializationInterceptorContextMut;
 use aws_sdk_sqs::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_sqs::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::RequestId;
-use aws_sdk_s3::primitives::SdkBody;
 use http_body_util::Limited;
 
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
@@ -90,7 +90,11 @@ impl CallError {
 fn policy(code: &str, meaning: Meaning) -> Policy {
     match code {
         "ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidParameterValue" | "InvalidIdFormat" => Policy::Lost,
-        "QueueDoesNotExist" | "NonExistentQueue" | "QueueDeletedRecently" | "InvalidAddress" | "InvalidSecurity"
+        "QueueDoesNotExist"
+        | "NonExistentQueue"
+        | "QueueDeletedRecently"
+        | "InvalidAddress"
+        | "InvalidSecurity"
         | "UnsupportedOperation" => Policy::Held,
         "KMS.ThrottlingException" | "KmsThrottled" => Policy::Retry,
         _ if is_of_key(code) || meaning == Meaning::Denied => Policy::Held,

@@ -237,7 +237,10 @@ mod tests {
     fn every_way_of_a_notification_is_read() {
         let put = |key: &str| record("ObjectCreated:Put", key);
         check(&json!({ "Records": [put("a%2Fb+c%C3%BC%2B%25.gz")] }), Ok((&["a/b cü+%.gz"], 0)));
-        check(&json!({ "Records": [put("a"), record("ObjectCreated:CompleteMultipartUpload", "b")] }), Ok((&["a", "b"], 0)));
+        check(
+            &json!({ "Records": [put("a"), record("ObjectCreated:CompleteMultipartUpload", "b")] }),
+            Ok((&["a", "b"], 0)),
+        );
         check(&json!({ "Records": [record("s3:ObjectCreated:Put", "a")] }), Ok((&["a"], 0)));
         check(&of_sns(&json!({ "Records": [put("a+b")] })), Ok((&["a b"], 0)));
         check(&event("a+b%2F"), Ok((&["a+b%2F"], 0)));

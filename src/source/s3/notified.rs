@@ -82,7 +82,8 @@ impl Notified {
             state: std::sync::Mutex::new(State::default()),
         };
         let url = settings.queue.url;
-        let receiver = Receiver { work: Arc::new(work), queue, held, visibility, url, working: JoinSet::new(), first: Ok(()) };
+        let receiver =
+            Receiver { work: Arc::new(work), queue, held, visibility, url, working: JoinSet::new(), first: Ok(()) };
         receiver.run(concurrency.max(1), drain).await
     }
 }

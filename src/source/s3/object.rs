@@ -93,6 +93,7 @@ pub struct ObjectError {
 #[derive(Clone, Debug)]
 pub struct Objects {
     client: Client,
+    silence: Duration,
 }
 
 impl Objects {
@@ -105,8 +106,9 @@ impl Objects {
         // A large object may take hours; silence is what ends a call.
         let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         let timeouts = timeouts.disable_operation_timeout().read_timeout(SILENCE).build();
-        let mut builder =
-            aws_sdk_s3::config::Builder::from(&config).retry_config(RetryConfig::disabled()).timeout_config(timeouts)
+        let mut builder = aws_sdk_s3::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
             .interceptor(BoundedAnswers { of_errors: true })
             // Who reads may wait for room as long as it takes; what counts as silence is told below.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -114,7 +116,13 @@ impl Objects {
             // An endpoint of one's own seldom has a name for each bucket.
             builder = builder.endpoint_url(url).force_path_style(true);
         }
-        Ok(Self { client: Client::from_conf(builder.build()) })
+        Ok(Self { client: Client::from_conf(builder.build()), silence: SILENCE })
+    }
+
+    /// Takes an answer that stays silent for so long in its midst for broken off. Default: 30 s.
+    #[must_use]
+    pub fn patient_for(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
     /// The client, for calls of other kinds.
@@ -238,7 +246,7 @@ impl Body {
                 self.stream.insert(answer.body)
             }
         };
-        let next = tokio::time::timeout(SILENCE, stream.next()).await;
+        let next = tokio::time::timeout(self.objects.silence, stream.next()).await;
         let is_whole = self.length == Some(self.at);
         match next {
             Err(_) => Err(failed("silence in the midst of the object", true)),
@@ -330,9 +338,8 @@ fn meaning(error: &SdkError<GetObjectError>) -> ObjectFailure {
     let code = plain(&code);
     let (trouble, may_pass) = match (code.as_str(), meaning, status) {
         ("InvalidObjectState", ..) => (Trouble::Archived, false),
-        ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", ..) | (_, _, 301) => {
-            (Trouble::Elsewhere, false)
-        }
+        ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", ..)
+        | (_, _, 301) => (Trouble::Elsewhere, false),
         ("KMS.ThrottlingException", ..) | (_, Meaning::Throttled, _) | ("RequestTimeout", ..) | (_, _, 408) => {
             (Trouble::Failed, true)
         }
