@@ -199,6 +199,8 @@ impl Content {
             if silent {
                 sender.closed().await;
             }
+            // What was sent is on its way before the connection may be cut.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         });
         open.fetch_add(1, Ordering::SeqCst);
         Self { parts, open: Arc::clone(open) }

@@ -13,11 +13,9 @@ use super::error::{CallError, Policy};
 use super::queue::{MAX_MESSAGES, Queue};
 use crate::source::kinesis::pace::Backoff;
 
-/// Of the time for which messages are hidden, what passes before more is asked for: two more tries fit into the rest.
+/// Of the time for which messages are hidden, the part that passes before more is asked for. What fails is tried again
+/// after a quarter of that: seven times before the time is over.
 const RENEWALS: u32 = 3;
-
-/// The least time between two tries to renew.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Tries to give a message back. It comes back by itself, only later.
 const GIVE_BACK_TRIES: u32 = 3;
@@ -128,7 +126,7 @@ impl Held {
                             warn!(%error, "a message cannot be held any longer: its objects may be read by others too");
                         }
                         Err(error) => {
-                            renewal.due = Instant::now() + RETRY.max(self.visibility / (4 * RENEWALS));
+                            renewal.due = Instant::now() + self.visibility / (4 * RENEWALS);
                             failed = Some(error);
                         }
                     }

@@ -194,7 +194,8 @@ impl Work {
             warn!(object = %object, error = %Code(&error), advice, "{what}");
             if !waits {
                 let mut state = self.state();
-                if !trouble.is_of_access() {
+                // These S3 tells only whom it would give the object.
+                if matches!(trouble, Trouble::Gone | Trouble::Changed | Trouble::Archived) {
                     state.opened = Some(Instant::now());
                 }
                 *state.counts.failed.entry(trouble).or_default() += 1;

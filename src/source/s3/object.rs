@@ -132,7 +132,8 @@ impl Objects {
 
     async fn get(&self, object: &Object, from: u64, etag: Option<&str>) -> Result<GetObjectOutput, ObjectFailure> {
         let call = self.client.get_object().bucket(&*object.bucket).key(&*object.key);
-        let call = call.set_version_id(object.version.clone()).set_if_match(etag.map(str::to_owned));
+        let call =
+            call.set_version_id(object.version.clone()).set_if_match(etag.filter(|_| from > 0).map(str::to_owned));
         let call = call.set_range((from > 0).then(|| format!("bytes={from}-")));
         Box::pin(call.send()).await.map_err(|error| meaning(&error))
     }

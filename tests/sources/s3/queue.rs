@@ -215,6 +215,14 @@ async fn what_cannot_be_read_is_left_to_the_queue_and_the_rest_goes_on() {
     }
     world.start(4, Duration::from_secs(5));
     world.until("all else is delivered", |world| world.taken().len() == 20).await;
+    // The one that is denied is given up whenever another can be read.
+    for number in 20..100 {
+        if world.queue.dead().len() == 3 {
+            break;
+        }
+        sleep(Duration::from_millis(300)).await;
+        world.put(&format!("object-{number}"), &format!("line {number}"));
+    }
     world.until("three are dead", |world| world.queue.len() == 0 && world.queue.dead().len() == 3).await;
     world.end().await;
 }
