@@ -2,3 +2,4 @@
 
 mod identity;
 mod positions;
+mod s3;

@@ -21,10 +21,12 @@ pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
 pub(crate) mod log;
 pub(crate) mod moto;
+pub(crate) mod objects_double;
 #[cfg(feature = "demo")]
 pub(crate) mod otlp_double;
 #[cfg(feature = "demo")]
 pub(crate) mod proxy_double;
+pub(crate) mod queue_double;
 #[cfg(feature = "demo")]
 pub(crate) mod s3_double;
 #[cfg(feature = "demo")]

@@ -30,6 +30,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         if let Sink::Kinesis(sink) = sink {
             check_stream(&sink.to, &at, config, problems);
         }
+        if let Sink::S3(sink) = sink {
+            check_bucket(&sink.to, &at, config, problems);
+        }
         check_place(at, sink.kind(), sink.path(), config, &mut taken, problems);
         check_reference(name, sink, config, problems);
         if let Sink::S3(s3) = sink {
@@ -103,6 +106,7 @@ fn check_dead_letter(
         check_stream(stream, &at, config, problems);
     }
     if let DeadLetter::S3(letter) = letter {
+        check_bucket(letter, &at, config, problems);
         let is_same = |sink: &Sink| matches!(sink, Sink::S3(sink) if sink.to.place() == letter.place());
         if let Some((name, _)) = config.sinks.iter().find(|(_, sink)| is_same(sink)) {
             let message =
@@ -158,6 +162,17 @@ fn check_stream(stream: &Kinesis, at: &KeyPath, config: &Config, problems: &mut 
         let message = "is read by the source too, as far as their names tell, so it would be fed to itself";
         let hint = "if it is another, give both as ARNs, or each its own `region` or `endpoint_url`";
         problems.push(Problem::value(at.key("stream"), message).hint(hint));
+    }
+}
+
+/// Checks that nothing is written where objects are read from.
+fn check_bucket(objects: &S3, at: &KeyPath, config: &Config, problems: &mut Vec<Problem>) {
+    if let Source::S3(source) = &config.source
+        && source.reads(objects)
+    {
+        let message = "is read by the source too, as far as names tell, so it would be fed to itself";
+        let hint = "leave it out by `source.s3.exclude`, or name the buckets that are read in `source.s3.buckets`";
+        problems.push(Problem::value(at.key("prefix"), message).hint(hint));
     }
 }
 

@@ -40,6 +40,7 @@ pub use local::{Null, Stdout};
 pub use otlp::Otlp;
 pub use s3::{ObjectCompression, ObjectEncoding, S3, Sse};
 pub use splunk_hec::SplunkHec;
+pub(super) use sqs::QueueUrl;
 pub use sqs::Sqs;
 
 /// One destination of events: exactly one kind.

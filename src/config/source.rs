@@ -63,7 +63,7 @@ impl Source {
     pub(super) fn regions(&self) -> BTreeSet<Option<&str>> {
         match self {
             Self::Kinesis(source) => source.regions(),
-            Self::S3(source) => BTreeSet::from([source.aws.region.as_deref()]),
+            Self::S3(source) => BTreeSet::from([source.region()]),
             Self::Cloudwatch(source) => BTreeSet::from([source.aws.region.as_deref()]),
             Self::Firehose(_) | Self::File(_) => BTreeSet::new(),
         }

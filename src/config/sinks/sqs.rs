@@ -123,17 +123,17 @@ fn group(text: &str) -> Result<Template, String> {
 
 /// The parts of a queue's URL that are looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct QueueUrl<'t> {
-    region: Option<&'t str>,
+pub(in crate::config) struct QueueUrl<'t> {
+    pub(in crate::config) region: Option<&'t str>,
     /// Scheme, host and port, where the Region alone does not lead there.
-    endpoint: Option<&'t str>,
+    pub(in crate::config) endpoint: Option<&'t str>,
 }
 
 impl<'t> QueueUrl<'t> {
     /// Reads a URL. AWS's are `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, with another first label for FIPS, another
     /// domain for other partitions, and labels before `sqs` for a private endpoint. Source: the Amazon SQS Developer
     /// Guide, "Queue and message identifiers", and the AWS General Reference, "Amazon SQS endpoints and quotas".
-    fn parse(text: &'t str) -> Result<Self, String> {
+    pub(in crate::config) fn parse(text: &'t str) -> Result<Self, String> {
         validate::endpoint(text)?;
         let host_at = text.find("://").map_or(0, |at| at + 3);
         let path_at = text[host_at..].find('/').map_or(text.len(), |at| host_at + at);

@@ -1,11 +1,13 @@
 //! An object, read from its beginning to its end in the memory of a piece, however large it is. A connection that breaks
 //! is taken up again where it broke, on the same version of the object.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::SdkError;
@@ -15,6 +17,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::runtime::Handle;
 use tracing::warn;
 
+use super::error::{BoundedAnswers, plain};
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::aws::{Access, AccessError};
 use crate::budget::Budget;
@@ -31,7 +34,7 @@ const MAX_TRIES: u32 = 30;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Which object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Object {
     /// Its bucket.
     pub bucket: Arc<str>,
@@ -43,12 +46,17 @@ pub struct Object {
 
 impl std::fmt::Display for Object {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
+        write!(f, "s3://{}/", self.bucket)?;
+        // A key may hold anything, and logs are read on terminals.
+        for c in self.key.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
+        Ok(())
     }
 }
 
 /// Why an object cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
     /// It is not there, or not any more.
     Gone,
@@ -56,10 +64,19 @@ pub enum Trouble {
     Changed,
     /// A person has to grant something; without the right to list, S3 says this of what is not there too.
     Denied,
+    /// Its bucket is in another Region than the one that is asked.
+    Elsewhere,
     /// It is archived: a person would have to restore it.
     Archived,
     /// S3 does not give it, whatever is tried.
     Failed,
+}
+
+impl Trouble {
+    /// Whether a person has to act, and then other objects can be read as well.
+    pub fn is_of_access(self) -> bool {
+        matches!(self, Self::Denied | Self::Elsewhere)
+    }
 }
 
 /// An object that cannot be read; the source of a [`SourceError::Fatal`].
@@ -76,6 +93,7 @@ pub struct ObjectError {
 #[derive(Clone, Debug)]
 pub struct Objects {
     client: Client,
+    silence: Duration,
 }
 
 impl Objects {
@@ -88,13 +106,23 @@ impl Objects {
         // A large object may take hours; silence is what ends a call.
         let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         let timeouts = timeouts.disable_operation_timeout().read_timeout(SILENCE).build();
-        let mut builder =
-            aws_sdk_s3::config::Builder::from(&config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+        let mut builder = aws_sdk_s3::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .interceptor(BoundedAnswers { of_errors: true })
+            // Who reads may wait for room as long as it takes; what counts as silence is told below.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(url) = &access.endpoint_url {
             // An endpoint of one's own seldom has a name for each bucket.
             builder = builder.endpoint_url(url).force_path_style(true);
         }
-        Ok(Self { client: Client::from_conf(builder.build()) })
+        Ok(Self { client: Client::from_conf(builder.build()), silence: SILENCE })
+    }
+
+    /// Takes an answer that stays silent for so long in its midst for broken off. Default: 30 s.
+    #[must_use]
+    pub fn patient_for(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
     /// The client, for calls of other kinds.
@@ -104,7 +132,8 @@ impl Objects {
 
     async fn get(&self, object: &Object, from: u64, etag: Option<&str>) -> Result<GetObjectOutput, ObjectFailure> {
         let call = self.client.get_object().bucket(&*object.bucket).key(&*object.key);
-        let call = call.set_version_id(object.version.clone()).set_if_match(etag.map(str::to_owned));
+        let call =
+            call.set_version_id(object.version.clone()).set_if_match(etag.filter(|_| from > 0).map(str::to_owned));
         let call = call.set_range((from > 0).then(|| format!("bytes={from}-")));
         Box::pin(call.send()).await.map_err(|error| meaning(&error))
     }
@@ -165,11 +194,23 @@ struct Body {
     at: u64,
     length: Option<u64>,
     etag: Option<String>,
+    is_at_end: bool,
 }
 
 impl Body {
     fn new(objects: Objects, object: Object, runtime: Handle, reads: Reads) -> Self {
-        Self { objects, object, runtime, reads, stream: None, chunk: Bytes::new(), at: 0, length: None, etag: None }
+        Self {
+            objects,
+            object,
+            runtime,
+            reads,
+            stream: None,
+            chunk: Bytes::new(),
+            at: 0,
+            length: None,
+            etag: None,
+            is_at_end: false,
+        }
     }
 
     /// The next bytes; none at the end.
@@ -182,7 +223,9 @@ impl Body {
             };
             self.stream = None;
             tries += 1;
-            if !failure.may_pass || tries >= MAX_TRIES {
+            // Whose content nothing tells from another's cannot be gone on with.
+            let can_go_on = self.at == 0 || self.etag.is_some() || self.object.version.is_some();
+            if !failure.may_pass || !can_go_on || tries >= MAX_TRIES {
                 return Err(failure.error);
             }
             if tries > 2 {
@@ -193,40 +236,68 @@ impl Body {
     }
 
     async fn step(&mut self) -> Result<Bytes, ObjectFailure> {
-        if self.length == Some(self.at) {
+        if self.is_at_end {
             return Ok(Bytes::new());
         }
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => {
                 let answer = self.objects.get(&self.object, self.at, self.etag.as_deref()).await?;
-                let rest = answer.content_length().and_then(|length| u64::try_from(length).ok());
-                if self.at == 0 {
-                    self.length = rest;
-                    self.etag = answer.e_tag;
-                } else if answer.content_range.is_none() {
-                    // The whole object, from a server that knows no ranges: its first bytes were read before.
-                    return Err(failed("an answer without the range that was asked for", false));
-                }
+                self.begin(&answer)?;
                 self.stream.insert(answer.body)
             }
         };
-        match tokio::time::timeout(SILENCE, stream.next()).await {
+        let next = tokio::time::timeout(self.objects.silence, stream.next()).await;
+        let is_whole = self.length == Some(self.at);
+        match next {
             Err(_) => Err(failed("silence in the midst of the object", true)),
-            Ok(Some(Err(_))) => Err(failed("an answer that broke off, or is damaged", true)),
+            // S3's checksum of the object is compared at its end, and what was read cannot be taken back.
+            Ok(Some(Err(_))) if is_whole && self.at > 0 => Err(failed("an answer that is damaged", false)),
+            Ok(Some(Err(_))) => Err(failed("an answer that broke off", true)),
             Ok(Some(Ok(chunk))) => {
                 self.at += chunk.len() as u64;
+                if self.length.is_some_and(|length| self.at > length) {
+                    return Err(failed("an answer that is too long", false));
+                }
                 Ok(chunk)
             }
-            Ok(None) => match self.length {
-                Some(length) if self.at < length => Err(failed("an answer that is too short", true)),
-                _ => {
-                    self.length = Some(self.at);
-                    Ok(Bytes::new())
-                }
-            },
+            Ok(None) if self.length.is_some_and(|length| self.at < length) => {
+                Err(failed("an answer that is too short", true))
+            }
+            Ok(None) => {
+                (self.is_at_end, self.stream) = (true, None);
+                Ok(Bytes::new())
+            }
         }
     }
+
+    /// Notes what an answer says of the object, or compares it with what the first one said.
+    fn begin(&mut self, answer: &GetObjectOutput) -> Result<(), ObjectFailure> {
+        let rest = answer.content_length().and_then(|length| u64::try_from(length).ok());
+        if self.at == 0 {
+            (self.length, self.etag) = (rest, answer.e_tag.clone());
+            return Ok(());
+        }
+        if self.etag.is_some() && answer.e_tag != self.etag {
+            return Err(ObjectFailure {
+                error: ObjectError { trouble: Trouble::Changed, code: "another ETag".to_owned() },
+                may_pass: false,
+            });
+        }
+        // Without its range this is the whole object, from a server that knows none: its first bytes were read before.
+        let (start, total) = answer.content_range().and_then(range).unwrap_or_default();
+        let is_rest = self.length.is_none_or(|length| total.is_none_or(|total| total == length));
+        if start != Some(self.at) || !is_rest {
+            return Err(failed("an answer without the range that was asked for", false));
+        }
+        Ok(())
+    }
+}
+
+/// The start and the object's length of a `Content-Range`. Source: RFC 9110, 14.4.
+fn range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    Some((range.split_once('-')?.0.parse().ok(), total.parse().ok()))
 }
 
 impl io::Read for Body {
@@ -240,7 +311,7 @@ impl io::Read for Body {
                     chunk = self.next() => chunk.map_err(io::Error::other),
                 }
             })?;
-            if chunk.is_empty() && self.length == Some(self.at) {
+            if self.is_at_end {
                 return Ok(0);
             }
             self.chunk = chunk;
@@ -261,15 +332,24 @@ fn failed(code: &str, may_pass: bool) -> ObjectFailure {
     ObjectFailure { error: ObjectError { trouble: Trouble::Failed, code: code.to_owned() }, may_pass }
 }
 
+/// Source of the codes: the Amazon S3 API reference, "Error responses" and `GetObject`.
 fn meaning(error: &SdkError<GetObjectError>) -> ObjectFailure {
     let status = error.raw_response().map_or(0, |answer| answer.status().as_u16());
     let Failure { meaning, code, .. } = Failure::read(error);
+    let code = plain(&code);
     let (trouble, may_pass) = match (code.as_str(), meaning, status) {
         ("InvalidObjectState", ..) => (Trouble::Archived, false),
-        (_, Meaning::Throttled, _) | ("RequestTimeout", ..) | (_, _, 408) => (Trouble::Failed, true),
+        ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", ..)
+        | (_, _, 301) => (Trouble::Elsewhere, false),
+        ("KMS.ThrottlingException", ..) | (_, Meaning::Throttled, _) | ("RequestTimeout", ..) | (_, _, 408) => {
+            (Trouble::Failed, true)
+        }
+        // Another write of the object is on its way.
+        ("ConditionalRequestConflict" | "OperationAborted", ..) => (Trouble::Failed, true),
         (_, _, 404) => (Trouble::Gone, false),
         (_, _, 412) => (Trouble::Changed, false),
         (_, Meaning::Denied, _) => (Trouble::Denied, false),
+        (code, ..) if code.starts_with("KMS.") => (Trouble::Denied, false),
         (_, Meaning::Invalid, _) | (_, _, 300..=499) => (Trouble::Failed, false),
         _ => (Trouble::Failed, true),
     };
@@ -282,7 +362,11 @@ fn refused(what: String, error: io::Error) -> SourceError {
         Some(ObjectError { trouble, .. }) => match trouble {
             Trouble::Gone => "it is not there (any more)".to_owned(),
             Trouble::Changed => "it was written anew while it was read".to_owned(),
-            Trouble::Denied => format!("allow s3:GetObject, and kms:Decrypt for its key; {CREDENTIALS_ADVICE}"),
+            Trouble::Denied => format!(
+                "allow s3:GetObject (s3:GetObjectVersion where the bucket keeps versions), and kms:Decrypt for its key; \
+                 without s3:ListBucket, S3 says this of what is not there too; else {CREDENTIALS_ADVICE}"
+            ),
+            Trouble::Elsewhere => "set `region` to that of the bucket".to_owned(),
             Trouble::Archived => "restore it from its archive".to_owned(),
             Trouble::Failed => "see what S3 answered".to_owned(),
         },
