@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::body::Memory;
 use self::desk::Desk;
 use self::keys::Keys;
 use self::limits::Limits;
@@ -36,7 +37,7 @@ pub const HEALTH: &str = "/health";
 
 /// How often the files of keys and certificates are read again: soon enough for a rotation, whose old key stays valid for
 /// much longer, and no load.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the endpoint is told.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Settings {
     pub answer_timeout: Duration,
     /// What clients may take.
     pub limits: Limits,
+    /// How often keys and certificates are read again; see [`REFRESH_INTERVAL`].
+    pub refresh_interval: Duration,
     /// How long requests that have begun may take once the process is told to stop.
     pub drain: Duration,
 }
@@ -160,8 +163,10 @@ impl Endpoint {
         let Self { settings, listener, keys, tls } = self;
         let address = listener.local_addr().unwrap_or(settings.listen);
         info!(%address, tls = tls.is_some(), path = settings.path, "listening for Firehose");
-        let desk = Arc::new(Desk::new(settings, keys, lanes, budget, stop.clone()));
-        let refreshing = tokio::spawn(refresh(Arc::clone(&desk), tls.clone()));
+        let refresh_interval = settings.refresh_interval;
+        let memory = Memory::new(budget).await;
+        let desk = Arc::new(Desk::new(settings, keys, lanes, memory, stop.clone()));
+        let refreshing = tokio::spawn(refresh(Arc::clone(&desk), tls.clone(), refresh_interval));
         server::serve(listener, Arc::clone(&desk), tls, stop).await;
         refreshing.abort();
         desk.end().await.map_err(EndpointError::Lane)
@@ -169,9 +174,9 @@ impl Endpoint {
 }
 
 /// Reads keys and certificates again for as long as the endpoint is there.
-async fn refresh(desk: Arc<Desk>, tls: Option<Arc<Tls>>) {
+async fn refresh(desk: Arc<Desk>, tls: Option<Arc<Tls>>, interval: Duration) {
     loop {
-        tokio::time::sleep(REFRESH_INTERVAL).await;
+        tokio::time::sleep(interval).await;
         let (desk, tls) = (Arc::clone(&desk), tls.clone());
         let reading = tokio::task::spawn_blocking(move || {
             desk.refresh_keys();

@@ -6,7 +6,7 @@ use crate::checkpoint::nowhere::Nowhere;
 use crate::config::{Config, FirehoseSource};
 use crate::daemon::{Seam, SourcePlan};
 use crate::source::firehose::limits::Limits;
-use crate::source::firehose::{CertificateFiles, Endpoint, EndpointError, Settings};
+use crate::source::firehose::{CertificateFiles, Endpoint, EndpointError, REFRESH_INTERVAL, Settings};
 
 /// The source.
 pub(super) fn source(source: &FirehoseSource, config: &Config) -> SourcePlan {
@@ -44,6 +44,7 @@ fn settings(source: &FirehoseSource, config: &Config) -> Settings {
             idle_timeout: source.idle_timeout,
             busy_timeout: source.busy_timeout,
         },
+        refresh_interval: REFRESH_INTERVAL,
         drain: config.drain_timeout,
     }
 }

@@ -17,9 +17,15 @@ use crate::budget::{Budget, Reservation};
 /// some 70 steps.
 const STEP_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(1 << 20);
 
+/// A body that is small: some dozens of records.
+const SMALL_BYTES: usize = 256 << 10;
+
+/// The part of the memory that only small bodies take.
+pub(super) const SMALL_SHARE: usize = 8;
+
 const TOO_LARGE: Refusal = Refusal::too_large("the body has more than 64 MiB before compression");
 const TOO_LARGE_FOR_MEMORY: Refusal = Refusal::too_large(
-    "the body takes more than there is memory for: a quarter of memory_budget; raise it, or lower the stream's buffer size",
+    "the body takes more than there is memory for: a fifth of memory_budget; raise it, or lower the stream's buffer size",
 );
 const NO_MEMORY: Refusal = Refusal::later("no memory is free, as sinks are slower than what comes in", true);
 const NO_GZIP: Refusal = Refusal::malformed("the body is no gzip, although its Content-Encoding says so");
@@ -39,9 +45,34 @@ pub(super) struct Arriving {
     pub(super) busy_timeout: Duration,
 }
 
+/// What memory bodies take.
+pub(super) struct Memory {
+    /// For all bodies.
+    budget: Budget,
+    /// For small ones first, which are not to wait until large ones have come to their end.
+    small: Budget,
+    _small_share: Reservation,
+}
+
+impl Memory {
+    /// Shares a budget out.
+    pub(super) async fn new(budget: Budget) -> Self {
+        let small = Budget::new(budget.total_bytes() / SMALL_SHARE);
+        let share = budget.reserve(small.total_bytes()).await;
+        Self { budget, small, _small_share: share }
+    }
+
+    /// The bytes that one body may have.
+    fn most(&self) -> usize {
+        self.budget.total_bytes().saturating_sub(self.small.total_bytes())
+    }
+}
+
 /// A body and the memory that it holds.
 pub(super) struct Inbox<'b> {
-    budget: &'b Budget,
+    memory: &'b Memory,
+    is_small: bool,
+    deadline: Instant,
     busy_timeout: Duration,
     /// The bytes that are known to come.
     expected: usize,
@@ -54,14 +85,15 @@ impl<'b> Inbox<'b> {
     ///
     /// # Errors
     /// It is too large or slow, or no gzip, or memory is short.
-    pub(super) async fn receive(mut body: Body, arriving: Arriving, budget: &'b Budget) -> Result<Self, Refusal> {
+    pub(super) async fn receive(mut body: Body, arriving: Arriving, memory: &'b Memory) -> Result<Self, Refusal> {
         let Arriving { gzip, length, deadline, busy_timeout } = arriving;
         let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         if length.is_some_and(|length| length > MAX_BODY_BYTES) {
             return Err(TOO_LARGE);
         }
         let expected = if gzip { 0 } else { length.unwrap_or(0) };
-        let mut inbox = Self { budget, busy_timeout, expected, data: Vec::new(), held: Reservation::default() };
+        let (data, held) = (Vec::new(), Reservation::default());
+        let mut inbox = Self { memory, is_small: true, deadline, busy_timeout, expected, data, held };
         let mut inflating = gzip.then(Inflating::new);
         loop {
             let frame = timeout_at(deadline.min(Instant::now() + MAX_SILENCE), body.frame()).await;
@@ -98,7 +130,7 @@ impl<'b> Inbox<'b> {
         let step = (capacity / 4).clamp(*STEP_BYTES.start(), *STEP_BYTES.end());
         let most = if self.expected >= needed { self.expected } else { MAX_BODY_BYTES };
         // What is left of the budget is enough for the last step of a body that just fits.
-        let wanted = needed.max((capacity + step).min(most).min(self.budget.total_bytes()));
+        let wanted = needed.max((capacity + step).min(most).min(self.memory.most()));
         self.hold(wanted).await?;
         self.data.reserve_exact(wanted - length);
         Ok(())
@@ -109,13 +141,30 @@ impl<'b> Inbox<'b> {
     /// # Errors
     /// That is more than there is, or they do not come free in time.
     pub(super) async fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
-        if bytes > self.budget.total_bytes() {
+        if bytes > self.memory.most() {
             return Err(TOO_LARGE_FOR_MEMORY);
         }
         let more = bytes.saturating_sub(self.held.bytes());
-        if more > 0 {
-            let reserving = tokio::time::timeout(self.busy_timeout, self.budget.reserve(more));
-            self.held.merge(reserving.await.map_err(|_| NO_MEMORY)?);
+        if more == 0 {
+            return Ok(());
+        }
+        let Memory { budget, small, .. } = self.memory;
+        if self.is_small
+            && bytes <= SMALL_BYTES.min(small.total_bytes())
+            && let Some(more) = small.try_reserve(more)
+        {
+            self.held.merge(more);
+            return Ok(());
+        }
+        // One that leaves the small ones takes all that it needs from the others.
+        let wanted = if self.is_small { bytes } else { more };
+        let until = self.deadline.min(Instant::now() + self.busy_timeout);
+        let reserved = timeout_at(until, budget.reserve(wanted)).await.map_err(|_| NO_MEMORY)?;
+        if self.is_small {
+            self.held = reserved;
+            self.is_small = false;
+        } else {
+            self.held.merge(reserved);
         }
         Ok(())
     }

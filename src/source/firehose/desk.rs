@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{Refusal, Refusals, answer};
-use super::body::{Arriving, Inbox};
+use super::body::{Arriving, Inbox, Memory};
 use super::caller::Caller;
 use super::dedupe::{Key, Lead, Registry, Turn};
 use super::keys::Keys;
 use super::limits::{Limits, STOP_BODY_WAIT};
 use super::request::{self, ACCESS_KEY, Head};
 use super::{HEALTH, Settings};
-use crate::budget::{Budget, Reservation};
+use crate::budget::Reservation;
 use crate::delivery::{LaneEnd, LaneError, Lanes};
 use crate::record::{Partition, Position, Record, ShardId};
 use crate::source::{BoxFuture, Read, Source, SourceError};
@@ -46,7 +46,7 @@ pub(super) struct Desk {
     settings: Settings,
     keys: Keys,
     lanes: Arc<dyn Lanes>,
-    budget: Budget,
+    memory: Memory,
     stop: CancellationToken,
     refusals: Refusals,
     registry: Arc<Registry>,
@@ -80,7 +80,7 @@ impl Desk {
         settings: Settings,
         keys: Keys,
         lanes: Arc<dyn Lanes>,
-        budget: Budget,
+        memory: Memory,
         stop: CancellationToken,
     ) -> Self {
         let requests = settings.limits.requests;
@@ -88,7 +88,7 @@ impl Desk {
             settings,
             keys,
             lanes,
-            budget,
+            memory,
             stop,
             refusals: Refusals::default(),
             registry: Arc::default(),
@@ -159,7 +159,7 @@ impl Desk {
         };
         let mut inbox = tokio::select! {
             biased;
-            inbox = Inbox::receive(body, arriving, &self.budget) => inbox?,
+            inbox = Inbox::receive(body, arriving, &self.memory) => inbox?,
             () = async { self.stop.cancelled().await; sleep(STOP_BODY_WAIT).await } => return Err(STOPPING),
         };
         if request::has_escapes(&inbox.data) {
