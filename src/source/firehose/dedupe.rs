@@ -60,8 +60,8 @@ pub(super) enum Turn {
 pub(super) struct Follow(watch::Receiver<Outcome>);
 
 impl Follow {
-    /// Whether it became durable.
-    pub(super) async fn is_durable(mut self) -> bool {
+    /// Waits for the end; whether everything became durable.
+    pub(super) async fn end(mut self) -> bool {
         self.0.wait_for(|outcome| *outcome != Outcome::Running).await.is_ok_and(|end| *end == Outcome::Durable)
     }
 }
@@ -162,10 +162,10 @@ mod tests {
         let Turn::Again(retry) = registry.enter(first) else { panic!("is under way") };
         assert!(matches!(registry.enter(key("a", &[b"2"])), Turn::First(..)), "other records");
         drop(lead);
-        assert!(!follow.is_durable().await && !retry.is_durable().await);
+        assert!(!follow.end().await && !retry.end().await);
         let Turn::First(lead, follow) = registry.enter(first) else { panic!("the first has failed") };
         lead.durable();
-        assert!(follow.is_durable().await);
+        assert!(follow.end().await);
         assert!(matches!(registry.enter(first), Turn::Done));
         tokio::time::advance(REMEMBERED_FOR - Duration::from_secs(1)).await;
         assert!(matches!(registry.enter(first), Turn::Done));

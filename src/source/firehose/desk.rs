@@ -200,7 +200,7 @@ impl Desk {
                 follow
             }
         };
-        match timeout_at(deadline, follow.is_durable()).await {
+        match timeout_at(deadline, follow.end()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(NOT_DELIVERED),
             Err(_) => Err(NOT_YET),
