@@ -65,6 +65,15 @@ impl Reservation {
         drop(permit.split(excess));
     }
 
+    /// Takes over what `other` holds of the same budget; what it holds of another one is given back.
+    pub fn merge(&mut self, other: Self) {
+        match (&mut self.permit, other.permit) {
+            (Some(permit), Some(other)) if Arc::ptr_eq(permit.semaphore(), other.semaphore()) => permit.merge(other),
+            (permit @ None, other) => *permit = other,
+            _ => {}
+        }
+    }
+
     /// The bytes held.
     pub fn bytes(&self) -> usize {
         self.permit.as_ref().map_or(0, |permit| permit.num_permits() * UNIT_BYTES)
@@ -88,7 +97,11 @@ mod tests {
         assert!(budget.try_reserve(10 * 1024).is_none(), "more than is free was given");
         let second = budget.try_reserve(4 * 1024).unwrap();
         assert_eq!(budget.in_flight_bytes(), 5 * 1024);
-        drop((first, second));
+        first.merge(second);
+        assert_eq!((first.bytes(), budget.in_flight_bytes()), (5 * 1024, 5 * 1024));
+        first.merge(Budget::new(1024).reserve(1024).await);
+        assert_eq!(first.bytes(), 5 * 1024);
+        drop(first);
         assert_eq!(budget.in_flight_bytes(), 0);
     }
 

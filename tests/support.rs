@@ -13,6 +13,7 @@ pub(crate) mod eventstream;
 pub(crate) mod fanout_script;
 #[cfg(feature = "demo")]
 pub(crate) mod fault;
+pub(crate) mod firehose_client;
 #[cfg(feature = "demo")]
 pub(crate) mod http_double;
 #[cfg(feature = "demo")]
