@@ -1,5 +1,5 @@
 //! The pieces of content that is read as a whole, such as a file, a pipe or an object: whole where the content is small, else cut between documents and
-//! inflated on the way, in bounded memory. What the pieces are is for the decoder to tell.
+//! inflated on the way (gzip and zstd), in bounded memory. What the pieces are is for the decoder to tell.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, ErrorKind, Read};
@@ -9,6 +9,7 @@ use flate2::bufread::GzDecoder;
 use memchr::memchr;
 
 use self::cut::{BEGINNING_BYTES, Cut, Cutter};
+use crate::decode::{FRAME, Frame, is_zstd};
 
 mod cut;
 mod nesting;
@@ -21,17 +22,27 @@ const WHOLE_TEXT_BYTES: usize = 8 << 20;
 /// inflated record, which logs do not.
 const WHOLE_GZIP_BYTES: usize = 1 << 20;
 
+/// The same of zstd, which looks back further than gzip and so makes more of texts that are alike: it would have to
+/// shrink to a part in 256.
+const WHOLE_ZSTD_BYTES: usize = 256 << 10;
+
 /// The size of the pieces that larger texts are cut into: a few milliseconds of work.
 const PIECE_BYTES: usize = 4 << 20;
 
 /// What is read at a time.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// The bytes of a damaged gzip member that are kept for its reject.
+/// What is inflated at a time.
+const INFLATED_BLOCK_BYTES: usize = 256 << 10;
+
+/// The bytes of a damaged member that are kept for its reject.
 const DAMAGED_BYTES: usize = 1 << 20;
 
 /// The first bytes of a gzip member: magic and method (RFC 1952).
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// The first bytes of content that tell how it is read; see [`is_inflated_in_parts`].
+pub const HEAD_BYTES: usize = FRAME.len();
 
 /// A part of the content. The bytes from `offset` to `end` are in it or were passed over after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,23 +72,90 @@ pub struct Pieces {
 struct Sizes {
     whole_text_bytes: usize,
     whole_gzip_bytes: usize,
+    whole_zstd_bytes: usize,
     piece_bytes: usize,
 }
 
 enum State {
     Start(Box<dyn Read + Send>),
     Text(Box<dyn Read + Send>),
-    Member(Box<GzDecoder<Input>>),
+    Member(Member),
     BetweenMembers(Input),
     Done,
+}
+
+/// How content is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// How content that begins so is compressed.
+    fn of(head: &[u8]) -> Option<Self> {
+        let gzip = head.starts_with(&GZIP).then_some(Self::Gzip);
+        gzip.or_else(|| is_zstd(head).then_some(Self::Zstd))
+    }
+
+    /// The first byte of a member that holds something.
+    fn first_byte(self) -> u8 {
+        match self {
+            Self::Gzip => GZIP[0],
+            Self::Zstd => FRAME[0],
+        }
+    }
+
+    /// Whether a member seems to begin with `head`: for gzip the magic, the method, and no reserved flag.
+    fn begins(self, head: &[u8]) -> bool {
+        match self {
+            Self::Gzip => head.starts_with(&GZIP) && head.get(3).is_none_or(|flags| flags & 0xe0 == 0),
+            Self::Zstd => is_zstd(head),
+        }
+    }
+}
+
+/// A member of gzip or a frame of zstd, which is being inflated.
+enum Member {
+    Gzip(Box<GzDecoder<Input>>),
+    Zstd(Box<Frame<Input>>),
+}
+
+impl Member {
+    fn new(input: Input) -> Self {
+        match input.compression {
+            Compression::Gzip => Self::Gzip(Box::new(GzDecoder::new(input))),
+            Compression::Zstd => Self::Zstd(Box::new(Frame::new(input))),
+        }
+    }
+
+    fn into_input(self) -> Input {
+        match self {
+            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Zstd(frame) => frame.into_inner(),
+        }
+    }
+}
+
+impl Read for Member {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => decoder.read(out),
+            Self::Zstd(frame) => frame.read(out),
+        }
+    }
 }
 
 impl Pieces {
     /// Pieces of `reader`, none larger than `max_bytes` and one. `live`: the reader may wait for more at any time, so
     /// each line is handed on as it arrives.
     pub fn new(reader: impl Read + Send + 'static, max_bytes: usize, live: bool) -> Self {
-        let sizes =
-            Sizes { whole_text_bytes: WHOLE_TEXT_BYTES, whole_gzip_bytes: WHOLE_GZIP_BYTES, piece_bytes: PIECE_BYTES };
+        let sizes = Sizes {
+            whole_text_bytes: WHOLE_TEXT_BYTES,
+            whole_gzip_bytes: WHOLE_GZIP_BYTES,
+            whole_zstd_bytes: WHOLE_ZSTD_BYTES,
+            piece_bytes: PIECE_BYTES,
+        };
         Self::with_sizes(Box::new(reader), max_bytes, live, sizes)
     }
 
@@ -148,16 +226,24 @@ impl Pieces {
     /// Reads the head, which tells how the rest is read.
     fn start(&mut self, mut reader: Box<dyn Read + Send>) -> io::Result<State> {
         let mut head = Vec::new();
-        fill(&mut reader, &mut head, GZIP.len())?;
-        let gzip = head == GZIP;
-        let whole_bytes = if gzip { self.sizes.whole_gzip_bytes } else { self.sizes.whole_text_bytes };
+        fill(&mut reader, &mut head, 1)?;
+        // A pipe may wait for long behind a short line, which is not to wait for it.
+        if !matches!(head.first(), Some(b'{' | b'[')) {
+            fill(&mut reader, &mut head, HEAD_BYTES)?;
+        }
+        let compression = Compression::of(&head);
+        let whole_bytes = match compression {
+            None => self.sizes.whole_text_bytes,
+            Some(Compression::Gzip) => self.sizes.whole_gzip_bytes,
+            Some(Compression::Zstd) => self.sizes.whole_zstd_bytes,
+        };
         // Nobody knows when the end of a pipe comes.
         if !self.live && !fill(&mut reader, &mut head, whole_bytes.saturating_add(1))? {
             self.ready.push_back(Cut { data: head, passed: 0 });
             return Ok(State::Done);
         }
-        if gzip {
-            return Ok(State::BetweenMembers(Input { reader, buffer: head, start: 0, kept: Vec::new(), consumed: 0 }));
+        if let Some(compression) = compression {
+            return Ok(State::BetweenMembers(Input::new(reader, compression, head)));
         }
         self.cutter.push(&head);
         Ok(State::Text(reader))
@@ -168,58 +254,55 @@ impl Pieces {
             self.ready.push_back(cut);
             return Ok(State::Text(reader));
         }
-        let mut block = vec![0; BLOCK_BYTES];
-        let count = read_some(&mut reader, &mut block)?;
-        if count == 0 {
+        if self.cutter.read(&mut reader, BLOCK_BYTES)? == 0 {
             self.ready.extend(self.cutter.finish());
             return Ok(State::Done);
         }
-        self.arrived(&block[..count]);
+        self.arrived();
         Ok(State::Text(reader))
     }
 
-    fn member(&mut self, mut decoder: Box<GzDecoder<Input>>) -> io::Result<State> {
+    fn member(&mut self, mut member: Member) -> io::Result<State> {
         if let Some(cut) = self.cutter.take() {
             self.ready.push_back(cut);
-            return Ok(State::Member(decoder));
+            return Ok(State::Member(member));
         }
-        let mut block = vec![0; BLOCK_BYTES];
-        match read_some(&mut decoder, &mut block) {
+        match self.cutter.read(&mut member, INFLATED_BLOCK_BYTES) {
             Ok(0) => {
                 // The text may go on in the next member, but nobody knows when that comes through a pipe.
                 if self.live {
                     self.ready.extend(self.cutter.take_arrived(true));
                 }
-                Ok(State::BetweenMembers(decoder.into_inner()))
+                Ok(State::BetweenMembers(member.into_input()))
             }
-            Ok(count) => {
-                self.arrived(&block[..count]);
-                Ok(State::Member(decoder))
+            Ok(_) => {
+                self.arrived();
+                Ok(State::Member(member))
             }
-            Err(error) => self.break_off(*decoder, error),
+            Err(error) => self.break_off(member, error),
         }
     }
 
     /// Reads the first bytes of a member, which tell whether the text goes on in it.
     fn begin_member(&mut self, input: Input) -> io::Result<State> {
-        let mut decoder = Box::new(GzDecoder::new(input));
+        let mut member = Member::new(input);
         let mut head = Vec::new();
-        let result = fill(&mut decoder, &mut head, BEGINNING_BYTES);
+        let result = fill(&mut member, &mut head, BEGINNING_BYTES);
         self.ready.extend(self.cutter.begin_member(&head));
         self.cutter.push(&head);
         match result {
-            Ok(_) => Ok(State::Member(decoder)),
-            Err(error) => self.break_off(*decoder, error),
+            Ok(_) => Ok(State::Member(member)),
+            Err(error) => self.break_off(member, error),
         }
     }
 
     /// Hands on what was readable of a damaged member, and its bytes. Other errors are not its fault.
-    fn break_off(&mut self, decoder: GzDecoder<Input>, error: io::Error) -> io::Result<State> {
+    fn break_off(&mut self, member: Member, error: io::Error) -> io::Result<State> {
         if !is_damage(&error) {
             return Err(error);
         }
         self.ready.extend(self.cutter.break_off());
-        let mut input = decoder.into_inner();
+        let mut input = member.into_input();
         self.ready.push_back(input.damaged()?);
         Ok(State::BetweenMembers(input))
     }
@@ -245,55 +328,69 @@ impl Pieces {
         Ok(State::BetweenMembers(input))
     }
 
-    fn arrived(&mut self, bytes: &[u8]) {
-        self.cutter.push(bytes);
+    fn arrived(&mut self) {
         if self.live {
             self.ready.extend(self.cutter.take_arrived(false));
         }
     }
 }
 
-/// The raw bytes of a gzip file; keeps the first of the member at hand, for its reject should it be damaged.
+/// The raw bytes of compressed content; keeps the first of the member at hand, for its reject should it be damaged.
 struct Input {
     reader: Box<dyn Read + Send>,
+    compression: Compression,
+    /// The bytes from `start` to `end` were read and not consumed; the rest is room.
     buffer: Vec<u8>,
     start: usize,
+    end: usize,
     kept: Vec<u8>,
     consumed: u64,
 }
 
 impl Input {
+    /// `head` was read of `reader` before.
+    fn new(reader: Box<dyn Read + Send>, compression: Compression, head: Vec<u8>) -> Self {
+        let end = head.len();
+        Self { reader, compression, buffer: head, start: 0, end, kept: Vec::new(), consumed: 0 }
+    }
+
     /// The next bytes, at least `count` unless the end comes before.
     fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        if self.buffer.len() - self.start < count {
-            self.buffer.drain(..self.start);
+        if self.end - self.start < count {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
             self.start = 0;
-            let mut block = vec![0; BLOCK_BYTES];
-            while self.buffer.len() < count {
-                let read = read_some(&mut self.reader, &mut block)?;
+            // What was read to tell whether the content is small is much larger, and its memory goes back.
+            if self.buffer.len() != BLOCK_BYTES {
+                self.buffer.truncate(self.end);
+                self.buffer.shrink_to(BLOCK_BYTES);
+                self.buffer.resize(BLOCK_BYTES, 0);
+            }
+            while self.end < count {
+                let read = read_some(&mut self.reader, &mut self.buffer[self.end..])?;
                 if read == 0 {
                     break;
                 }
-                self.buffer.extend_from_slice(&block[..read]);
+                self.end += read;
             }
         }
-        Ok(&self.buffer[self.start..])
+        Ok(&self.buffer[self.start..self.end])
     }
 
-    /// Whether a gzip member seems to start here: the magic, the method, and no reserved flag.
     fn is_at_member(&mut self) -> io::Result<bool> {
-        let head = self.peek(4)?;
-        Ok(head.starts_with(&GZIP) && head.get(3).is_none_or(|flags| flags & 0xe0 == 0))
+        let compression = self.compression;
+        Ok(compression.begins(self.peek(HEAD_BYTES)?))
     }
 
     /// Goes on to where the next member seems to start. Returns the bytes of the damaged one up to there.
     fn damaged(&mut self) -> io::Result<Cut> {
+        let first = self.compression.first_byte();
         if self.consumed == 0 {
             self.consume(1);
         }
-        while !self.peek(4)?.is_empty() && !self.is_at_member()? {
+        while !self.peek(HEAD_BYTES)?.is_empty() && !self.is_at_member()? {
             let ahead = self.peek(1)?;
-            let next = memchr(GZIP[0], &ahead[1..]).map_or(ahead.len(), |at| at + 1);
+            let next = memchr(first, &ahead[1..]).map_or(ahead.len(), |at| at + 1);
             self.consume(next);
         }
         let data = std::mem::take(&mut self.kept);
@@ -318,7 +415,7 @@ impl BufRead for Input {
     }
 
     fn consume(&mut self, count: usize) {
-        let bytes = &self.buffer[self.start..self.start + count];
+        let bytes = &self.buffer[self.start..self.end][..count];
         let room = DAMAGED_BYTES - self.kept.len();
         self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.start += count;
@@ -326,9 +423,14 @@ impl BufRead for Input {
     }
 }
 
-/// Whether a file that starts so and has this length is inflated in parts, so that its offsets count inflated bytes.
+/// Whether a file that starts so, with [`HEAD_BYTES`], and has this length is inflated in parts, so that its offsets
+/// count inflated bytes.
 pub fn is_inflated_in_parts(head: &[u8], length: u64) -> bool {
-    head.starts_with(&GZIP) && length > WHOLE_GZIP_BYTES as u64
+    match Compression::of(head) {
+        None => false,
+        Some(Compression::Gzip) => length > WHOLE_GZIP_BYTES as u64,
+        Some(Compression::Zstd) => length > WHOLE_ZSTD_BYTES as u64,
+    }
 }
 
 /// Whether the content is at fault and not the reading of it.
@@ -375,7 +477,7 @@ mod tests {
         }
     }
 
-    const SMALL: Sizes = Sizes { whole_text_bytes: 10, whole_gzip_bytes: 10, piece_bytes: 8 };
+    const SMALL: Sizes = Sizes { whole_text_bytes: 10, whole_gzip_bytes: 10, whole_zstd_bytes: 10, piece_bytes: 8 };
 
     fn pieces(content: &[u8], at_a_time: usize, live: bool, sizes: Sizes) -> Vec<Piece> {
         let reader = Dribble(io::Cursor::new(content.to_vec()), at_a_time);
