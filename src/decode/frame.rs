@@ -143,6 +143,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_before_damage_is_read() {
+        let text: String =
+            (0..50_000_u64).map(|n| format!("{{\"a\":{}}}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let frame = frame_of_window(20, text.as_bytes());
+        let mut damaged = frame.clone();
+        let at = frame.len() / 2;
+        damaged[at..at + 100].fill(0xff);
+        for out_bytes in [1000, 1 << 17, 1 << 20] {
+            let (mut whole, mut read) = (Frame::new(&frame[..]), Frame::new(&damaged[..]));
+            let (mut out, mut made, mut before) = (vec![0; out_bytes], 0, 0);
+            while whole.input.len() > frame.len() - at {
+                before += whole.read(&mut out).unwrap();
+            }
+            while let Ok(count @ 1..) = read.read(&mut out) {
+                made += count;
+            }
+            // The block that was begun is lost, and one more may be found to be damaged.
+            assert!(made > text.len() / 4 && made + (2 << 17) >= before, "{made} of {before}");
+        }
+    }
+
+    #[test]
     fn a_large_window_is_a_fault_and_no_memory() {
         let text = vec![b' '; 100];
         check(&frame_of_window(23, &text), None, &text, 0);

@@ -467,6 +467,14 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// A frame of zstd with a checksum.
+    fn zstd(text: &[u8]) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
     /// A reader that hands out few bytes at a time, as a pipe may.
     struct Dribble(io::Cursor<Vec<u8>>, usize);
 
@@ -523,6 +531,90 @@ mod tests {
         let found = pieces(&content, 1 << 20, false, SMALL);
         assert!(found.iter().all(|piece| piece.data.len() <= 64), "the members are not cut");
         check_documents(&found, 100);
+    }
+
+    #[test]
+    fn frames_of_zstd_are_read_as_members_are() {
+        let skippable = b"\x50\x2a\x4d\x18\x03\0\0\0any".as_slice();
+        let content = [&zstd(b"{1}"), skippable, &zstd(b""), &zstd(b"{2}\n{3}"), &zstd(b"{4}")].concat();
+        check(&content, &[b"{1}{2}\n", b"{3}{4}"]);
+        check(&[skippable, &content].concat(), &[b"{1}{2}\n", b"{3}{4}"]);
+        let sizes = Sizes { whole_zstd_bytes: 1000, ..SMALL };
+        assert_eq!(pieces(&content, 7, false, sizes)[0].data, content);
+        let line = "{\"a\":\"}{\\\"\", \"b\":[\n{},\n{}\n]}\n";
+        let text = line.repeat(50);
+        for frame_bytes in 1..40 {
+            let frames: Vec<u8> = text.as_bytes().chunks(frame_bytes).flat_map(zstd).collect();
+            let found = pieces(&frames, 1 << 20, false, SMALL);
+            let whole: Vec<u8> = found.iter().flat_map(|piece| piece.data.to_vec()).collect();
+            assert_eq!(whole, text.as_bytes(), "{frame_bytes} a frame");
+            check_documents(&found, 50);
+        }
+        let content = [zstd(b"{1}"), zstd(b"{2"), zstd(b"}"), zstd(b"{3}\n")].concat();
+        let found = pieces(&content, 4, true, SMALL);
+        let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+        assert_eq!(found, [b"{1}".as_slice(), b"{2}", b"{3}\n"]);
+    }
+
+    #[test]
+    fn a_damaged_frame_is_handed_on_and_its_neighbours_are_read() {
+        // The checksum is wrong, behind what was readable.
+        let mut damaged = zstd(b"{2}\n{2");
+        *damaged.last_mut().unwrap() ^= 0xff;
+        let content = [zstd(b"{1}"), damaged.clone(), zstd(b"{3}")].concat();
+        check(&content, &[b"{1}{2}\n", &damaged, b"{3}"]);
+        let content = [zstd(b"{1}"), b"(garbage".to_vec(), zstd(b"{3}")].concat();
+        check(&content, &[b"{1}", b"(garbage", b"{3}"]);
+        // A window of 1 GiB.
+        let mut wide = zstd(b"{2}");
+        wide[5] = 20 << 3;
+        check(&[zstd(b"{1}"), wide.clone(), zstd(b"{3}")].concat(), &[b"{1}", &wide, b"{3}"]);
+        // Cut off anywhere.
+        let (first, second) = (zstd(b"{\"first\":1}"), zstd(b"{\"second\":2}"));
+        let content = [first.clone(), second].concat();
+        for cut in first.len() + 1..content.len() {
+            check(&content[..cut], &[b"{\"first\":1}", &content[first.len()..cut]]);
+        }
+    }
+
+    #[test]
+    fn damage_costs_no_block_of_a_frame_before_it() {
+        let line = |number: u64| format!("{{\"a\":{}}}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let text: String = (0..50_000).map(line).collect();
+        let mut frame = zstd(text.as_bytes());
+        let at = frame.len() / 2;
+        frame[at..at + 100].fill(0xff);
+        let sizes = Sizes { piece_bytes: 1 << 16, ..SMALL };
+        let mut pieces = Pieces::with_sizes(Box::new(io::Cursor::new(frame)), 1 << 20, false, sizes);
+        let mut read = 0;
+        while let Some(piece) = pieces.next_piece().unwrap() {
+            if text.as_bytes()[read..].starts_with(&piece.data) {
+                read += piece.data.len();
+            }
+        }
+        // A block has 128 KiB at most.
+        assert!(read + (2 << 17) > text.len() / 2 && read < text.len(), "{read} of {}", text.len());
+    }
+
+    #[test]
+    fn a_bomb_of_zstd_is_passed_over() {
+        let bomb = zstd(&[b"{1}\n{2}\n{".as_slice(), &vec![b' '; 1 << 20], b"}\n{3}\n"].concat());
+        let found = pieces(&[bomb, zstd(b"{4}")].concat(), 1 << 20, false, SMALL);
+        assert!(found.iter().all(|piece| piece.data.len() <= 65), "a piece is too large");
+        assert_eq!(found.last().unwrap().data.as_ref(), b"{3}\n{4}");
+        assert_eq!(found.iter().filter(|piece| piece.data.len() == 65).count(), 1, "the decoder is not told");
+    }
+
+    #[test]
+    fn offsets_count_inflated_bytes_where_content_is_inflated_in_parts() {
+        assert!(is_inflated_in_parts(&zstd(b"")[..HEAD_BYTES], WHOLE_ZSTD_BYTES as u64 + 1));
+        assert!(!is_inflated_in_parts(&zstd(b"")[..HEAD_BYTES], WHOLE_ZSTD_BYTES as u64));
+        assert!(is_inflated_in_parts(&gzip(b"")[..HEAD_BYTES], WHOLE_GZIP_BYTES as u64 + 1));
+        assert!(!is_inflated_in_parts(&gzip(b"")[..HEAD_BYTES], WHOLE_GZIP_BYTES as u64));
+        assert!(!is_inflated_in_parts(b"{1}\n", u64::MAX));
+        let found = pieces(&zstd(b"{1}\n{2}\n{3}\n{4}\n"), 1 << 20, false, SMALL);
+        let offsets: Vec<u64> = found.iter().map(|piece| piece.offset).collect();
+        assert_eq!(offsets, [0, 4, 8, 12]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct S3 {
     pub encoding: ObjectEncoding,
     /// How lines are compressed: `zstd` (`.jsonl.zst`), `gzip` (`.jsonl.gz`) or `none` (`.jsonl`). Objects are stored as
     /// such files, without a Content-Encoding, so that what is downloaded is what its name says. Default: `zstd`, which
-    /// costs half the time of `gzip` and is smaller; in a dead letter `gzip`, which `bedrock-tap decode` reads.
+    /// costs half the time of `gzip` and is smaller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<ObjectCompression>,
     /// The level of compression, 1 to 12 for `gzip`, -7 to 19 for `zstd`. Default: 1 for both: with `zstd`, 3 makes objects

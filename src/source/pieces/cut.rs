@@ -482,7 +482,88 @@ mod tests {
         }
     }
 
+    /// Whether both ways of looking for documents say the same of a text.
+    fn same(text: &[u8], chunk: usize, piece_bytes: usize, max_bytes: usize) {
+        let new = || Cutter::new(piece_bytes, max_bytes);
+        let mut cutters = [new(), Cutter { follows_all: true, ..new() }];
+        for (index, chunk) in text.chunks(chunk).enumerate() {
+            cutters.iter_mut().for_each(|cutter| cutter.push(chunk));
+            // Now and then as a pipe, or at the end of a member.
+            let arrived = index % 3 == 1;
+            loop {
+                let [new, old] =
+                    cutters.each_mut().map(|cutter| if arrived { cutter.take_arrived(false) } else { cutter.take() });
+                assert_eq!(new, old);
+                if new.is_none() {
+                    break;
+                }
+            }
+            if index % 7 == 5 {
+                let [new, old] = cutters.each_mut().map(|cutter| cutter.begin_member(b"{\"a\""));
+                assert_eq!(new, old);
+            }
+            let [new, old] = &cutters;
+            assert_eq!(format!("{:?}", new.nesting), format!("{:?}", old.nesting));
+        }
+        let [new, old] = cutters.each_mut().map(Cutter::break_off);
+        assert_eq!(new, old);
+    }
+
+    /// Documents of any kind, one after the other, with anything between.
+    fn documents() -> impl Strategy<Value = String> {
+        let string = prop_oneof![
+            "[a-c]{0,3}",
+            Just("}\n{".to_owned()),
+            Just("\"}\\\n{\"".to_owned()),
+            Just("{\"a\":[".to_owned()),
+            Just("\\".to_owned()),
+        ];
+        let leaf = prop_oneof![
+            string.clone().prop_map(serde_json::Value::from),
+            any::<i8>().prop_map(serde_json::Value::from),
+            Just(serde_json::Value::Null),
+        ];
+        let value = leaf.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::vec((string.clone(), inner), 0..4)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        });
+        let document = (value, any::<bool>(), 0usize..5).prop_map(|(value, pretty, end)| {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            text.unwrap() + ["\n", "\r\n", "", "\n\n", " "][end]
+        });
+        prop::collection::vec(document, 0..12).prop_map(|documents| documents.concat())
+    }
+
     proptest! {
+        #[test]
+        fn looking_from_behind_finds_what_following_each_byte_finds(
+            text in documents(), noise in "[{}\\[\\]\",:\\\\\r\na]{0,60}", at in any::<prop::sample::Index>(),
+            chunk in 1usize..40, piece_bytes in 1usize..60, max_bytes in 20usize..200
+        ) {
+            same(text.as_bytes(), chunk, piece_bytes, max_bytes);
+            same(format!("{{{noise}").as_bytes(), chunk, piece_bytes, max_bytes);
+            // Documents with damage between.
+            let at = at.index(text.len() + 1);
+            same([&text.as_bytes()[..at], noise.as_bytes(), &text.as_bytes()[at..]].concat().as_slice(), chunk, piece_bytes, max_bytes);
+        }
+
+        #[test]
+        fn no_document_is_cut(text in documents(), chunk in 1usize..40, piece_bytes in 1usize..60) {
+            let parse = |text: &str| {
+                let values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+                values.collect::<Result<Vec<_>, _>>().unwrap()
+            };
+            // Values that are no objects or arrays end nowhere on one line.
+            prop_assume!(text.trim_start().starts_with(['{', '[']));
+            prop_assume!(serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>().all(|value| value.is_ok()));
+            let pieces = cut(text.as_bytes(), chunk, piece_bytes, usize::MAX - 1);
+            let found: Vec<_> = pieces.iter().flat_map(|piece| parse(piece)).collect();
+            prop_assert_eq!(found, parse(&text));
+        }
+
         #[test]
         fn every_byte_is_handed_on_or_passed_over(
             text in "[{}a\\n]{0,80}", chunk in 1usize..10, piece_bytes in 1usize..20, max_bytes in 20usize..40
