@@ -133,6 +133,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Reads a message without an event and hands on the invocation that it is. Gives `false`, having done nothing, if it
+    /// is none.
+    fn invocation_alone(&mut self, message: &[u8]) -> bool {
+        let Ok(message) = simdutf8::basic::from_utf8(message) else { return false };
+        let event = LogEvent { message, ..LogEvent::default() };
+        let Parsed::Invocation(invocation) = parse::message(event, self.limits.depth) else { return false };
+        self.invocation(&invocation);
+        true
+    }
+
     fn invocation(&mut self, invocation: &Invocation<'_>) {
         self.tally.log_events += 1;
         match self.visit.invocation(invocation, &self.context) {

@@ -248,6 +248,15 @@ fn bare_records_are_read_as_they_lie_in_s3() {
     check(invocation("a"), 1, &["a"]);
     check(gzip(format!("{}\n{}", invocation("a"), invocation("b"))), 1, &["a", "b"]);
     check(format!("[{},{}]", invocation("a"), invocation("b")), 1, &["a", "b"]);
+    check(format!("{}\r\n\n{}\r\n", invocation("a"), invocation("b")), 1, &["a", "b"]);
+    check(
+        format!("{} {}{}\n{}", invocation("a"), invocation("b"), invocation("c"), invocation("d")),
+        1,
+        &["a", "b", "c", "d"],
+    );
+    check(format!("{}}}\n{}", invocation("a"), invocation("b")), 1, &["a", "!unknown_framing", "b"]);
+    let cut = &invocation("a")[..100];
+    check(format!("{cut}\n{cut}}}\n{}", invocation("b")), 1, &["!invalid_json", "!invalid_json", "b"]);
     let pretty = serde_json::from_str::<serde_json::Value>(&invocation("a").replace("\\u00e9", "\\\\u00e9")).unwrap();
     let pretty =
         serde_json::to_string_pretty(&pretty).unwrap().replace("\\\\u00e9", "\\u00e9").replace("\"q\": ", "\"q\":");

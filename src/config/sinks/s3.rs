@@ -361,6 +361,14 @@ mod tests {
     }
 
     #[test]
+    fn dead_letters_are_compressed_as_events_are() {
+        let text = "source.file.paths = ['-']\nsinks.a.stdout = {}\n[dead_letter.s3]\nbucket = 'logs'\n";
+        let config = Config::parse(text, "t.toml", &Environment::default()).unwrap();
+        let described = config.dead_letter().describe();
+        assert!(described.contains("JSON lines, zstd"), "{described}");
+    }
+
+    #[test]
     fn names_and_access_are_checked() {
         let bucket = |bucket: &str, expected: &[&str]| {
             let text = format!("source.file.paths = ['-']\n[sinks.a.s3]\nbucket = '{bucket}'\n");
