@@ -16,7 +16,8 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 RUN set -eux; \
     mkdir -p src tests benches; \
-    touch src/lib.rs tests/integration.rs benches/endpoint.rs benches/fleet.rs benches/line.rs benches/sinks.rs; \
+    touch src/lib.rs tests/integration.rs benches/endpoint.rs benches/fleet.rs \
+        benches/line.rs benches/sinks.rs benches/sources.rs; \
     echo 'fn main() {}' > src/main.rs; \
     cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
     rm -r src tests benches
@@ -26,7 +27,8 @@ RUN set -eux; \
 COPY src ./src
 RUN set -eux; \
     mkdir -p tests benches; \
-    touch tests/integration.rs benches/endpoint.rs benches/fleet.rs benches/line.rs benches/sinks.rs; \
+    touch tests/integration.rs benches/endpoint.rs benches/fleet.rs \
+        benches/line.rs benches/sinks.rs benches/sources.rs; \
     find src -name '*.rs' -exec touch {} +; \
     cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
     test -n "$(target/dist/bedrock-tap --version)"

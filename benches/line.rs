@@ -37,6 +37,8 @@ mod check;
 mod clock;
 #[path = "line/corpus.rs"]
 mod corpus;
+#[path = "line/print.rs"]
+mod print;
 #[path = "line/report.rs"]
 mod report;
 #[path = "line/value.rs"]

@@ -1,6 +1,6 @@
 //! Decoding: from a record's bytes to its documents, whatever it was wrapped in on the way.
 //!
-//! The framing is told by content, never by a name or a setting: gzip (any number of members), base64, JSON documents
+//! The framing is told by content, never by a name or a setting: gzip and zstd (any number of members or frames), base64, JSON documents
 //! one after the other or on lines, an `aws kinesis get-records` answer, Lambda events, Firehose bodies, KPL aggregates,
 //! dead letters of this program. What cannot be taken apart becomes a reject; its neighbours go on.
 
@@ -13,6 +13,7 @@ use crate::record::{HashKeys, Part, Record};
 use crate::reject::{Fault, Reason, Skip, Stage};
 
 mod documents;
+mod frame;
 mod inflate;
 mod kpl;
 mod letter;
@@ -22,6 +23,7 @@ mod text;
 mod tests;
 
 pub(crate) use documents::is_notice;
+pub(crate) use frame::{FRAME, Frame, is_zstd};
 pub use inflate::Inflater;
 pub(crate) use inflate::is_gzip;
 
@@ -131,6 +133,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Reads a message without an event and hands on the invocation that it is. Gives `false`, having done nothing, if it
+    /// is none.
+    fn invocation_alone(&mut self, message: &[u8]) -> bool {
+        let Ok(message) = simdutf8::basic::from_utf8(message) else { return false };
+        let event = LogEvent { message, ..LogEvent::default() };
+        let Parsed::Invocation(invocation) = parse::message(event, self.limits.depth) else { return false };
+        self.invocation(&invocation);
+        true
+    }
+
     fn invocation(&mut self, invocation: &Invocation<'_>) {
         self.tally.log_events += 1;
         match self.visit.invocation(invocation, &self.context) {
@@ -165,8 +177,8 @@ fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scr
         let detail = format!("more than {MAX_WRAPPERS} wrappers in one another");
         return leaf_fault(Fault::new(Stage::Decode, Reason::TooDeep, detail), original, walk);
     }
-    if inflate::is_gzip(bytes) {
-        return gzip(bytes, original, walk, scratch, level);
+    if inflate::is_compressed(bytes) {
+        return compressed(bytes, original, walk, scratch, level);
     }
     if kpl::is_aggregate(bytes) {
         return aggregate(bytes, original, Part::default(), walk, scratch, level);
@@ -183,7 +195,7 @@ fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scr
 }
 
 /// Inflates and takes apart what the members hold.
-fn gzip(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
+fn compressed(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) {
     let mut buffer = scratch.take();
     let limit = walk.limits.inflated_bytes.min(walk.inflatable_bytes);
     let inflated = scratch.inflater.inflate(bytes, limit, &mut buffer);
@@ -260,7 +272,7 @@ pub(crate) fn user_records(bytes: &[u8], hash_keys: Option<HashKeys>) -> Option<
 
 /// Whether `bytes` begin like something that can be taken apart.
 fn is_known_framing(bytes: &[u8]) -> bool {
-    inflate::is_gzip(bytes) || kpl::is_aggregate(bytes) || matches!(text::trim(bytes).first(), Some(b'{' | b'['))
+    inflate::is_compressed(bytes) || kpl::is_aggregate(bytes) || matches!(text::trim(bytes).first(), Some(b'{' | b'['))
 }
 
 /// Whether the object at the cursor begins with a key that only a subscription envelope has.

@@ -151,6 +151,7 @@ async fn what_was_rejected_or_refused_is_delivered_with_the_same_ids() {
     let (directory, file) = (tempfile::tempdir().unwrap(), letters.join("\n"));
     assert_eq!(run(directory.path(), "plain", file.as_bytes()), expected);
     assert_eq!(run(directory.path(), "gzip", &gzip(file.as_bytes())), expected);
+    assert_eq!(run(directory.path(), "zstd", &zstd::encode_all(file.as_bytes(), 1).unwrap()), expected);
 }
 
 #[tokio::test]

@@ -1,17 +1,11 @@
 //! The report: tables for people, with the targets beside the ratios that they are about.
 
-use std::fmt::Display;
-use std::io::Write as _;
 use std::time::Duration;
 
 use crate::clock::{median, median_ratio};
 use crate::corpus::{Corpus, inflate};
+use crate::print::{line, target};
 use crate::{Contender, Threads, Times};
-
-/// Prints a line; a closed pipe ends the benchmark, as it would any filter.
-pub(crate) fn line(text: impl Display) {
-    writeln!(std::io::stdout(), "{text}").expect("standard output is open");
-}
 
 /// Prints what the corpus is like.
 pub(crate) fn corpus(corpus: &Corpus) {
@@ -80,11 +74,6 @@ pub(crate) fn threads(rounds: &[[Threads; 2]]) {
         "{:<44} {processor:>8.2}   what two idle cores would give; the wall clock needs them idle",
         "one thread / two threads, by processor time"
     ));
-}
-
-/// Prints a ratio, its target, and whether it is met.
-pub(crate) fn target(title: &str, ratio: f64, target: &str, met: bool) {
-    line(format_args!("{title:<44} {ratio:>8.2}   {target}: {}", if met { "met" } else { "MISSED" }));
 }
 
 fn row(title: &str, corpus: &Corpus, seconds: f64, to_floor: f64) {

@@ -1,6 +1,5 @@
 //! The sinks and dead letter sections: where events and rejects go.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -225,16 +224,6 @@ const BEST_EFFORT: Duration = Duration::from_secs(60);
 const LETTERS: &str = "JSON lines";
 
 impl DeadLetter {
-    /// The same, written so that this program reads it again, which inflates gzip alone, unless the file says otherwise.
-    fn readable(&self) -> Cow<'_, Self> {
-        match self {
-            Self::S3(s3) if s3.compression.is_none() => {
-                Cow::Owned(Self::S3(S3 { compression: Some(ObjectCompression::Gzip), ..s3.clone() }))
-            }
-            _ => Cow::Borrowed(self),
-        }
-    }
-
     /// The kind, as in `[dead_letter.KIND]`.
     pub fn kind(&self) -> &'static str {
         fn kind<K: Destination>(_: &K) -> &'static str {
@@ -245,22 +234,19 @@ impl DeadLetter {
 
     /// What to open, and how it is fed. Rejects come from everywhere, so they are of no range.
     pub fn plan(&self) -> Planned {
-        let letters = self.readable();
-        let mut planned = of_dead_letter!(letters, to => to.plan(Format::default()));
+        let mut planned = of_dead_letter!(self, to => to.plan(Format::default()));
         planned.batch.ranges = None;
         planned
     }
 
     pub(super) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         // Rejects are JSON objects, as most formats are.
-        let letters = self.readable();
-        of_dead_letter!(letters, to => to.check(Format::default(), at, problems));
+        of_dead_letter!(self, to => to.check(Format::default(), at, problems));
     }
 
     /// One line about it, for `bedrock-tap check`.
     pub fn describe(&self) -> String {
-        let letters = self.readable();
-        of_dead_letter!(letters, to => to.describe(LETTERS))
+        of_dead_letter!(self, to => to.describe(LETTERS))
     }
 
     pub(super) fn path(&self) -> Option<(&Path, Compression)> {

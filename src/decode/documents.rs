@@ -8,6 +8,9 @@ use crate::reject::{Fault, Reason, Skip, Stage};
 /// The line that Bedrock writes to the log stream when logging is switched on. Source: six public projects read it.
 const NOTICE: &[u8] = b"Permissions are correctly set for Amazon Bedrock";
 
+/// How Bedrock begins an invocation in its own files.
+const INVOCATION: &[u8] = br#"{"schemaType":"ModelInvocationLog","#;
+
 /// Whether a message is the notice that Bedrock writes when logging is switched on.
 pub(crate) fn is_notice(message: &[u8]) -> bool {
     text::trim(message).starts_with(NOTICE)
@@ -35,9 +38,19 @@ pub(super) fn all(
     level: usize,
 ) {
     let mut cursor = Cursor::new(bytes, 0);
-    let (mut only_wrappers, mut faults) = (true, 0);
+    let (mut only_wrappers, mut faults, mut next_line_start) = (true, 0, 0);
     while let Some(first) = cursor.peek() {
         let start = cursor.pos();
+        if start >= next_line_start && bytes[start..].starts_with(INVOCATION) {
+            // A line that is looked at in vain, as one with many documents, is not looked at again for each of them.
+            let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+            next_line_start = end;
+            if is_read_as_line(&bytes[start..end], walk) {
+                cursor = Cursor::new(bytes, end);
+                only_wrappers = false;
+                continue;
+            }
+        }
         let outcome = match first {
             b'{' | b'[' | b'"' => document(&mut cursor, walk, scratch, level),
             _ => Err(Fault::new(Stage::Decode, Reason::UnknownFraming, "a line that is no JSON document")),
@@ -57,6 +70,13 @@ pub(super) fn all(
         }
     }
     walk.tally.payloads += u64::from(!only_wrappers);
+}
+
+/// Reads a line if it is one invocation, as in Bedrock's own files. It tells where its document ends, so that nothing needs
+/// to be looked at twice. Gives `false`, having done nothing, if it is anything else.
+fn is_read_as_line(line: &[u8], walk: &mut Walk<'_>) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.ends_with(b"}") && walk.invocation_alone(line)
 }
 
 /// Where reading goes on behind a document at `start` that could not be read further than `reached`: at its end if it is

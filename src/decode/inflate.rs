@@ -1,7 +1,9 @@
-//! Inflating gzip: whole records in one call where that is safe, member by member otherwise, never past the limit.
+//! Inflating gzip and zstd: whole records in one call where that is safe, member by member otherwise (a frame of zstd
+//! counts as one), never past the limit.
 
 use std::io::{self, Read};
 
+use super::frame::{FRAME, Frame, is_zstd};
 use crate::reject::{Fault, Reason, Stage};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -16,6 +18,50 @@ const MAX_RATIO: usize = 1032;
 /// Whether `bytes` begin as a gzip member does.
 pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
+}
+
+/// Whether `bytes` begin as what can be inflated does.
+pub(crate) fn is_compressed(bytes: &[u8]) -> bool {
+    is_gzip(bytes) || is_zstd(bytes)
+}
+
+/// How members are compressed. One after the other, they are all of one kind.
+#[derive(Clone, Copy)]
+enum Kind {
+    Gzip,
+    Zstd,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn begins(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Gzip => is_gzip(bytes),
+            Self::Zstd => is_zstd(bytes),
+        }
+    }
+
+    /// What to look for behind damage.
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &MEMBER,
+            Self::Zstd => &FRAME,
+        }
+    }
+
+    fn damaged(self) -> Fault {
+        let detail = match self {
+            Self::Gzip => "the gzip stream is damaged",
+            Self::Zstd => "the zstd frame is damaged",
+        };
+        Fault::new(Stage::Decode, Reason::Corrupt, detail)
+    }
 }
 
 /// Inflates with reused state.
@@ -45,9 +91,12 @@ pub struct Inflated {
 impl Inflater {
     /// Inflates all members of `data` to the start of `out`, whose length is of no meaning before or after.
     pub fn inflate(&mut self, data: &[u8], limit: usize, out: &mut Vec<u8>) -> Inflated {
+        if is_zstd(data) {
+            return inflate_members(data, Kind::Zstd, limit, out);
+        }
         match self.inflate_whole(data, limit, out) {
             Some(length) => Inflated { length, made: length, ..Inflated::default() },
-            None => inflate_members(data, limit, out),
+            None => inflate_members(data, Kind::Gzip, limit, out),
         }
     }
 
@@ -79,7 +128,7 @@ impl Inflater {
 
 /// The general way: any number of members, white space and padding between and behind them, damage in some of them,
 /// and a limit that holds while inflating.
-fn inflate_members(data: &[u8], limit: usize, out: &mut Vec<u8>) -> Inflated {
+fn inflate_members(data: &[u8], kind: Kind, limit: usize, out: &mut Vec<u8>) -> Inflated {
     let mut rest = data;
     let mut inflated = Inflated::default();
     loop {
@@ -92,35 +141,63 @@ fn inflate_members(data: &[u8], limit: usize, out: &mut Vec<u8>) -> Inflated {
         if inflated.length > 0 {
             inflated.seams.push(inflated.length);
         }
-        let fault = if is_gzip(rest) {
-            let mut member = flate2::bufread::GzDecoder::new(rest);
-            let (end, fault) = read_member(&mut member, limit, &inflated, out);
+        let fault = if kind.begins(rest) {
+            let (end, behind) = inflate_member(rest, kind, limit, &inflated, out);
             inflated.made += end - inflated.length;
-            if fault.is_none() {
-                inflated.length = end;
-                rest = member.into_inner();
-                continue;
+            match behind {
+                Ok(behind) => {
+                    inflated.length = end;
+                    rest = behind;
+                    continue;
+                }
+                Err(fault) => fault,
             }
-            fault
         } else {
-            Some(Fault::new(Stage::Decode, Reason::Corrupt, "bytes that are no gzip between or behind members"))
+            let detail = format!("bytes that are no {} between or behind members", kind.name());
+            Fault::new(Stage::Decode, Reason::Corrupt, detail)
         };
-        let over = fault.as_ref().is_some_and(|fault| fault.reason == Reason::TooLarge);
-        let next = memchr::memmem::find(&rest[1..], &MEMBER);
+        let next = memchr::memmem::find(&rest[1..], kind.magic());
         // A stream that ends too early is a damaged one if another follows.
-        inflated.fault = inflated.fault.or(match (fault, next) {
-            (Some(fault), Some(_)) if fault.reason == Reason::Truncated => Some(damaged()),
-            (fault, _) => fault,
-        });
+        let cut_off = fault.reason == Reason::Truncated && next.is_some();
+        inflated.fault = inflated.fault.or(Some(if cut_off { kind.damaged() } else { fault }));
         match next {
-            Some(next) if !over => rest = &rest[1 + next..],
+            Some(next) if inflated.made <= limit => rest = &rest[1 + next..],
             _ => return inflated,
         }
     }
 }
 
+/// Inflates the member that `bytes` begin with to `out`, behind what is there; gives the end of its bytes, and what is
+/// behind it or what is wrong with it.
+fn inflate_member<'a>(
+    bytes: &'a [u8],
+    kind: Kind,
+    limit: usize,
+    inflated: &Inflated,
+    out: &mut Vec<u8>,
+) -> (usize, Result<&'a [u8], Fault>) {
+    match kind {
+        Kind::Gzip => {
+            let mut member = flate2::bufread::GzDecoder::new(bytes);
+            let (end, read) = read_member(&mut member, kind, limit, inflated, out);
+            (end, read.map(|()| member.into_inner()))
+        }
+        Kind::Zstd => {
+            let mut frame = Frame::new(bytes);
+            let (end, read) = read_member(&mut frame, kind, limit, inflated, out);
+            (end, read.map(|()| frame.into_inner()))
+        }
+    }
+}
+
 /// Reads one member to `out`, behind what is there; gives the end of its bytes, and what is wrong with it.
-fn read_member(member: &mut impl Read, limit: usize, inflated: &Inflated, out: &mut Vec<u8>) -> (usize, Option<Fault>) {
+fn read_member(
+    member: &mut impl Read,
+    kind: Kind,
+    limit: usize,
+    inflated: &Inflated,
+    out: &mut Vec<u8>,
+) -> (usize, Result<(), Fault>) {
     const STEP: usize = 64 * 1024;
     let mut end = inflated.length;
     loop {
@@ -130,22 +207,30 @@ fn read_member(member: &mut impl Read, limit: usize, inflated: &Inflated, out: &
             out.resize(grown.max(end + STEP), 0);
         }
         match member.read(&mut out[end..end + STEP]) {
-            Ok(0) => return (end, None),
+            Ok(0) => return (end, Ok(())),
             Ok(read) => end += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                let detail = "the gzip stream ends too early";
-                return (end, Some(Fault::new(Stage::Decode, Reason::Truncated, detail)));
-            }
-            Err(_) => return (end, Some(damaged())),
+            Err(error) => return (end, Err(fault(kind, &error))),
         }
         if inflated.made + (end - inflated.length) > limit {
             let detail = format!("more than {limit} bytes after inflating");
-            return (end, Some(Fault::new(Stage::Decode, Reason::TooLarge, detail)));
+            return (end, Err(Fault::new(Stage::Decode, Reason::TooLarge, detail)));
         }
     }
 }
 
-fn damaged() -> Fault {
-    Fault::new(Stage::Decode, Reason::Corrupt, "the gzip stream is damaged")
+/// What is wrong with a member.
+fn fault(kind: Kind, error: &io::Error) -> Fault {
+    match (kind, error.kind()) {
+        (Kind::Gzip, io::ErrorKind::UnexpectedEof) => {
+            Fault::new(Stage::Decode, Reason::Truncated, "the gzip stream ends too early")
+        }
+        (Kind::Zstd, io::ErrorKind::UnexpectedEof) => {
+            Fault::new(Stage::Decode, Reason::Truncated, "the zstd frame ends too early")
+        }
+        // The detail of the one library is in its own words, of the other in those of the frame's reader.
+        (Kind::Gzip, _) => kind.damaged(),
+        (Kind::Zstd, io::ErrorKind::InvalidInput) => Fault::new(Stage::Decode, Reason::TooLarge, error.to_string()),
+        (Kind::Zstd, _) => Fault::new(Stage::Decode, Reason::Corrupt, error.to_string()),
+    }
 }

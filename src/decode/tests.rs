@@ -42,6 +42,19 @@ fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A frame of zstd with a checksum.
+fn zstd(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = ::zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(bytes.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A frame to be passed over.
+fn skippable(bytes: &[u8]) -> Vec<u8> {
+    [&[0x50, 0x2a, 0x4d, 0x18][..], &(bytes.len() as u32).to_le_bytes(), bytes].concat()
+}
+
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
@@ -235,6 +248,15 @@ fn bare_records_are_read_as_they_lie_in_s3() {
     check(invocation("a"), 1, &["a"]);
     check(gzip(format!("{}\n{}", invocation("a"), invocation("b"))), 1, &["a", "b"]);
     check(format!("[{},{}]", invocation("a"), invocation("b")), 1, &["a", "b"]);
+    check(format!("{}\r\n\n{}\r\n", invocation("a"), invocation("b")), 1, &["a", "b"]);
+    check(
+        format!("{} {}{}\n{}", invocation("a"), invocation("b"), invocation("c"), invocation("d")),
+        1,
+        &["a", "b", "c", "d"],
+    );
+    check(format!("{}}}\n{}", invocation("a"), invocation("b")), 1, &["a", "!unknown_framing", "b"]);
+    let cut = &invocation("a")[..100];
+    check(format!("{cut}\n{cut}}}\n{}", invocation("b")), 1, &["!invalid_json", "!invalid_json", "b"]);
     let pretty = serde_json::from_str::<serde_json::Value>(&invocation("a").replace("\\u00e9", "\\\\u00e9")).unwrap();
     let pretty =
         serde_json::to_string_pretty(&pretty).unwrap().replace("\\\\u00e9", "\\u00e9").replace("\"q\": ", "\"q\":");
@@ -364,6 +386,67 @@ fn damaged_gzip_is_rejected_with_its_bytes() {
     let last = damaged.len() - 1;
     damaged[last] ^= 1;
     check(damaged, &["!corrupt"]);
+}
+
+#[test]
+fn zstd_is_inflated_wherever_gzip_is() {
+    let plain = envelope(&["a", "b"]);
+    let (one, two) = (zstd(&plain), zstd(envelope(&["c"])));
+    check(&one, 1, &["a", "b"]);
+    check([one.as_slice(), &two].concat(), 1, &["a", "b", "c"]);
+    check([skippable(b"any").as_slice(), &one, &skippable(b""), &two, &[0; 3]].concat(), 1, &["a", "b", "c"]);
+    check([one.as_slice(), b"\n", &two, b"\n"].concat(), 1, &["a", "b", "c"]);
+    check(skippable(b"any"), 1, &["-empty"]);
+    check(zstd(""), 1, &["-empty"]);
+    check(zstd(gzip(zstd(&plain))), 1, &["a", "b"]);
+    check(gzip(&one), 1, &["a", "b"]);
+    check(base64(&one), 1, &["a", "b"]);
+    check(format!("{}\n{}\n", base64(&one), base64(&two)), 2, &["a", "b", "c"]);
+    check(kpl(&[one.clone(), two.clone()]), 2, &["a", "b", "c"]);
+    check(zstd(format!("{}\n{}", invocation("a"), invocation("b"))), 1, &["a", "b"]);
+    // A document may go on in the next frame.
+    let (head, tail) = plain.split_at(100);
+    check([zstd(head), zstd(tail), two].concat(), 1, &["a", "b", "c"]);
+}
+
+#[test]
+fn damaged_zstd_is_rejected_with_its_bytes_and_its_neighbours_are_read() {
+    let frames: Vec<_> = ["a", "b", "c"].map(|id| zstd(envelope(&[id]))).into();
+    let check_all = |payload: Vec<u8>, expected: &[&str]| {
+        let (notes, _) = walk_with(&payload, limits(), &[]);
+        assert_eq!(notes.words, expected);
+        assert!(notes.originals.iter().all(|original| original == &payload));
+    };
+    for end in 4..frames[0].len() {
+        check_all(frames[0][..end].to_vec(), &["!truncated"]);
+    }
+    check_all(skippable(b"any")[..10].to_vec(), &["!truncated"]);
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = frames.clone();
+        change(&mut changed[1]);
+        changed.concat()
+    };
+    let last = frames[1].len() - 1;
+    check_all(with(&|frame| frame[last] ^= 1), &["a", "c", "!corrupt"]);
+    check_all(with(&|frame| frame[last - 20] ^= 0xff), &["a", "c", "!corrupt"]);
+    check_all(with(&|frame| frame.truncate(40)), &["a", "c", "!corrupt"]);
+    check_all([frames[0].as_slice(), b"garbage"].concat(), &["a", "!corrupt"]);
+    check_all([&frames[0], &gzip("{}")[..]].concat(), &["a", "!corrupt"]);
+    // A window of 1 GiB, which nobody gets.
+    check_all(with(&|frame| frame[4..6].copy_from_slice(&[0, 20 << 3])), &["a", "c", "!too_large"]);
+}
+
+#[test]
+fn the_limit_holds_for_zstd() {
+    let bomb = zstd(vec![b' '; 2 << 20]);
+    check(&bomb, 1, &["!too_large"]);
+    check([zstd("{}"), bomb.clone(), zstd("{}")].concat(), 1, &["-not_invocation", "!too_large"]);
+    // Bombs in bombs, and many of them.
+    check(zstd(zstd(&bomb)), 1, &["!too_large"]);
+    let part = base64(zstd(vec![b' '; 1 << 20]));
+    let parts = vec![format!("\"{part}\""); 40].join(",");
+    let (_, tally) = walk_with(&zstd(format!("[{parts}]")), limits(), &[]);
+    assert!(tally.rejects[&Reason::TooLarge] >= 30, "{tally:?}");
 }
 
 #[track_caller]
@@ -690,6 +773,8 @@ proptest! {
     #[test]
     fn a_cut_payload_ends_and_the_sum_holds(at in any::<prop::sample::Index>()) {
         let whole = gzip(format!("{}{}", envelope(&["a", "b"]), invocation("c")));
+        walk_with_loose(&whole[..at.index(whole.len())]);
+        let whole = zstd(format!("{}{}", envelope(&["a", "b"]), invocation("c")));
         walk_with_loose(&whole[..at.index(whole.len())]);
         let plain = envelope(&["a", "b"]);
         walk_with_loose(&plain.as_bytes()[..at.index(plain.len())]);

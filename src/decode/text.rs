@@ -12,8 +12,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How base64 of gzip and of a KPL aggregate begins.
-const PREFIXES: [&[u8]; 2] = [b"H4sI", b"84ma"];
+/// How base64 of gzip, of zstd and of a KPL aggregate begins.
+const PREFIXES: [&[u8]; 3] = [b"H4sI", b"KLUv", b"84ma"];
 
 /// Without white space, zeros and a byte order mark around it.
 pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
@@ -61,7 +61,7 @@ pub(super) fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratc
     if documents::next_line(bytes, 0).is_some() || documents::is_notice(bytes) {
         return documents::all(bytes, &[], original, walk, scratch, level);
     }
-    let detail = "neither gzip, base64, a KPL aggregate nor JSON";
+    let detail = "neither gzip, zstd, base64, a KPL aggregate nor JSON";
     leaf_fault(Fault::new(Stage::Decode, Reason::UnknownFraming, detail), original, walk);
 }
 

@@ -219,7 +219,7 @@ impl Reader {
 /// Whether offsets of this file count inflated bytes, which only reading from the start finds again.
 fn is_inflated_in_parts(file: &mut File) -> io::Result<bool> {
     let mut head = Vec::new();
-    file.take(3).read_to_end(&mut head)?;
+    file.take(pieces::HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok(pieces::is_inflated_in_parts(&head, file.metadata()?.len()))
 }
 

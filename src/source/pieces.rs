@@ -1,16 +1,16 @@
 //! The pieces of content that is read as a whole, such as a file, a pipe or an object: whole where the content is small, else cut between documents and
-//! inflated on the way, in bounded memory. What the pieces are is for the decoder to tell.
+//! inflated on the way (gzip and zstd), in bounded memory. What the pieces are is for the decoder to tell.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, ErrorKind, Read};
-
-use bytes::Bytes;
-use flate2::bufread::GzDecoder;
-use memchr::memchr;
+use std::io::{self, BufRead as _, ErrorKind, Read};
 
 use self::cut::{BEGINNING_BYTES, Cut, Cutter};
+use self::member::{Compression, Input, Member};
+use crate::decode::FRAME;
+use bytes::Bytes;
 
 mod cut;
+mod member;
 mod nesting;
 
 /// A text up to this size is one piece, whatever it is: an answer of GetRecords has at most 10 MiB, and most files have
@@ -21,17 +21,21 @@ const WHOLE_TEXT_BYTES: usize = 8 << 20;
 /// inflated record, which logs do not.
 const WHOLE_GZIP_BYTES: usize = 1 << 20;
 
+/// The same of zstd, which looks back further than gzip and so makes more of texts that are alike: it would have to
+/// shrink to a part in 256.
+const WHOLE_ZSTD_BYTES: usize = 256 << 10;
+
 /// The size of the pieces that larger texts are cut into: a few milliseconds of work.
 const PIECE_BYTES: usize = 4 << 20;
 
 /// What is read at a time.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// The bytes of a damaged gzip member that are kept for its reject.
-const DAMAGED_BYTES: usize = 1 << 20;
+/// What is inflated at a time.
+const INFLATED_BLOCK_BYTES: usize = 256 << 10;
 
-/// The first bytes of a gzip member: magic and method (RFC 1952).
-const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+/// The first bytes of content that tell how it is read; see [`is_inflated_in_parts`].
+pub const HEAD_BYTES: usize = FRAME.len();
 
 /// A part of the content. The bytes from `offset` to `end` are in it or were passed over after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,13 +65,14 @@ pub struct Pieces {
 struct Sizes {
     whole_text_bytes: usize,
     whole_gzip_bytes: usize,
+    whole_zstd_bytes: usize,
     piece_bytes: usize,
 }
 
 enum State {
     Start(Box<dyn Read + Send>),
     Text(Box<dyn Read + Send>),
-    Member(Box<GzDecoder<Input>>),
+    Member(Member),
     BetweenMembers(Input),
     Done,
 }
@@ -76,8 +81,12 @@ impl Pieces {
     /// Pieces of `reader`, none larger than `max_bytes` and one. `live`: the reader may wait for more at any time, so
     /// each line is handed on as it arrives.
     pub fn new(reader: impl Read + Send + 'static, max_bytes: usize, live: bool) -> Self {
-        let sizes =
-            Sizes { whole_text_bytes: WHOLE_TEXT_BYTES, whole_gzip_bytes: WHOLE_GZIP_BYTES, piece_bytes: PIECE_BYTES };
+        let sizes = Sizes {
+            whole_text_bytes: WHOLE_TEXT_BYTES,
+            whole_gzip_bytes: WHOLE_GZIP_BYTES,
+            whole_zstd_bytes: WHOLE_ZSTD_BYTES,
+            piece_bytes: PIECE_BYTES,
+        };
         Self::with_sizes(Box::new(reader), max_bytes, live, sizes)
     }
 
@@ -148,16 +157,24 @@ impl Pieces {
     /// Reads the head, which tells how the rest is read.
     fn start(&mut self, mut reader: Box<dyn Read + Send>) -> io::Result<State> {
         let mut head = Vec::new();
-        fill(&mut reader, &mut head, GZIP.len())?;
-        let gzip = head == GZIP;
-        let whole_bytes = if gzip { self.sizes.whole_gzip_bytes } else { self.sizes.whole_text_bytes };
+        fill(&mut reader, &mut head, 1)?;
+        // A pipe may wait for long behind a short line, which is not to wait for it.
+        if !matches!(head.first(), Some(b'{' | b'[')) {
+            fill(&mut reader, &mut head, HEAD_BYTES)?;
+        }
+        let compression = Compression::of(&head);
+        let whole_bytes = match compression {
+            None => self.sizes.whole_text_bytes,
+            Some(Compression::Gzip) => self.sizes.whole_gzip_bytes,
+            Some(Compression::Zstd) => self.sizes.whole_zstd_bytes,
+        };
         // Nobody knows when the end of a pipe comes.
         if !self.live && !fill(&mut reader, &mut head, whole_bytes.saturating_add(1))? {
             self.ready.push_back(Cut { data: head, passed: 0 });
             return Ok(State::Done);
         }
-        if gzip {
-            return Ok(State::BetweenMembers(Input { reader, buffer: head, start: 0, kept: Vec::new(), consumed: 0 }));
+        if let Some(compression) = compression {
+            return Ok(State::BetweenMembers(Input::new(reader, compression, head)));
         }
         self.cutter.push(&head);
         Ok(State::Text(reader))
@@ -168,58 +185,55 @@ impl Pieces {
             self.ready.push_back(cut);
             return Ok(State::Text(reader));
         }
-        let mut block = vec![0; BLOCK_BYTES];
-        let count = read_some(&mut reader, &mut block)?;
-        if count == 0 {
+        if self.cutter.read(&mut reader, BLOCK_BYTES)? == 0 {
             self.ready.extend(self.cutter.finish());
             return Ok(State::Done);
         }
-        self.arrived(&block[..count]);
+        self.arrived();
         Ok(State::Text(reader))
     }
 
-    fn member(&mut self, mut decoder: Box<GzDecoder<Input>>) -> io::Result<State> {
+    fn member(&mut self, mut member: Member) -> io::Result<State> {
         if let Some(cut) = self.cutter.take() {
             self.ready.push_back(cut);
-            return Ok(State::Member(decoder));
+            return Ok(State::Member(member));
         }
-        let mut block = vec![0; BLOCK_BYTES];
-        match read_some(&mut decoder, &mut block) {
+        match self.cutter.read(&mut member, INFLATED_BLOCK_BYTES) {
             Ok(0) => {
                 // The text may go on in the next member, but nobody knows when that comes through a pipe.
                 if self.live {
                     self.ready.extend(self.cutter.take_arrived(true));
                 }
-                Ok(State::BetweenMembers(decoder.into_inner()))
+                Ok(State::BetweenMembers(member.into_input()))
             }
-            Ok(count) => {
-                self.arrived(&block[..count]);
-                Ok(State::Member(decoder))
+            Ok(_) => {
+                self.arrived();
+                Ok(State::Member(member))
             }
-            Err(error) => self.break_off(*decoder, error),
+            Err(error) => self.break_off(member, error),
         }
     }
 
     /// Reads the first bytes of a member, which tell whether the text goes on in it.
     fn begin_member(&mut self, input: Input) -> io::Result<State> {
-        let mut decoder = Box::new(GzDecoder::new(input));
+        let mut member = Member::new(input);
         let mut head = Vec::new();
-        let result = fill(&mut decoder, &mut head, BEGINNING_BYTES);
+        let result = fill(&mut member, &mut head, BEGINNING_BYTES);
         self.ready.extend(self.cutter.begin_member(&head));
         self.cutter.push(&head);
         match result {
-            Ok(_) => Ok(State::Member(decoder)),
-            Err(error) => self.break_off(*decoder, error),
+            Ok(_) => Ok(State::Member(member)),
+            Err(error) => self.break_off(member, error),
         }
     }
 
     /// Hands on what was readable of a damaged member, and its bytes. Other errors are not its fault.
-    fn break_off(&mut self, decoder: GzDecoder<Input>, error: io::Error) -> io::Result<State> {
+    fn break_off(&mut self, member: Member, error: io::Error) -> io::Result<State> {
         if !is_damage(&error) {
             return Err(error);
         }
         self.ready.extend(self.cutter.break_off());
-        let mut input = decoder.into_inner();
+        let mut input = member.into_input();
         self.ready.push_back(input.damaged()?);
         Ok(State::BetweenMembers(input))
     }
@@ -229,8 +243,7 @@ impl Pieces {
         while input.peek(1)?.first() == Some(&0) {
             input.consume(1);
         }
-        input.kept.clear();
-        input.consumed = 0;
+        input.begin();
         if input.peek(1)?.is_empty() {
             self.ready.extend(self.cutter.finish());
             return Ok(State::Done);
@@ -245,90 +258,21 @@ impl Pieces {
         Ok(State::BetweenMembers(input))
     }
 
-    fn arrived(&mut self, bytes: &[u8]) {
-        self.cutter.push(bytes);
+    fn arrived(&mut self) {
         if self.live {
             self.ready.extend(self.cutter.take_arrived(false));
         }
     }
 }
 
-/// The raw bytes of a gzip file; keeps the first of the member at hand, for its reject should it be damaged.
-struct Input {
-    reader: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
-    start: usize,
-    kept: Vec<u8>,
-    consumed: u64,
-}
-
-impl Input {
-    /// The next bytes, at least `count` unless the end comes before.
-    fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        if self.buffer.len() - self.start < count {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-            let mut block = vec![0; BLOCK_BYTES];
-            while self.buffer.len() < count {
-                let read = read_some(&mut self.reader, &mut block)?;
-                if read == 0 {
-                    break;
-                }
-                self.buffer.extend_from_slice(&block[..read]);
-            }
-        }
-        Ok(&self.buffer[self.start..])
-    }
-
-    /// Whether a gzip member seems to start here: the magic, the method, and no reserved flag.
-    fn is_at_member(&mut self) -> io::Result<bool> {
-        let head = self.peek(4)?;
-        Ok(head.starts_with(&GZIP) && head.get(3).is_none_or(|flags| flags & 0xe0 == 0))
-    }
-
-    /// Goes on to where the next member seems to start. Returns the bytes of the damaged one up to there.
-    fn damaged(&mut self) -> io::Result<Cut> {
-        if self.consumed == 0 {
-            self.consume(1);
-        }
-        while !self.peek(4)?.is_empty() && !self.is_at_member()? {
-            let ahead = self.peek(1)?;
-            let next = memchr(GZIP[0], &ahead[1..]).map_or(ahead.len(), |at| at + 1);
-            self.consume(next);
-        }
-        let data = std::mem::take(&mut self.kept);
-        let passed = usize::try_from(self.consumed).unwrap_or(usize::MAX) - data.len();
-        Ok(Cut { data, passed })
-    }
-}
-
-impl Read for Input {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.peek(1)?;
-        let count = bytes.len().min(out.len());
-        out[..count].copy_from_slice(&bytes[..count]);
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl BufRead for Input {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.peek(1)
-    }
-
-    fn consume(&mut self, count: usize) {
-        let bytes = &self.buffer[self.start..self.start + count];
-        let room = DAMAGED_BYTES - self.kept.len();
-        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.start += count;
-        self.consumed += count as u64;
-    }
-}
-
-/// Whether a file that starts so and has this length is inflated in parts, so that its offsets count inflated bytes.
+/// Whether a file that starts so, with [`HEAD_BYTES`], and has this length is inflated in parts, so that its offsets
+/// count inflated bytes.
 pub fn is_inflated_in_parts(head: &[u8], length: u64) -> bool {
-    head.starts_with(&GZIP) && length > WHOLE_GZIP_BYTES as u64
+    match Compression::of(head) {
+        None => false,
+        Some(Compression::Gzip) => length > WHOLE_GZIP_BYTES as u64,
+        Some(Compression::Zstd) => length > WHOLE_ZSTD_BYTES as u64,
+    }
 }
 
 /// Whether the content is at fault and not the reading of it.
@@ -365,6 +309,14 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    /// A frame of zstd with a checksum.
+    fn zstd(text: &[u8]) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
     /// A reader that hands out few bytes at a time, as a pipe may.
     struct Dribble(io::Cursor<Vec<u8>>, usize);
 
@@ -375,7 +327,7 @@ mod tests {
         }
     }
 
-    const SMALL: Sizes = Sizes { whole_text_bytes: 10, whole_gzip_bytes: 10, piece_bytes: 8 };
+    const SMALL: Sizes = Sizes { whole_text_bytes: 10, whole_gzip_bytes: 10, whole_zstd_bytes: 10, piece_bytes: 8 };
 
     fn pieces(content: &[u8], at_a_time: usize, live: bool, sizes: Sizes) -> Vec<Piece> {
         let reader = Dribble(io::Cursor::new(content.to_vec()), at_a_time);
@@ -421,6 +373,90 @@ mod tests {
         let found = pieces(&content, 1 << 20, false, SMALL);
         assert!(found.iter().all(|piece| piece.data.len() <= 64), "the members are not cut");
         check_documents(&found, 100);
+    }
+
+    #[test]
+    fn frames_of_zstd_are_read_as_members_are() {
+        let skippable = b"\x50\x2a\x4d\x18\x03\0\0\0any".as_slice();
+        let content = [&zstd(b"{1}"), skippable, &zstd(b""), &zstd(b"{2}\n{3}"), &zstd(b"{4}")].concat();
+        check(&content, &[b"{1}{2}\n", b"{3}{4}"]);
+        check(&[skippable, &content].concat(), &[b"{1}{2}\n", b"{3}{4}"]);
+        let sizes = Sizes { whole_zstd_bytes: 1000, ..SMALL };
+        assert_eq!(pieces(&content, 7, false, sizes)[0].data, content);
+        let line = "{\"a\":\"}{\\\"\", \"b\":[\n{},\n{}\n]}\n";
+        let text = line.repeat(50);
+        for frame_bytes in (1..40).step_by(4) {
+            let frames: Vec<u8> = text.as_bytes().chunks(frame_bytes).flat_map(zstd).collect();
+            let found = pieces(&frames, 1 << 20, false, SMALL);
+            let whole: Vec<u8> = found.iter().flat_map(|piece| piece.data.to_vec()).collect();
+            assert_eq!(whole, text.as_bytes(), "{frame_bytes} a frame");
+            check_documents(&found, 50);
+        }
+        let content = [zstd(b"{1}"), zstd(b"{2"), zstd(b"}"), zstd(b"{3}\n")].concat();
+        let found = pieces(&content, 4, true, SMALL);
+        let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
+        assert_eq!(found, [b"{1}".as_slice(), b"{2}", b"{3}\n"]);
+    }
+
+    #[test]
+    fn a_damaged_frame_is_handed_on_and_its_neighbours_are_read() {
+        // The checksum is wrong, behind what was readable.
+        let mut damaged = zstd(b"{2}\n{2");
+        *damaged.last_mut().unwrap() ^= 0xff;
+        let content = [zstd(b"{1}"), damaged.clone(), zstd(b"{3}")].concat();
+        check(&content, &[b"{1}{2}\n", &damaged, b"{3}"]);
+        let content = [zstd(b"{1}"), b"(garbage".to_vec(), zstd(b"{3}")].concat();
+        check(&content, &[b"{1}", b"(garbage", b"{3}"]);
+        // A window of 1 GiB.
+        let mut wide = zstd(b"{2}");
+        wide[5] = 20 << 3;
+        check(&[zstd(b"{1}"), wide.clone(), zstd(b"{3}")].concat(), &[b"{1}", &wide, b"{3}"]);
+        // Cut off anywhere.
+        let (first, second) = (zstd(b"{\"first\":1}"), zstd(b"{\"second\":2}"));
+        let content = [first.clone(), second].concat();
+        for cut in first.len() + 1..content.len() {
+            check(&content[..cut], &[b"{\"first\":1}", &content[first.len()..cut]]);
+        }
+    }
+
+    #[test]
+    fn damage_costs_no_block_of_a_frame_before_it() {
+        let line = |number: u64| format!("{{\"a\":{}}}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let text: String = (0..50_000).map(line).collect();
+        let mut frame = zstd(text.as_bytes());
+        let at = frame.len() / 2;
+        frame[at..at + 100].fill(0xff);
+        let sizes = Sizes { piece_bytes: 1 << 16, ..SMALL };
+        let mut pieces = Pieces::with_sizes(Box::new(io::Cursor::new(frame)), 1 << 20, false, sizes);
+        let mut read = 0;
+        while let Some(piece) = pieces.next_piece().unwrap() {
+            if text.as_bytes()[read..].starts_with(&piece.data) {
+                read += piece.data.len();
+            }
+        }
+        // A block has 128 KiB at most.
+        assert!(read + (2 << 17) > text.len() / 2 && read < text.len(), "{read} of {}", text.len());
+    }
+
+    #[test]
+    fn a_bomb_of_zstd_is_passed_over() {
+        let bomb = zstd(&[b"{1}\n{2}\n{".as_slice(), &vec![b' '; 1 << 20], b"}\n{3}\n"].concat());
+        let found = pieces(&[bomb, zstd(b"{4}")].concat(), 1 << 20, false, SMALL);
+        assert!(found.iter().all(|piece| piece.data.len() <= 65), "a piece is too large");
+        assert_eq!(found.last().unwrap().data.as_ref(), b"{3}\n{4}");
+        assert_eq!(found.iter().filter(|piece| piece.data.len() == 65).count(), 1, "the decoder is not told");
+    }
+
+    #[test]
+    fn offsets_count_inflated_bytes_where_content_is_inflated_in_parts() {
+        assert!(is_inflated_in_parts(&zstd(b"")[..HEAD_BYTES], WHOLE_ZSTD_BYTES as u64 + 1));
+        assert!(!is_inflated_in_parts(&zstd(b"")[..HEAD_BYTES], WHOLE_ZSTD_BYTES as u64));
+        assert!(is_inflated_in_parts(&gzip(b"")[..HEAD_BYTES], WHOLE_GZIP_BYTES as u64 + 1));
+        assert!(!is_inflated_in_parts(&gzip(b"")[..HEAD_BYTES], WHOLE_GZIP_BYTES as u64));
+        assert!(!is_inflated_in_parts(b"{1}\n", u64::MAX));
+        let found = pieces(&zstd(b"{1}\n{2}\n{3}\n{4}\n"), 1 << 20, false, SMALL);
+        let offsets: Vec<u64> = found.iter().map(|piece| piece.offset).collect();
+        assert_eq!(offsets, [0, 4, 8, 12]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct S3 {
     pub encoding: ObjectEncoding,
     /// How lines are compressed: `zstd` (`.jsonl.zst`), `gzip` (`.jsonl.gz`) or `none` (`.jsonl`). Objects are stored as
     /// such files, without a Content-Encoding, so that what is downloaded is what its name says. Default: `zstd`, which
-    /// costs half the time of `gzip` and is smaller; in a dead letter `gzip`, which `bedrock-tap decode` reads.
+    /// costs half the time of `gzip` and is smaller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<ObjectCompression>,
     /// The level of compression, 1 to 12 for `gzip`, -7 to 19 for `zstd`. Default: 1 for both: with `zstd`, 3 makes objects
@@ -358,6 +358,14 @@ mod tests {
         check("compression = 'none'\ncompression_level = 1", &["nothing is compressed"]);
         check("compression = 'lz4'", &["`sinks.a.s3.compression`"]);
         check("object_size = '1 KiB'\nobject_age = '2h'\nconcurrency = 0", &["3 faults"]);
+    }
+
+    #[test]
+    fn dead_letters_are_compressed_as_events_are() {
+        let text = "source.file.paths = ['-']\nsinks.a.stdout = {}\n[dead_letter.s3]\nbucket = 'logs'\n";
+        let config = Config::parse(text, "t.toml", &Environment::default()).unwrap();
+        let described = config.dead_letter().describe();
+        assert!(described.contains("JSON lines, zstd"), "{described}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Cuts text into pieces of bounded size where one document ends and the next begins.
 
+use std::io::{self, Read};
+
 use memchr::{memchr, memrchr, memrchr_iter};
 
 use super::nesting::{Nesting, is_opening};
@@ -18,11 +20,11 @@ enum Rule {
     Nowhere,
 }
 
-/// How wrapped base64 of gzip and of JSON begins.
-const BASE64: [&[u8]; 2] = [b"H4sI", b"eyJ"];
+/// How wrapped base64 of gzip, of zstd and of JSON begins.
+const BASE64: [&[u8]; 3] = [b"H4sI", b"KLUv", b"eyJ"];
 
-/// How the bytes and the base64 of gzip and of a KPL aggregate begin.
-const FRAMINGS: [&[u8]; 4] = [b"\x1f\x8b", b"\xf3\x89\x9a\xc2", b"H4sI", b"84ma"];
+/// How the bytes and the base64 of gzip, of zstd and of a KPL aggregate begin.
+const FRAMINGS: [&[u8]; 6] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xf3\x89\x9a\xc2", b"H4sI", b"KLUv", b"84ma"];
 
 /// A byte order mark, which some tools put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -58,6 +60,9 @@ pub(super) struct Cutter {
     /// The bytes that were looked at or moved, however often.
     #[cfg(test)]
     work: usize,
+    /// Whether each byte is followed, as it was before lines were looked for.
+    #[cfg(test)]
+    follows_all: bool,
 }
 
 /// What came off the buffer: a piece, and the bytes that are passed over after it.
@@ -82,6 +87,8 @@ impl Cutter {
             passing: false,
             #[cfg(test)]
             work: 0,
+            #[cfg(test)]
+            follows_all: false,
         }
     }
 
@@ -93,6 +100,16 @@ impl Cutter {
     /// Takes what was read.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Takes up to `bytes` that `reader` gives at once, and no more than a piece needs; zero at its end.
+    pub(super) fn read(&mut self, reader: &mut impl Read, bytes: usize) -> io::Result<usize> {
+        let length = self.buffer.len();
+        let missing = self.piece_bytes.checked_sub(length).filter(|missing| *missing > 0);
+        self.buffer.resize(length + missing.map_or(bytes, |missing| missing.min(bytes)), 0);
+        let read = super::read_some(reader, &mut self.buffer[length..]);
+        self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
+        read
     }
 
     /// A piece, if a whole one is there. To be asked until there is none before more is pushed.
@@ -164,7 +181,7 @@ impl Cutter {
     pub(super) fn finish(&mut self) -> Option<Cut> {
         let fresh = Self::new(self.piece_bytes, self.max_bytes);
         #[cfg(test)]
-        let fresh = Self { work: self.work, ..fresh };
+        let fresh = Self { work: self.work, follows_all: self.follows_all, ..fresh };
         let Self { buffer: data, passing, .. } = std::mem::replace(self, fresh);
         if data.is_empty() {
             return None;
@@ -237,6 +254,10 @@ impl Cutter {
                 .find(|line| self.buffer[*line..].starts_with(start)),
             Rule::Document => {
                 let (mut last, mut next) = (self.cut, from);
+                if let Some(at) = self.last_line(from, end) {
+                    self.nesting = Nesting::opened();
+                    (last, next) = (Some(at), at + 1);
+                }
                 while let Some(start) = self.nesting.next_start(&self.buffer[next..end]) {
                     let at = next + start;
                     // White space alone is no piece.
@@ -252,6 +273,21 @@ impl Cutter {
         self.cut = found.or(self.cut);
         // A document that begins behind it tells that the text was not broken off there.
         self.doubtful = self.doubtful.filter(|at| self.cut.is_none_or(|cut| cut < *at));
+    }
+
+    /// The last place from `from` on where a line begins as an object does and the one before ended as one does. JSON has
+    /// no line feed in a string, and between two objects in another one there is a comma: so a document begins there, and
+    /// one begins there too for the nesting whatever it holds of the text before, which need not be followed.
+    fn last_line(&self, from: usize, end: usize) -> Option<usize> {
+        if self.follows_all() {
+            return None;
+        }
+        let text = &self.buffer[..end];
+        let mut lines = memrchr_iter(b'\n', &text[from.saturating_sub(1)..]).map(|at| from.saturating_sub(1) + at);
+        lines.find_map(|newline| {
+            let before = text[..newline].strip_suffix(b"\r").unwrap_or(&text[..newline]);
+            (before.ends_with(b"}") && text.get(newline + 1) == Some(&b'{')).then_some(newline + 1)
+        })
     }
 
     /// A piece of a document that is too large to be held. Where it has lines they may still be documents of their own.
@@ -306,7 +342,10 @@ impl Cutter {
     }
 
     fn split(&mut self, at: usize) -> Cut {
-        let rest = self.buffer.split_off(at);
+        // The next piece will be about as long.
+        let mut rest = Vec::with_capacity(self.buffer.len());
+        rest.extend_from_slice(&self.buffer[at..]);
+        self.buffer.truncate(at);
         self.count(rest.len());
         self.scanned = self.scanned.saturating_sub(at);
         self.member_start = self.member_start.saturating_sub(at);
@@ -335,6 +374,16 @@ impl Cutter {
         } else {
             (passed > 0).then_some(Cut { data: Vec::new(), passed })
         }
+    }
+
+    #[cfg(not(test))]
+    fn follows_all(&self) -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    fn follows_all(&self) -> bool {
+        self.follows_all
     }
 
     fn count(&mut self, _bytes: usize) {
@@ -433,7 +482,88 @@ mod tests {
         }
     }
 
+    /// Whether both ways of looking for documents say the same of a text.
+    fn same(text: &[u8], chunk: usize, piece_bytes: usize, max_bytes: usize) {
+        let new = || Cutter::new(piece_bytes, max_bytes);
+        let mut cutters = [new(), Cutter { follows_all: true, ..new() }];
+        for (index, chunk) in text.chunks(chunk).enumerate() {
+            cutters.iter_mut().for_each(|cutter| cutter.push(chunk));
+            // Now and then as a pipe, or at the end of a member.
+            let arrived = index % 3 == 1;
+            loop {
+                let [new, old] =
+                    cutters.each_mut().map(|cutter| if arrived { cutter.take_arrived(false) } else { cutter.take() });
+                assert_eq!(new, old);
+                if new.is_none() {
+                    break;
+                }
+            }
+            if index % 7 == 5 {
+                let [new, old] = cutters.each_mut().map(|cutter| cutter.begin_member(b"{\"a\""));
+                assert_eq!(new, old);
+            }
+            let [new, old] = &cutters;
+            assert_eq!(format!("{:?}", new.nesting), format!("{:?}", old.nesting));
+        }
+        let [new, old] = cutters.each_mut().map(Cutter::break_off);
+        assert_eq!(new, old);
+    }
+
+    /// Documents of any kind, one after the other, with anything between.
+    fn documents() -> impl Strategy<Value = String> {
+        let string = prop_oneof![
+            "[a-c]{0,3}",
+            Just("}\n{".to_owned()),
+            Just("\"}\\\n{\"".to_owned()),
+            Just("{\"a\":[".to_owned()),
+            Just("\\".to_owned()),
+        ];
+        let leaf = prop_oneof![
+            string.clone().prop_map(serde_json::Value::from),
+            any::<i8>().prop_map(serde_json::Value::from),
+            Just(serde_json::Value::Null),
+        ];
+        let value = leaf.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::vec((string.clone(), inner), 0..4)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        });
+        let document = (value, any::<bool>(), 0usize..5).prop_map(|(value, pretty, end)| {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            text.unwrap() + ["\n", "\r\n", "", "\n\n", " "][end]
+        });
+        prop::collection::vec(document, 0..12).prop_map(|documents| documents.concat())
+    }
+
     proptest! {
+        #[test]
+        fn looking_from_behind_finds_what_following_each_byte_finds(
+            text in documents(), noise in "[{}\\[\\]\",:\\\\\r\na]{0,60}", at in any::<prop::sample::Index>(),
+            chunk in 1usize..40, piece_bytes in 1usize..60, max_bytes in 20usize..200
+        ) {
+            same(text.as_bytes(), chunk, piece_bytes, max_bytes);
+            same(format!("{{{noise}").as_bytes(), chunk, piece_bytes, max_bytes);
+            // Documents with damage between.
+            let at = at.index(text.len() + 1);
+            same([&text.as_bytes()[..at], noise.as_bytes(), &text.as_bytes()[at..]].concat().as_slice(), chunk, piece_bytes, max_bytes);
+        }
+
+        #[test]
+        fn no_document_is_cut(text in documents(), chunk in 1usize..40, piece_bytes in 1usize..60) {
+            let parse = |text: &str| {
+                let values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+                values.collect::<Result<Vec<_>, _>>().unwrap()
+            };
+            // Values that are no objects or arrays end nowhere on one line.
+            prop_assume!(text.trim_start().starts_with(['{', '[']));
+            prop_assume!(serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>().all(|value| value.is_ok()));
+            let pieces = cut(text.as_bytes(), chunk, piece_bytes, usize::MAX - 1);
+            let found: Vec<_> = pieces.iter().flat_map(|piece| parse(piece)).collect();
+            prop_assert_eq!(found, parse(&text));
+        }
+
         #[test]
         fn every_byte_is_handed_on_or_passed_over(
             text in "[{}a\\n]{0,80}", chunk in 1usize..10, piece_bytes in 1usize..20, max_bytes in 20usize..40

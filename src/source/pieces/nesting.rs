@@ -40,6 +40,11 @@ impl Nesting {
         Self { place: Place::Outside, open: Vec::new(), last: 0, line_start: true }
     }
 
+    /// Behind the first byte of an object that is in no other.
+    pub(super) fn opened() -> Self {
+        Self { place: Place::Outside, open: vec![b'{'], last: b'{', line_start: false }
+    }
+
     /// Somewhere in a text.
     pub(super) fn adrift(line_start: bool) -> Self {
         Self { place: Place::Adrift, open: Vec::new(), last: STRAY, line_start }
