@@ -17,7 +17,7 @@ pub use cloudwatch::CloudwatchSource;
 pub use file::FileSource;
 pub use firehose::FirehoseSource;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
-pub use s3::S3Source;
+pub use s3::{S3List, S3Source};
 
 /// Where records come from: exactly one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

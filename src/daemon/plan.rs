@@ -20,6 +20,7 @@ use crate::telemetry;
 
 pub mod cloudwatch;
 pub mod firehose;
+mod list;
 pub mod s3;
 pub mod streams;
 
