@@ -94,7 +94,8 @@ impl S3List {
 
     /// What is read, for `bedrock-tap check`.
     pub(super) fn describe(&self) -> String {
-        let part = |before: &str, time: Option<Timestamp>| time.map(|time| format!("{before}{time}")).unwrap_or_default();
+        let part =
+            |before: &str, time: Option<Timestamp>| time.map(|time| format!("{before}{time}")).unwrap_or_default();
         format!("objects below {}{}{}, once", self.url, part(", from ", self.from), part(", to ", self.to))
     }
 }

@@ -44,8 +44,7 @@ fn date(numbers: &[&str]) -> Option<Span> {
         return None;
     }
     let part = |index: usize, default: i8| rest.get(index).map_or(Some(default), |number| number.parse().ok());
-    let (year, month, day, hour, minute) =
-        (year.parse().ok()?, part(0, 1)?, part(1, 1)?, part(2, 0)?, part(3, 0)?);
+    let (year, month, day, hour, minute) = (year.parse().ok()?, part(0, 1)?, part(1, 1)?, part(2, 0)?, part(3, 0)?);
     if !(1970..9999_i16).contains(&year) || hour > 23 || minute > 59 || rest.len() > 4 {
         return None;
     }
@@ -88,7 +87,8 @@ mod tests {
         for prefix in ["", "/", "a/", "123456789012/", "2026/13/", "2026/02/30/", "2026/1/", "2026/01/01/24/"] {
             check(prefix, None);
         }
-        for prefix in ["0001/", "9999/", "2026/01/31/23/59/00/", "2026/01/31/23/data/", "2026-01-31/", "٢٠٢٦/", "12/"] {
+        for prefix in ["0001/", "9999/", "2026/01/31/23/59/00/", "2026/01/31/23/data/", "2026-01-31/", "٢٠٢٦/", "12/"]
+        {
             check(prefix, None);
         }
     }
