@@ -1,3 +1,5 @@
 //! Sources beside streams and files, against the services they read from, or doubles of them.
 
+#[cfg(feature = "demo")]
+mod list;
 mod positions;

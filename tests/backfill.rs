@@ -1,0 +1,1 @@
+//! The backfill as people run it.
