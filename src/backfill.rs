@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Access;
@@ -13,7 +13,8 @@ use crate::checkpoint::CheckpointStore;
 use crate::delivery::Lanes;
 use crate::delivery::total::Total;
 use crate::pipeline::Tally;
-use crate::source::cloudwatch::client::{DEFAULT_CALLS_PER_SECOND, Logs};
+use crate::source::cloudwatch::client::{DEFAULT_CALLS_PER_SECOND, Group, Logs};
+use crate::source::cloudwatch::error::Policy;
 use crate::source::s3::list::{self, Range};
 use crate::source::s3::object::Objects;
 use crate::source::several::{Progress, Seen};
@@ -138,6 +139,8 @@ pub async fn read(job: Job, run: Run, tools: Tools) -> anyhow::Result<bool> {
         Place::LogGroups(groups) => {
             let logs = Box::pin(Logs::connect(&access, DEFAULT_CALLS_PER_SECOND)).await;
             let logs = logs.context("CloudWatch Logs cannot be reached")?;
+            let Some(known) = stop.run_until_cancelled(check(&groups, &logs, from)).await else { return Ok(false) };
+            known?;
             let slices = slices::Settings { groups, from, to, stream, concurrency: CONCURRENCY };
             slices::run(slices, logs, lanes, Arc::clone(&checkpoints), budget, progress, stop).await?
         }
@@ -146,4 +149,20 @@ pub async fn read(job: Job, run: Run, tools: Tools) -> anyhow::Result<bool> {
         run.finish(checkpoints.as_ref()).await?;
     }
     Ok(is_whole)
+}
+
+/// Asks for a moment of each log group: one that is not there was misspelt, and nobody is to wait for it. What else may be
+/// the matter is told by who reads it, and may pass.
+async fn check(groups: &[Arc<str>], logs: &Logs, from: Timestamp) -> anyhow::Result<()> {
+    let to = from.checked_add(SignedDuration::from_millis(1)).unwrap_or(from);
+    for group in groups {
+        match Box::pin(logs.filter_page(&Group::of(group), from, to, None, None)).await {
+            Err(failure) if failure.policy == Policy::NotFound => {
+                let advice = failure.advice();
+                return Err(anyhow::Error::new(failure).context(advice));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
