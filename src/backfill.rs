@@ -15,7 +15,7 @@ use crate::delivery::total::Total;
 use crate::pipeline::Tally;
 use crate::source::cloudwatch::client::{DEFAULT_CALLS_PER_SECOND, Group, Logs};
 use crate::source::cloudwatch::error::Policy;
-use crate::source::s3::list::{self, Range};
+use crate::source::s3::list::{self, Range, Runners};
 use crate::source::s3::object::Objects;
 use crate::source::several::{Progress, Seen};
 
@@ -134,7 +134,8 @@ pub async fn read(job: Job, run: Run, tools: Tools) -> anyhow::Result<bool> {
                 stream,
                 page_keys: list::PAGE_KEYS,
             };
-            list::run(settings, objects, lanes, None, Arc::clone(&checkpoints), budget, progress, stop).await?
+            let runners = Runners { lanes, growing: None };
+            list::run(settings, objects, runners, Arc::clone(&checkpoints), budget, progress, stop).await?
         }
         Place::LogGroups(groups) => {
             let logs = Box::pin(Logs::connect(&access, DEFAULT_CALLS_PER_SECOND)).await;

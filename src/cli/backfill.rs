@@ -87,9 +87,13 @@ impl Args {
     fn job(&self, config: &Config, now: Timestamp) -> Result<Job, UsageError> {
         // A whole second, so that the command to go on with is short.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let (from, to) = (self.from.time(now), self.to.map_or(now, |to| to.time(now)));
+        let (from, to) = (self.from.time(now).max(Timestamp::UNIX_EPOCH), self.to.map_or(now, |to| to.time(now)));
         if from >= to {
             return Err(UsageError(format!("--from {from} is not before --to {to}: there is nothing between them")));
+        }
+        if to > now {
+            let message = format!("--to {to} is in the future: a backfill reads what is there, and is finished then");
+            return Err(UsageError(message));
         }
         let place = match &self.s3 {
             Some(url) => {
@@ -338,6 +342,7 @@ mod tests {
         check("--s3 s3://logs", "--from <TIME>");
         check("--s3 s3://logs --from 1h --to 2h", "is not before --to");
         check("--s3 s3://logs --from 2026-10-07T12:00:00Z", "is not before --to");
+        check("--s3 s3://logs --from 1h --to 2026-10-07T13:00:00Z", "is in the future");
         check("--s3 logs/a --from 1h", "`s3://BUCKET/PREFIX`");
         check("--s3 s3://logs --from yesterday", "an RFC 3339 time");
         check("--s3 s3://logs --from 1h --dry-run --restart", "cannot be used with");

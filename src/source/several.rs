@@ -135,7 +135,14 @@ impl Several {
     pub(crate) fn begin(&mut self, lanes: Arc<dyn Lanes>, partition: Partition, source: Box<dyn Source>) {
         self.progress.begin(&partition);
         let stop = self.stop.clone();
-        self.running.spawn(async move { lanes.run(partition, source, stop).await });
+        self.running.spawn(async move {
+            let end = lanes.run(partition, source, stop.clone()).await;
+            if end.is_err() {
+                // Told here, since whoever looks for further partitions may be waiting for something else.
+                stop.cancel();
+            }
+            end
+        });
     }
 
     /// Waits for all. Whether each was delivered to its end.

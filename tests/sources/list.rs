@@ -9,7 +9,7 @@ use bedrock_tap::checkpoint::CheckpointStore as _;
 use bedrock_tap::checkpoint::memory::Memory;
 use bedrock_tap::delivery::{LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Partition, Position, ShardId};
-use bedrock_tap::source::s3::list::{self, Range, Settings};
+use bedrock_tap::source::s3::list::{self, Range, Runners, Settings};
 use bedrock_tap::source::s3::object::Objects;
 use bedrock_tap::source::several::{Progress, Seen};
 use bedrock_tap::source::{BoxFuture, Read, Source};
@@ -90,7 +90,8 @@ async fn run(double: &BucketDouble, settings: Settings, positions: &[(&str, Posi
     let objects = Objects::connect(&double.settings().access).await.unwrap();
     let (progress, stop) = (Arc::<Progress>::default(), CancellationToken::new());
     let (budget, shown) = (Budget::new(1 << 20), Arc::clone(&progress));
-    let listing = list::run(settings, objects, lanes.clone(), None, checkpoints, budget, shown, stop);
+    let runners = Runners { lanes: lanes.clone(), growing: None };
+    let listing = list::run(settings, objects, runners, checkpoints, budget, shown, stop);
     let result = tokio::time::timeout(Duration::from_secs(60), listing).await.expect("it does not end");
     let result = result.map_err(|error| format!("{:#}", anyhow::Error::new(error)));
     let given = lanes.given.lock().unwrap().clone();

@@ -48,7 +48,8 @@ impl Shown {
         let bar = (io::stderr().is_terminal() && !is_dumb).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{bar:20} {wide_msg}\n{prefix}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            // A second line that is empty would not be counted as one, and leave the first behind at the next change.
+            bar.with_prefix("0 events").with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Self { bar }
     }
@@ -98,7 +99,8 @@ fn draw(bar: &ProgressBar, watched: &Watched, elapsed: Duration) {
     let (per_second, bytes) = (number(rate(events, elapsed)), size(rate(seen.bytes, elapsed)));
     let counts = format!("{} events, {per_second}/s, {bytes}/s, {rejects} rejects", number(events));
     // A second line that is wrapped would push the first one away.
-    let line = format!("{counts}, at {}", short(&seen.current)).chars().take(79).collect::<String>();
+    let at = if seen.current.is_empty() { String::new() } else { format!(", at {}", short(&seen.current)) };
+    let line = format!("{counts}{at}").chars().take(79).collect::<String>();
     bar.set_prefix(line);
     bar.tick();
 }

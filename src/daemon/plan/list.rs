@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::aws::Access;
 use crate::config::{Config, S3List};
 use crate::daemon::{Seam, SourcePlan};
-use crate::source::s3::list::{self, Endless, Growing, Range};
+use crate::source::s3::list::{self, Endless, Growing, Range, Runners};
 use crate::source::s3::object::Objects;
 use crate::source::several::Progress;
 
@@ -38,7 +38,8 @@ pub(super) fn source(access: Access, list: &S3List, config: &Config, progress: A
             // Names of ranges are made of sequence numbers, and keys are none.
             let engine = engine.without_ranges();
             let growing = Growing { lanes: Arc::new(engine.with_checkpoints(store.clone())), store };
-            list::run(settings, objects, Arc::new(engine), Some(growing), checkpoints, budget, progress, stop).await?;
+            let runners = Runners { lanes: Arc::new(engine), growing: Some(growing) };
+            list::run(settings, objects, runners, checkpoints, budget, progress, stop).await?;
             Ok(())
         })
     }))

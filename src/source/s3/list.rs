@@ -106,16 +106,23 @@ pub struct Growing {
     pub store: Arc<Endless>,
 }
 
+/// Who runs folders.
+#[derive(Clone)]
+pub struct Runners {
+    /// Runs those that are read once and for all.
+    pub lanes: Arc<dyn Lanes>,
+    /// Runs those that may get more objects; none is as those above.
+    pub growing: Option<Growing>,
+}
+
 /// Reads all that there is to its end, or until `stop`, which the lanes look at too. Whether everything was delivered.
-/// Without `growing` each folder is read once and for all.
 ///
 /// # Errors
 /// The first error of a lane or of the listing, once the lanes that were running have ended.
 pub async fn run(
     settings: Settings,
     objects: Objects,
-    lanes: Arc<dyn Lanes>,
-    growing: Option<Growing>,
+    runners: Runners,
     checkpoints: Arc<dyn CheckpointStore>,
     budget: Budget,
     progress: Arc<Progress>,
@@ -148,8 +155,8 @@ pub async fn run(
             break Ok(());
         }
         let may_grow = folder.span.is_none_or(|span| Timestamp::now() < Range { to: span.to, ..range }.end());
-        let growing = growing.as_ref().filter(|_| may_grow);
-        let lanes = Arc::clone(growing.map_or(&lanes, |growing| &growing.lanes));
+        let growing = runners.growing.as_ref().filter(|_| may_grow);
+        let lanes = Arc::clone(growing.map_or(&runners.lanes, |growing| &growing.lanes));
         let ending = growing.map(|growing| (Arc::clone(&growing.store), partition.clone()));
         let (lister, reach, progress) = (lister.clone(), reach.clone(), Arc::clone(&progress));
         let source = FolderSource::new(lister, reach, budget.clone(), (folder, range), position, progress);
