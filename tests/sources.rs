@@ -1,5 +1,6 @@
 //! Sources beside streams and files, against the services they read from, or doubles of them.
 
+mod cloudwatch;
 #[cfg(feature = "demo")]
 mod list;
 mod positions;
