@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod backfill;
 pub mod check;
 pub mod decode;
 #[cfg(feature = "demo")]
@@ -29,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon: from the configured source to the configured sinks.
     Run(run::Args),
+    /// Deliver what was logged between two times, from log groups or S3, beside a running daemon.
+    Backfill(Box<backfill::Args>),
     /// Show live invocations, without touching a running daemon's positions.
     Tail(tail::Args),
     /// Turn payloads of any framing into lines on standard output.
@@ -54,6 +57,7 @@ pub struct UsageError(pub String);
 pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => run::execute(args),
+        Command::Backfill(args) => backfill::execute(*args),
         Command::Tail(args) => tail::execute(args),
         Command::Decode(args) => decode::execute(args),
         #[cfg(feature = "demo")]

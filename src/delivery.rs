@@ -40,6 +40,11 @@ impl Delivered {
     pub fn position(&self) -> &Position {
         &self.position
     }
+
+    /// The same for a partition that may get more behind its end: it goes on at `last`, the last position in it.
+    pub(crate) fn short_of_end(self, last: Position) -> Self {
+        Self { position: if self.position == Position::End { last } else { self.position }, ..self }
+    }
 }
 
 /// What is about to be written as one range. Only this module makes one, since it may say that something was delivered.
@@ -152,6 +157,11 @@ impl Engine {
     #[must_use]
     pub fn with_checkpoints(&self, checkpoints: Arc<dyn Commits>) -> Self {
         Self { parts: Arc::clone(&self.parts), checkpoints, ranges: self.ranges }
+    }
+
+    /// What all lanes together did so far.
+    pub fn total(&self) -> Arc<Total> {
+        Arc::clone(&self.parts.total)
     }
 
     /// The same engine for partitions whose records have no lasting place, such as those of files: sinks that take whole

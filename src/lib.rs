@@ -41,6 +41,8 @@ pub mod delivery;
 pub mod lease;
 pub mod sink;
 
+pub mod backfill;
+
 pub mod config;
 pub mod daemon;
 pub mod schema;

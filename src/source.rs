@@ -11,6 +11,7 @@ pub mod firehose;
 pub mod kinesis;
 pub mod pieces;
 pub mod s3;
+pub mod several;
 pub mod threaded;
 
 /// A boxed future, for the traits whose implementation is chosen at run time.

@@ -6,6 +6,7 @@ use std::panic::PanicHookInfo;
 use anyhow::Context as _;
 use tracing::{Level, Metadata, error};
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -43,6 +44,17 @@ impl Default for Settings {
 /// # Errors
 /// A level that is none, or logging that was started before.
 pub fn start(settings: &Settings) -> anyhow::Result<()> {
+    start_on(settings, std::io::stderr)
+}
+
+/// As [`start`], to a writer of standard error that leaves something else there whole, such as a progress bar.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_on<W>(settings: &Settings, writer: W) -> anyhow::Result<()>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let level = std::env::var(LEVEL_VARIABLE).ok().filter(|level| !level.is_empty());
     let (level, whose) = match &level {
         Some(level) => (level.as_str(), LEVEL_VARIABLE),
@@ -51,7 +63,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().parse(level).with_context(|| {
         format!("{whose} is {level:?}; give a level (error, warn, info, debug, trace) or directives by module")
     })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     // By default the layer prints its own failures, which panics where standard error is closed.
     let lines = lines.log_internal_errors(false);
     let lines = match settings.form {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails, in its helpers too")]
 #![allow(clippy::print_stderr, reason = "what a test measures is shown where its output is asked for")]
 #[cfg(feature = "demo")]
+mod backfill;
+#[cfg(feature = "demo")]
 mod bodies;
 #[cfg(feature = "demo")]
 mod chaos;

@@ -1,6 +1,8 @@
 //! Sources beside streams and files, against the services they read from, or doubles of them.
 
-mod identity;
+mod cloudwatch;
 mod firehose;
+mod identity;
+mod list;
 mod positions;
 mod s3;

@@ -21,6 +21,7 @@ pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
 pub(crate) mod log;
+pub(crate) mod logs_double;
 pub(crate) mod moto;
 pub(crate) mod objects_double;
 #[cfg(feature = "demo")]

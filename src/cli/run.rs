@@ -36,7 +36,7 @@ const LEAN_HEAP: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_T
 /// buffers on many threads, and what they free would stay on a heap of each thread, twice the budget and more. glibc
 /// reads these settings only where a program begins. Whoever has set one of them has decided, and is left alone.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn restart_with_lean_heap() {
+pub(super) fn restart_with_lean_heap() {
     use std::os::unix::process::CommandExt as _;
     if LEAN_HEAP.iter().any(|(name, _)| std::env::var_os(name).is_some()) {
         return;
@@ -51,7 +51,7 @@ fn restart_with_lean_heap() {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn restart_with_lean_heap() {}
+pub(super) fn restart_with_lean_heap() {}
 
 /// Runs a plan to its end, or until a signal stops it; the first drains, the second ends at once.
 ///

@@ -18,8 +18,10 @@ use crate::redact::{self, Redactor};
 use crate::source::file as files;
 use crate::telemetry;
 
+pub mod backfill;
 pub mod cloudwatch;
 pub mod firehose;
+mod list;
 pub mod s3;
 pub mod streams;
 
@@ -35,21 +37,30 @@ impl Plan {
     /// # Errors
     /// Files that the source names and that are not there or cannot be read; a key that is not there.
     pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let source = match &config.source {
+            Source::File(source) => SourcePlan::Files(files_of(source, config)?),
+            Source::S3(source) => s3::source(source, config),
+            Source::Cloudwatch(source) => cloudwatch::source(source, config),
+            Source::Firehose(source) => firehose::source(source, config),
+            Source::Kinesis(source) => match &config.coordination {
+                Coordination::Local(_) => streams::alone(source),
+                Coordination::Dynamodb(table) => streams::shared(source, table),
+            },
+        };
+        Self::reading(config, source)
+    }
+
+    /// What a configuration runs with another source.
+    ///
+    /// # Errors
+    /// A key that is not there.
+    fn reading(config: &Config, source: SourcePlan) -> anyhow::Result<Self> {
         // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
         let probe = config.sinks.values().any(|sink| sink.events().probe);
         let letters = config.dead_letters.iter();
         let sinks: Vec<_> = config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect();
         Ok(Self {
-            source: match &config.source {
-                Source::File(source) => SourcePlan::Files(files_of(source, config)?),
-                Source::S3(source) => s3::source(source, config),
-                Source::Cloudwatch(source) => cloudwatch::source(source, config),
-                Source::Firehose(source) => firehose::source(source, config),
-                Source::Kinesis(source) => match &config.coordination {
-                    Coordination::Local(_) => streams::alone(source),
-                    Coordination::Dynamodb(table) => streams::shared(source, table),
-                },
-            },
+            source,
             crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, ..line(config)? }),
             bodies: bodies(config),
             sinks,

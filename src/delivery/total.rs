@@ -29,7 +29,7 @@ impl Total {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_tally(&self, part: &Tally) {
+    pub(crate) fn add_tally(&self, part: &Tally) {
         let mut total = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         total.payloads += part.payloads;
         total.envelopes += part.envelopes;

@@ -3,6 +3,7 @@
 pub mod choice;
 mod error;
 mod held;
+pub mod list;
 mod message;
 mod notification;
 pub mod notified;

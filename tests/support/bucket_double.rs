@@ -123,6 +123,18 @@ impl BucketDouble {
         self.inner.cleared.notify_waiters();
     }
 
+    /// Puts an object, without a request.
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        let path = self.path(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    /// Deletes an object, without a request.
+    pub(crate) fn delete(&self, key: &str) {
+        std::fs::remove_file(self.path(key)).unwrap();
+    }
+
     /// The bytes of an object.
     pub(crate) fn bytes(&self, key: &str) -> Vec<u8> {
         std::fs::read(self.path(key)).unwrap()

@@ -12,6 +12,10 @@ use crate::config::units::{DurationText, duration, format_duration, shortened};
 use crate::config::{AwsAccess, S3, validate};
 use crate::source::s3::choice::Choice;
 
+mod list;
+
+pub use list::S3List;
+
 /// What a queue's URL looks like.
 const SUCH_AS: &str = "such as \"https://sqs.eu-central-1.amazonaws.com/123456789012/bedrock-logs\"";
 
@@ -19,7 +23,8 @@ const SUCH_AS: &str = "such as \"https://sqs.eu-central-1.amazonaws.com/12345678
 /// from: what it wrote would be read again, for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct S3Source {
-    /// The URL of the queue that the bucket's notifications come to, by itself or behind SNS or EventBridge. A message is
+    /// The URL of the queue that the bucket's notifications come to, by itself or behind SNS or EventBridge; either this or
+    /// `list`. A message is
     /// deleted when everything in its objects is delivered; one whose objects cannot be read is left to the queue's
     /// redrive policy, which should name a dead-letter queue. Where the URL names the Region, the queue is asked there, and
     /// the buckets too unless `region` names theirs.
@@ -52,6 +57,10 @@ pub struct S3Source {
     /// S3. Default: the host of `queue_url` where that is not the Region's own, else the Region's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_endpoint_url: Option<String>,
+    /// Objects that are there, found by listing the bucket: read once, and then the program ends. Either this or
+    /// `queue_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<S3List>,
     /// How S3 is reached, and by whom the queue is asked.
     #[serde(flatten)]
     pub aws: AwsAccess,
@@ -97,13 +106,23 @@ impl S3Source {
     }
 
     fn check_queue(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
-        let at_url = at.key("queue_url");
+        let (at_url, at_list) = (at.key("queue_url"), at.key("list"));
+        if let Some(list) = &self.list {
+            list.check(&at_list, problems);
+            if self.queue_url.is_some() {
+                problems.push(Problem::key(at_list, "stands beside `queue_url`: objects come by one of them"));
+            }
+            return;
+        }
         match self.queue_url.as_deref().map(QueueUrl::parse) {
             Some(Ok(_)) => {}
             Some(Err(message)) => problems.push(Problem::value(at_url, message).secret().allowed(SUCH_AS)),
             // What cannot be read was taken out, and has its own fault.
-            None if problems.iter().any(|problem| problem.path.is_below(&at_url)) => {}
-            None => problems.push(Problem::key(at_url, "missing").allowed(SUCH_AS)),
+            None if problems.iter().any(|found| [&at_url, &at_list].iter().any(|key| found.path.is_below(key))) => {}
+            None => {
+                let problem = Problem::key(at.clone(), "has neither `queue_url` nor `list`");
+                problems.push(problem.allowed(format!("exactly one of queue_url, {SUCH_AS}, and [source.s3.list]")));
+            }
         }
         if let Some(Err(message)) = self.queue_endpoint_url.as_deref().map(validate::endpoint) {
             let problem = Problem::value(at.key("queue_endpoint_url"), message);
@@ -113,6 +132,9 @@ impl S3Source {
 
     /// What is read, a line each, for `bedrock-tap check`.
     pub fn describe(&self) -> Vec<String> {
+        if let Some(list) = &self.list {
+            return vec![format!("{}{}", list.describe(), self.aws.describe())];
+        }
         let list = |before: &str, names: &[String]| match names {
             [] => String::new(),
             names => format!("{before}{}", names.join(", ")),
@@ -231,7 +253,8 @@ mod tests {
     #[test]
     fn what_cannot_be_is_found() {
         let queue = format!("queue_url = {QUEUE:?}");
-        check("", "", &["`source.s3.queue_url`: missing"]);
+        check("", "", &["has neither `queue_url` nor `list`"]);
+        check(&format!("{queue}\nlist.url = 's3://logs'"), "", &["stands beside `queue_url`"]);
         check("queue_url = 7", "", &["source.s3.queue_url"]);
         check("queue_url = 'bedrock-logs'", "", &["begins with neither"]);
         check("queue_url = 'https://sqs.eu-central-1.amazonaws.com/a'", "", &["an account of 12 digits"]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::list;
 use crate::checkpoint::nowhere::Nowhere;
 use crate::config::{Config, S3Source};
 use crate::daemon::{Seam, SourcePlan};
@@ -10,6 +11,9 @@ use crate::source::s3::queue;
 
 /// The source.
 pub(super) fn source(source: &S3Source, config: &Config) -> SourcePlan {
+    if let Some(listed) = &source.list {
+        return list::source(source.access(), listed, source.choice(), config, Arc::default());
+    }
     let settings = Settings {
         access: source.access(),
         queue: queue::Settings {

@@ -1,0 +1,55 @@
+//! From a configuration to a backfill: its sinks, with another source and positions of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::aws::{Access, CredentialsFrom};
+use crate::backfill::journal::Run;
+use crate::backfill::{self, Job, Tools, Watched};
+use crate::config::{Config, Coordination, LocalCoordination, Source};
+use crate::daemon::{Plan, Seam, SourcePlan};
+
+/// What delivers a job.
+///
+/// # Errors
+/// See [`Plan::of`].
+pub fn of(config: &Config, job: Job, run: Run, state: &Path, watched: Arc<Watched>) -> anyhow::Result<Plan> {
+    let mut config = config.clone();
+    // The daemon may be running: its positions and its default dead letter are its own.
+    config.coordination = Coordination::Local(LocalCoordination { directory: state.to_path_buf() });
+    let max_inflated_bytes = config.decode.limits().inflated_bytes;
+    let source = SourcePlan::Partitions(Box::new(move |seam: Seam| {
+        Box::pin(async move {
+            let Seam { engine, checkpoints, budget, stop } = seam;
+            // Names of ranges are made of sequence numbers, and these positions are none.
+            let engine = engine.without_ranges();
+            watched.count(engine.total());
+            let tools = Tools { lanes: Arc::new(engine), checkpoints, budget, max_inflated_bytes, watched, stop };
+            backfill::read(job, run, tools).await.map(drop)
+        })
+    }));
+    Plan::reading(&config, source)
+}
+
+/// How the services of a backfill are reached where its flags do not say: as the configured source, as far as it is of
+/// the same kind, or in its Region and by its profile.
+pub fn access(config: &Config, is_objects: bool) -> Access {
+    match &config.source {
+        Source::S3(source) if is_objects => source.aws.access(),
+        Source::Cloudwatch(source) if !is_objects => source.aws.access(),
+        Source::S3(source) => beside(source.aws.access()),
+        Source::Cloudwatch(source) => beside(source.aws.access()),
+        Source::Kinesis(source) => {
+            let mut regions: Vec<_> = source.streams().iter().map(|stream| source.region_of(stream)).collect();
+            regions.dedup();
+            let region = if let [region] = regions[..] { region.map(str::to_owned) } else { None };
+            Access { region, profile: source.profile.clone(), credentials: CredentialsFrom::Chain, ..Access::default() }
+        }
+        Source::Firehose(_) | Source::File(_) => Access::default(),
+    }
+}
+
+/// The same credentials at another service.
+fn beside(access: Access) -> Access {
+    Access { endpoint_url: None, ..access }
+}
