@@ -1,3 +1,9 @@
-//! CloudWatch Logs as a source: a log group read by its own API, without a stream.
+//! CloudWatch Logs as a source: log groups read by their own API, without a stream.
 
+pub mod client;
+pub mod envelope;
+pub mod error;
+mod pace;
+mod pages;
+pub mod poll;
 pub mod window;
