@@ -64,7 +64,9 @@ impl Coverage {
     /// All events of these times were read.
     pub(super) fn read(&mut self, read: &Range<Timestamp>) {
         let rest = |gap: Range<Timestamp>| {
-            [gap.start..gap.end.min(read.start), gap.start.max(read.end)..gap.end].into_iter().filter(|part| !part.is_empty())
+            [gap.start..gap.end.min(read.start), gap.start.max(read.end)..gap.end]
+                .into_iter()
+                .filter(|part| !part.is_empty())
         };
         self.gaps = std::mem::take(&mut self.gaps).into_iter().flat_map(rest).collect();
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::config::SharedInterceptor;
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_cloudwatchlogs::operation::start_live_tail::StartLiveTailOutput;
 use aws_sdk_cloudwatchlogs::types::{LiveTailSessionLogEvent, LiveTailSessionUpdate, StartLiveTailResponseStream};
@@ -13,10 +14,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::Clock;
 use super::endpoint::AsNamed;
-use crate::aws::error::{Failure, Meaning};
+use super::{Clock, Settings};
 use crate::budget::{Budget, Reservation};
+use crate::source::cloudwatch::client::{self, Logs};
+use crate::source::cloudwatch::error::{CallError, Policy};
 use crate::source::kinesis::pace::Backoff;
 
 /// How long the start of a session is waited for.
@@ -53,15 +55,22 @@ pub(super) struct News {
 /// A log group of the session.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// The log group's ARN, without a `:*`.
-    pub(super) arn: Arc<str>,
-    /// Where its news go.
-    pub(super) feed: mpsc::Sender<News>,
+    named: client::Group,
+    /// The log group's ARN, without a `:*`, once it is known.
+    arn: Option<Arc<str>>,
+    feed: mpsc::Sender<News>,
     /// Something was left out since the last news that arrived.
-    pub(super) broken: bool,
+    broken: bool,
 }
 
 impl Group {
+    /// A log group, by its name or ARN, and where its news go.
+    pub(super) fn new(log_group: &str, feed: mpsc::Sender<News>) -> Self {
+        let named = client::Group::of(log_group);
+        let arn = named.account.is_some().then(|| Arc::clone(&named.given));
+        Self { named, arn, feed, broken: true }
+    }
+
     fn tell(&mut self, to: Timestamp, complete: bool, mut events: Vec<LiveTailSessionLogEvent>, budget: &Budget) {
         let bytes = events.iter().map(|event| EVENT_BYTES + event.message().map_or(0, str::len)).sum();
         let (room, mut complete) = (room(budget, bytes), complete && !self.broken);
@@ -83,14 +92,14 @@ fn room(budget: &Budget, bytes: usize) -> Option<Reservation> {
 
 /// Sessions, one after the other.
 pub(super) struct Sessions {
-    pub(super) client: Client,
-    /// Whether a person named the endpoint.
-    pub(super) is_named: bool,
-    pub(super) groups: Vec<Group>,
-    pub(super) budget: Budget,
-    pub(super) clock: Clock,
-    pub(super) said: Said,
-    pub(super) sampled: Sampled,
+    logs: Logs,
+    client: Client,
+    pattern: Option<Arc<str>>,
+    groups: Vec<Group>,
+    budget: Budget,
+    clock: Clock,
+    said: Said,
+    sampled: Sampled,
 }
 
 /// Why a session ended.
@@ -101,13 +110,33 @@ enum End {
     /// It broke off.
     Broken(String),
     /// There was none.
-    Refused(Failure),
+    Refused(CallError),
 }
 
 impl Sessions {
+    /// Sessions of these log groups.
+    pub(super) fn new(logs: Logs, settings: &Settings, groups: Vec<Group>, budget: Budget) -> Self {
+        // The answers of other calls are bounded; this one goes on for hours.
+        let named = settings.is_endpoint_named.then(|| SharedInterceptor::new(AsNamed));
+        let mut config = logs.client().config().to_builder();
+        config.set_interceptors(named);
+        Self {
+            client: Client::from_conf(config.build()),
+            logs,
+            pattern: settings.pattern.clone(),
+            groups,
+            budget,
+            clock: Arc::clone(&settings.clock),
+            said: Said::default(),
+            sampled: Sampled::default(),
+        }
+    }
+
     /// Runs sessions for as long as it is polled.
     pub(super) async fn run(mut self) {
         let (mut brief, mut slow) = (Backoff::brief(), Backoff::slow());
+        // What is there already can be read at once.
+        self.tell(Vec::new(), false);
         loop {
             let (end, updates) = self.session().await;
             self.groups.iter_mut().for_each(|group| group.broken = true);
@@ -127,15 +156,15 @@ impl Sessions {
                     }
                     brief.wait()
                 }
-                End::Refused(failure) if failure.meaning == Meaning::Retry => {
+                End::Refused(failure) if failure.policy == Policy::Retry => {
                     if brief.tries() >= 4 && self.said.is_news(&failure.code) {
-                        self.warn(&failure);
+                        warn_of(&failure);
                     }
                     brief.wait()
                 }
                 End::Refused(failure) => {
                     if self.said.is_news(&failure.code) {
-                        self.warn(&failure);
+                        warn_of(&failure);
                     }
                     slow.wait()
                 }
@@ -151,22 +180,6 @@ impl Sessions {
             self.tell(Vec::new(), false);
             sleep_until(until.min(Instant::now() + BEAT)).await;
         }
-    }
-
-    fn warn(&self, failure: &Failure) {
-        let Failure { code, message, request_id, .. } = failure;
-        let advice = match (failure.meaning, code.as_str()) {
-            (Meaning::Denied, "AccessDeniedException" | "AccessDenied") => {
-                "allow logs:StartLiveTail on the log groups, or set mode = \"poll\""
-            }
-            (Meaning::Denied, _) => crate::aws::error::CREDENTIALS_ADVICE,
-            (_, "LimitExceededException") => "the account has as many sessions as the Region allows: end others",
-            (_, "ResourceNotFoundException") => "look whether the log groups are there",
-            (Meaning::Retry, _) => "Live Tail may not be offered in this Region, or by this endpoint",
-            _ => "look at what the service says; mode = \"poll\" needs no session",
-        };
-        let (message, request_id) = (message.as_deref().unwrap_or_default(), request_id.as_deref().unwrap_or_default());
-        warn!(code, message, request_id, advice, "there is no live session, reading by polling until there is one");
     }
 
     /// One session; gives why it ended and how many updates it brought.
@@ -197,16 +210,31 @@ impl Sessions {
         }
     }
 
-    async fn start(&self) -> Result<StartLiveTailOutput, Failure> {
-        let arns = self.groups.iter().map(|group| group.arn.to_string()).collect();
-        let call = self.client.start_live_tail().set_log_group_identifiers(Some(arns)).customize();
-        let call = if self.is_named { call.interceptor(AsNamed) } else { call };
-        match timeout(START_PATIENCE, Box::pin(call.send())).await {
-            Ok(started) => started.map_err(|error| Failure::read(&error)),
-            Err(_) => {
-                let code = "no answer in time".to_owned();
-                Err(Failure { meaning: Meaning::Retry, code, message: None, request_id: None })
-            }
+    async fn start(&mut self) -> Result<StartLiveTailOutput, CallError> {
+        let mut arns = Vec::with_capacity(self.groups.len());
+        for group in &mut self.groups {
+            let arn = match &group.arn {
+                Some(arn) => Arc::clone(arn),
+                None => Arc::clone(group.arn.insert(self.logs.describe(&group.named).await?.arn.into())),
+            };
+            arns.push(arn.to_string());
+        }
+        let call = self.client.start_live_tail().set_log_group_identifiers(Some(arns));
+        let call = call.set_log_event_filter_pattern(self.pattern.as_deref().map(str::to_owned));
+        let names: Vec<_> = self.groups.iter().map(|group| &*group.named.given).collect();
+        let names = names.join(", ");
+        let sent = timeout(START_PATIENCE, Box::pin(call.send())).await;
+        match sent {
+            Ok(sent) => sent.map_err(|error| CallError::new("StartLiveTail", &names, self.logs.region(), &error)),
+            Err(_) => Err(CallError {
+                policy: Policy::Retry,
+                operation: "StartLiveTail",
+                log_group: names,
+                region: self.logs.region().to_owned(),
+                code: "no answer in time".to_owned(),
+                message: None,
+                request_id: None,
+            }),
         }
     }
 
@@ -239,7 +267,7 @@ impl Sessions {
             return Some(0);
         }
         let identifier = event.log_group_identifier.as_deref()?;
-        self.groups.iter().position(|group| is_of(&group.arn, identifier))
+        self.groups.iter().position(|group| group.arn.as_deref().is_some_and(|arn| is_of(arn, identifier)))
     }
 }
 
@@ -255,6 +283,15 @@ fn is_of(arn: &str, identifier: &str) -> bool {
         Some((of, named)) => account == Some(of) && name == Some(named),
         None => name == Some(identifier),
     }
+}
+
+fn warn_of(failure: &CallError) {
+    let advice = match (failure.policy, failure.code.as_str()) {
+        (_, "LimitExceededException") => "the account has as many live sessions as it may: end others".to_owned(),
+        (Policy::Retry, _) => "Live Tail may not be offered in this Region, or by this endpoint".to_owned(),
+        _ => failure.advice(),
+    };
+    warn!(error = %failure, advice, "there is no live session; what comes is read by polling until there is one");
 }
 
 /// What an error of the stream of events means.
@@ -303,7 +340,10 @@ impl Sampled {
         if self.said.is_none_or(|said| said.elapsed() >= Duration::from_secs(60)) {
             self.said = Some(Instant::now());
             let sampled_seconds = self.seconds;
-            warn!(sampled_seconds, "more than 500 log events in a second: the session gives a sample, the rest is read by polling");
+            warn!(
+                sampled_seconds,
+                "more than 500 log events in a second: the session gives a sample, the rest is read by polling"
+            );
         }
     }
 }

@@ -16,11 +16,10 @@ use super::known::{Known, mark};
 use super::session::News;
 use crate::budget::{Budget, Reservation};
 use crate::record::Position;
-use crate::source::cloudwatch::client::{Event, Logs};
+use crate::source::cloudwatch::client::{Event, Group, Logs};
 use crate::source::cloudwatch::envelope;
 use crate::source::cloudwatch::pages::{Pages, held_bytes};
 use crate::source::cloudwatch::window::Window;
-use crate::source::cloudwatch::client::Group;
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
 /// How often a position is told that moved without events.
@@ -94,8 +93,6 @@ impl LiveSource {
                 turned = turned(&mut self.filling) => self.take_page(turned)?,
                 Some(news) = self.parts.feed.recv(), if !is_history => self.take_news(news),
                 () = sleep(wait.unwrap_or_default()), if !is_filling && wait.is_some() => None,
-                // The sessions have ended, and there is no gap: nothing comes any more, and the lane is told to stop.
-                else => std::future::pending().await,
             };
             if let Some(read) = read {
                 return Ok(read);
