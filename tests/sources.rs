@@ -1,3 +1,4 @@
 //! Sources beside streams and files, against the services they read from, or doubles of them.
 
+mod live;
 mod positions;

@@ -3,7 +3,6 @@
 //! FilterLogEvents, so that live is as complete as polling is, and no slower where no session is to be had.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -24,6 +23,12 @@ mod known;
 mod session;
 mod source;
 
+pub use coverage::Delays;
+
+/// Events that are remembered over all log groups, in 24 MB or so: as many as a session gives in 20 minutes. Beyond it
+/// the oldest are forgotten, and may be given twice, with the same identity.
+const MAX_KNOWN: usize = 600_000;
+
 /// What tells the time: that of the system, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -39,8 +44,8 @@ pub struct Settings {
     pub pattern: Option<Arc<str>>,
     /// Whether a person named the endpoint: sessions are then asked for there, and not at a host of their own.
     pub is_endpoint_named: bool,
-    /// An event is ingested, and found by FilterLogEvents, within this time after its own.
-    pub lag: Duration,
+    /// How long after their times events are there.
+    pub delays: Delays,
     /// Whether what is there already is read before what comes: for a person, who reads the lines in their order.
     pub history_first: bool,
     /// What tells the time.
@@ -71,6 +76,7 @@ pub async fn watch(
     budget: Budget,
     stop: CancellationToken,
 ) -> Result<(), (Partition, LaneError)> {
+    let max_known = MAX_KNOWN / groups.len().max(1);
     let mut running = JoinSet::new();
     let mut members = Vec::with_capacity(groups.len());
     for Watched { log_group, partition, start } in groups {
@@ -81,7 +87,8 @@ pub async fn watch(
             log_group,
             pattern: settings.pattern.clone(),
             start,
-            lag: settings.lag,
+            delays: settings.delays,
+            max_known,
             history_first: settings.history_first,
             budget: budget.clone(),
             clock: Arc::clone(&settings.clock),

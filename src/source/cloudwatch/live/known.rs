@@ -6,10 +6,6 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-/// Events that are remembered: of the 500 a second that a session gives at most, those of more than six minutes. They
-/// take 12 MiB or so.
-const MAX_KNOWN: usize = 200_000;
-
 /// Below this it is not looked for what can be forgotten.
 const LEAST_CROWD: usize = 10_000;
 
@@ -34,15 +30,15 @@ pub(super) struct Known {
     marks: BTreeSet<Mark>,
     /// So many marks call for a look at what can be forgotten.
     crowd: usize,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self { marks: BTreeSet::new(), crowd: LEAST_CROWD }
-    }
+    max: usize,
 }
 
 impl Known {
+    /// Remembers so many at most; each takes some 40 bytes.
+    pub(super) fn new(max: usize) -> Self {
+        Self { marks: BTreeSet::new(), crowd: LEAST_CROWD, max }
+    }
+
     /// Remembers an event; gives whether it was not known.
     pub(super) fn insert(&mut self, mark: Mark) -> bool {
         self.marks.insert(mark)
@@ -54,12 +50,11 @@ impl Known {
         if self.marks.len() < self.crowd {
             return;
         }
-        // A time that is none is kept until it is among the oldest.
         self.marks.retain(|(millis, _)| Timestamp::from_millisecond(*millis).is_ok_and(&is_needed));
-        while self.marks.len() > MAX_KNOWN {
+        while self.marks.len() > self.max {
             self.marks.pop_first();
         }
-        self.crowd = (self.marks.len() * 2).clamp(LEAST_CROWD, MAX_KNOWN + LEAST_CROWD);
+        self.crowd = (self.marks.len() * 2).clamp(LEAST_CROWD, self.max + LEAST_CROWD);
     }
 }
 
@@ -78,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_is_not_needed_is_forgotten_and_of_the_rest_the_oldest() {
-        let mut known = Known::default();
+        let mut known = Known::new(200_000);
         let mark = |millis: i64| mark("", millis, "");
         for millis in 0..2 * LEAST_CROWD as i64 {
             assert!(known.insert(mark(millis)));
@@ -90,7 +85,7 @@ mod tests {
             known.insert(mark(millis));
             known.tidy(|_| true);
         }
-        assert!(known.marks.len() <= MAX_KNOWN + LEAST_CROWD, "{}", known.marks.len());
+        assert!(known.marks.len() <= 200_000 + LEAST_CROWD, "{}", known.marks.len());
         assert!(!known.insert(mark(399_999)), "the newest was forgotten");
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use super::Clock;
-use super::coverage::{Coverage, earlier};
+use super::coverage::{Coverage, Delays, earlier};
 use super::known::{Known, mark};
 use super::session::News;
 use crate::budget::{Budget, Reservation};
@@ -32,7 +32,9 @@ pub(super) struct Parts {
     pub(super) pattern: Option<Arc<str>>,
     /// Where reading begins.
     pub(super) start: Timestamp,
-    pub(super) lag: Duration,
+    pub(super) delays: Delays,
+    /// Events that are remembered.
+    pub(super) max_known: usize,
     /// Whether what is there already is read before what comes: a person reads the lines in their order.
     pub(super) history_first: bool,
     pub(super) budget: Budget,
@@ -55,6 +57,8 @@ pub(super) struct LiveSource {
 /// Pages of a gap. The call belongs to a task: neither news nor a reader that turns away for a moment breaks it off.
 struct Filling {
     gap: Range<Timestamp>,
+    /// When it was begun.
+    at: Timestamp,
     page: AbortOnDropHandle<Turned>,
 }
 
@@ -69,11 +73,11 @@ impl Source for LiveSource {
 
 impl LiveSource {
     pub(super) fn new(parts: Parts) -> Self {
-        let history = parts.history_first.then(|| earlier((parts.clock)(), parts.lag));
+        let history = parts.history_first.then(|| earlier((parts.clock)(), parts.delays.lag));
         Self {
             group: Group::of(&parts.log_group),
-            coverage: Coverage::new(parts.start, parts.lag),
-            known: Known::default(),
+            coverage: Coverage::new(parts.start, parts.delays),
+            known: Known::new(parts.max_known),
             filling: None,
             history,
             told: (parts.start, Instant::now()),
@@ -85,7 +89,7 @@ impl LiveSource {
         loop {
             let now = (self.parts.clock)();
             if self.filling.is_none() {
-                self.filling = self.coverage.due(now).map(|gap| self.fill(gap));
+                self.filling = self.coverage.due(now).map(|gap| self.fill(gap, now));
             }
             let (is_filling, wait) = (self.filling.is_some(), self.coverage.wait(now));
             let is_history = is_filling && self.history.is_some_and(|history| self.coverage.position() < history);
@@ -100,25 +104,25 @@ impl LiveSource {
         }
     }
 
-    fn fill(&self, gap: Range<Timestamp>) -> Filling {
+    fn fill(&self, gap: Range<Timestamp>, at: Timestamp) -> Filling {
         debug!(log_group = %self.parts.log_group, from = %gap.start, to = %gap.end, "reading a gap");
         let Parts { logs, log_group, pattern, budget, .. } = &self.parts;
         let window = Window { log_group: Arc::clone(log_group), from: gap.start, to: gap.end };
-        Filling { gap, page: turn(Pages::new(logs.clone(), &window, pattern.clone(), budget.clone())) }
+        Filling { gap, at, page: turn(Pages::new(logs.clone(), &window, pattern.clone(), budget.clone())) }
     }
 
     fn take_page(&mut self, turned: Turned) -> Result<Option<Read>, SourceError> {
         let (pages, page) = turned;
-        let Some(Filling { gap, .. }) = self.filling.take() else { return Ok(None) };
+        let Some(Filling { gap, at, .. }) = self.filling.take() else { return Ok(None) };
         let page = page?;
-        self.coverage.read(&(gap.start..pages.up_to().min(gap.end)));
+        self.coverage.read(&(gap.start..pages.up_to().min(gap.end)), at);
         let (events, reservation) = match page {
             Some((events, reservation)) => {
-                self.filling = Some(Filling { gap, page: turn(pages) });
+                self.filling = Some(Filling { gap, at, page: turn(pages) });
                 (events, reservation)
             }
             None => {
-                self.coverage.read(&gap);
+                self.coverage.read(&gap, at);
                 (Vec::new(), Reservation::default())
             }
         };
@@ -150,7 +154,8 @@ impl LiveSource {
             self.known.insert(mark(stream.unwrap_or_default(), millis, text.unwrap_or_default()))
         });
         self.known.tidy(|time| self.coverage.may_come_again(time));
-        let (position, (told, at)) = (self.coverage.position(), self.told);
+        let (told, at) = self.told;
+        let position = self.coverage.position().max(told);
         if events.is_empty() && (position == told || at.elapsed() < NEWS_INTERVAL) {
             return None;
         }
