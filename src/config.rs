@@ -60,7 +60,8 @@ pub use sinks::{
     Taken,
 };
 pub use source::{
-    CloudwatchSource, DEFAULT_CONSUMER, FileSource, FirehoseSource, KinesisSource, Mode, OnTrimmed, S3Source, Source,
+    CloudwatchMode, CloudwatchSource, DEFAULT_CONSUMER, FileSource, FirehoseSource, KinesisSource, Mode, OnTrimmed,
+    S3Source, Source,
 };
 pub use start::Start;
 pub use units::ByteSize;

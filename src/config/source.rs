@@ -13,7 +13,7 @@ mod firehose;
 mod kinesis;
 mod s3;
 
-pub use cloudwatch::CloudwatchSource;
+pub use cloudwatch::{CloudwatchMode, CloudwatchSource};
 pub use file::FileSource;
 pub use firehose::FirehoseSource;
 pub use kinesis::{DEFAULT_CONSUMER, KinesisSource, Mode, OnTrimmed};
@@ -64,7 +64,7 @@ impl Source {
         match self {
             Self::Kinesis(source) => source.regions(),
             Self::S3(source) => BTreeSet::from([source.aws.region.as_deref()]),
-            Self::Cloudwatch(source) => BTreeSet::from([source.aws.region.as_deref()]),
+            Self::Cloudwatch(source) => BTreeSet::from([source.region()]),
             Self::Firehose(_) | Self::File(_) => BTreeSet::new(),
         }
     }

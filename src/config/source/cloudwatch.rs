@@ -1,29 +1,180 @@
 //! The cloudwatch source's keys.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aws;
 use crate::config::AwsAccess;
 use crate::config::document::{KeyPath, Problem};
+use crate::config::start::Start;
+use crate::config::units::{DurationText, duration, format_duration, shortened};
+use crate::config::validate;
+use crate::source::cloudwatch::client::Group;
+
+/// The most log groups of one source: they share the calls of one account and Region.
+const MAX_GROUPS: usize = 10;
+/// The longest filter pattern. Source: the CloudWatch Logs API reference, `FilterLogEvents`.
+const MAX_PATTERN: usize = 1024;
+/// What a log group is named by. Source: as above, `CreateLogGroup`.
+const GROUP: &str = "a name of 1 to 512 letters, digits, `_`, `-`, `/`, `.` and `#`, or an ARN such as \
+    \"arn:aws:logs:eu-central-1:123456789012:log-group:/aws/bedrock/invocations\"";
 
 /// Log groups, read by the API of CloudWatch Logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudwatchSource {
-    /// The log groups, each by its name or its ARN, 1 to 10.
+    /// The log groups, each by its name or its ARN, 1 to 10, all of one Region. One of an account that this one monitors
+    /// is named by its ARN. Positions are kept under what is written here: a log group that is named otherwise begins at
+    /// `start` again.
     #[schemars(length(min = 1, max = 10))]
     pub log_groups: Vec<String>,
+    /// How events come: `poll` (FilterLogEvents, in rounds: nothing is lost, events are `lag` old) or `live`
+    /// (StartLiveTail: events come within seconds). Default: `poll`, because it needs one right only and costs nothing
+    /// by the minute.
+    #[serde(default)]
+    pub mode: CloudwatchMode,
+    /// Where a log group is read from that has no stored position: `latest` (what is written after the start),
+    /// `trim_horizon` (its oldest event), or an RFC 3339 time. Default: `latest`, because a log group may hold the events
+    /// of years, at 1 MB a call.
+    #[serde(default = "default_start")]
+    pub start: Start,
+    /// The pause between two rounds, each of which reads what has come, `1s` to `1h`. Default: `10s`, so that ten log
+    /// groups take one or two of the five calls a second.
+    #[serde(default = "default_interval", with = "duration")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
+    pub interval: Duration,
+    /// How old events are when they are read, `0s` to `1h`. Default: `1m`, because events are there some time after the
+    /// time that they bear; what comes later than this waits for `lookback`.
+    #[serde(default = "default_lag", with = "duration")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "0s", "x-maximum" = "1h"))]
+    pub lag: Duration,
+    /// How much later each stretch of time is read once more, for events that came later than `lag`, `0s` to `1d`; `0s`
+    /// reads it once. An event that comes later than both together is not delivered. The position follows the second
+    /// reading: what is younger is delivered again after a restart, with the same event ids. Default: `15m`, which is
+    /// far more than events take unless something is wrong, and a restart repeats little.
+    #[serde(default = "default_lookback", with = "duration")]
+    #[schemars(with = "DurationText", extend("x-minimum" = "0s", "x-maximum" = "1d"))]
+    pub lookback: Duration,
+    /// Calls a second, over all log groups, 1 to 100. Default: 4, which leaves one of the five that FilterLogEvents
+    /// takes in an account and Region to others; set more where AWS raised that quota.
+    #[serde(default = "default_calls_per_second")]
+    #[schemars(range(min = 1, max = 100))]
+    pub calls_per_second: u32,
+    /// What events have to match, in CloudWatch Logs' filter pattern syntax, 1 to 1024 characters, such as
+    /// `{ $.schemaType = "ModelInvocationLog" }`. Default: none, because what does not match is neither read nor counted,
+    /// also where it is an invocation of a shape that the pattern does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub filter_pattern: Option<String>,
     /// How CloudWatch Logs is reached.
     #[serde(flatten)]
     pub aws: AwsAccess,
 }
 
+/// How events come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CloudwatchMode {
+    /// By FilterLogEvents, in rounds.
+    #[default]
+    Poll,
+    /// By StartLiveTail.
+    Live,
+}
+
+fn default_start() -> Start {
+    Start::Latest
+}
+
+fn default_interval() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_lag() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn default_lookback() -> Duration {
+    Duration::from_secs(15 * 60)
+}
+
+fn default_calls_per_second() -> u32 {
+    4
+}
+
 impl CloudwatchSource {
     pub(in crate::config) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         self.aws.check(at, problems);
+        let many = at.key("log_groups");
+        if !(1..=MAX_GROUPS).contains(&self.log_groups.len()) {
+            let message = format!("has {} log groups", self.log_groups.len());
+            problems.push(Problem::key(many.clone(), message).allowed(format!("1 to {MAX_GROUPS}")));
+        }
+        for (index, text) in self.log_groups.iter().take(MAX_GROUPS).enumerate() {
+            let (at_item, group) = (many.index(index), Group::of(text));
+            if self.log_groups[..index].iter().any(|earlier| Group::of(earlier) == group) {
+                problems.push(Problem::value(at_item, format!("{} stands here twice", shortened(text))));
+            } else if let Err(message) = check_group(text, &group) {
+                problems.push(Problem::value(at_item, message).allowed(GROUP));
+            } else if let (Some(region), Some(of_all)) = (group.region.as_deref(), self.region())
+                && region != of_all
+            {
+                let message = format!("{region} is not the Region of the source, {of_all}");
+                let hint = "a source reads log groups of one Region: run another process for the others";
+                problems.push(Problem::value(at_item, message).hint(hint));
+            }
+        }
+        if let Some(pattern) = &self.filter_pattern
+            && !(1..=MAX_PATTERN).contains(&pattern.chars().count())
+        {
+            let message = format!("has {} characters", pattern.chars().count());
+            problems.push(Problem::value(at.key("filter_pattern"), message).allowed(format!("1 to {MAX_PATTERN}")));
+        }
+    }
+
+    /// The Region that the configuration names, by itself or in the first ARN of a log group.
+    pub fn region(&self) -> Option<&str> {
+        let mut of_arns = self.log_groups.iter().filter_map(|group| {
+            // The Region of an ARN has no colons: what stands fourth is it.
+            Group::of(group).region.and_then(|_| group.split(':').nth(3))
+        });
+        self.aws.region.as_deref().or_else(|| of_arns.next())
+    }
+
+    /// What the service's client is told.
+    pub fn access(&self) -> aws::Access {
+        aws::Access { region: self.region().map(str::to_owned), ..self.aws.access() }
     }
 
     /// What is read, a line each, for `bedrock-tap check`.
     pub fn describe(&self) -> Vec<String> {
-        Vec::new()
+        let how = match self.mode {
+            CloudwatchMode::Poll => format!(
+                "every {}, events {} old, and again {} later",
+                format_duration(self.interval),
+                format_duration(self.lag),
+                format_duration(self.lookback)
+            ),
+            CloudwatchMode::Live => "live".to_owned(),
+        };
+        let line = |group: &String| format!("cloudwatch {group}, from {}, {how}", self.start);
+        self.log_groups.iter().map(line).collect()
+    }
+}
+
+/// Finds what is wrong with the form of a log group's name or ARN.
+fn check_group(text: &str, group: &Group) -> Result<(), String> {
+    if text.starts_with("arn:") {
+        let arn = validate::arn(text, "logs")?;
+        if group.region.is_none() || !validate::is_region(arn.region) {
+            return Err("the ARN is not one of a log group".to_owned());
+        }
+    }
+    let name = &*group.name;
+    if validate::is_name(name, 512, b"_-/.#") {
+        Ok(())
+    } else {
+        Err(format!("{} is no log group's name", shortened(name)))
     }
 }

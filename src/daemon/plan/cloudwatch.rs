@@ -1,10 +1,52 @@
-//! From a configuration to a source of the kind cloudwatch.
+//! From a configuration to log groups that are read by their own API.
 
-use crate::config::{CloudwatchSource, Config};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::config::{self, CloudwatchMode, CloudwatchSource, Config};
 use crate::daemon::{Seam, SourcePlan};
+use crate::source::cloudwatch::client::{Group, Logs};
+use crate::source::cloudwatch::poll::{self, Start};
 
 /// The source.
-pub(super) fn source(source: &CloudwatchSource, config: &Config) -> SourcePlan {
-    let _ = (source, config);
-    SourcePlan::Partitions(Box::new(|_: Seam| Box::pin(async { anyhow::bail!("is not there yet") })))
+pub(super) fn source(source: &CloudwatchSource, _: &Config) -> SourcePlan {
+    match source.mode {
+        CloudwatchMode::Poll => polling(source),
+        CloudwatchMode::Live => {
+            SourcePlan::Partitions(Box::new(|_: Seam| Box::pin(async { anyhow::bail!("is not there yet") })))
+        }
+    }
+}
+
+fn polling(source: &CloudwatchSource) -> SourcePlan {
+    let (access, calls_per_second) = (source.access(), f64::from(source.calls_per_second));
+    let settings = poll::Settings {
+        // As an ARN with `:*` at its end is the same log group, it has the same position.
+        log_groups: source.log_groups.iter().map(|text| Group::of(text).given).collect(),
+        start: start(source.start),
+        interval: source.interval,
+        lag: source.lag,
+        lookback: source.lookback,
+        pattern: source.filter_pattern.as_deref().map(Arc::from),
+    };
+    SourcePlan::Partitions(Box::new(move |seam: Seam| {
+        Box::pin(async move {
+            let Seam { engine, checkpoints, budget, stop } = seam;
+            let connecting = Logs::connect(&access, calls_per_second);
+            let Some(logs) = stop.run_until_cancelled(connecting).await else { return Ok(()) };
+            // What a stretch of time holds is not the same when it is read again.
+            let lanes = Arc::new(engine.without_ranges());
+            poll::run(settings, logs?, Arc::new(Timestamp::now), lanes, checkpoints, budget, stop).await?;
+            Ok(())
+        })
+    }))
+}
+
+fn start(start: config::Start) -> Start {
+    match start {
+        config::Start::TrimHorizon => Start::Oldest,
+        config::Start::Latest => Start::Latest,
+        config::Start::At(time) => Start::At(time),
+    }
 }

@@ -1,1 +1,339 @@
-//! Polling.
+//! Polling: log groups read by FilterLogEvents, in rounds, for as long as the process runs.
+//!
+//! An event may be ingested some time after the time that it bears, and FilterLogEvents finds events by that time alone.
+//! So each stretch of time is read twice: soon, up to `lag` before now, and once more when it is `lookback` older, when
+//! what came late is there as well. What the first reading gave is left out of the second one. Only the second moves the
+//! position: after a crash, all that may still lack a late event is read again.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::client::{Event, Logs};
+use super::envelope;
+use super::pages::{Pages, held_bytes};
+use super::window::Window;
+use crate::budget::{Budget, Reservation};
+use crate::checkpoint::CheckpointStore;
+use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::record::{Partition, Position, ShardId};
+use crate::source::{BoxFuture, Read, Source, SourceError};
+
+/// The stream that partitions of log groups belong to.
+const STREAM: &str = "cloudwatch";
+/// The second readings of a stretch of `lookback`: enough that a late event is not much later, few enough that they cost
+/// few calls where nothing is written.
+const LOOKS_BACK: i32 = 15;
+/// Events that are known to be given, over all log groups: some 30 MB. Beyond it the oldest are forgotten, and are given
+/// twice, with the same ids.
+const MAX_GIVEN: usize = 1_000_000;
+
+/// Tells the time; tests tell their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What is read, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The log groups, each by its name or its ARN.
+    pub log_groups: Vec<Arc<str>>,
+    /// Where a log group begins that was never read.
+    pub start: Start,
+    /// The pause between the beginnings of two rounds.
+    pub interval: Duration,
+    /// How old events are when they are read first.
+    pub lag: Duration,
+    /// How much older they are when they are read again; zero reads them once.
+    pub lookback: Duration,
+    /// What events have to match, in CloudWatch Logs' syntax; none takes all.
+    pub pattern: Option<Arc<str>>,
+}
+
+/// Where a log group begins that was never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With its oldest event.
+    Oldest,
+    /// With what is written from now on.
+    Latest,
+    /// With the first event at or after this time.
+    At(Timestamp),
+}
+
+impl Start {
+    fn time(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Oldest => Timestamp::UNIX_EPOCH,
+            Self::Latest => now,
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// Reads log groups until `stop`, which the lanes look at too.
+///
+/// # Errors
+/// The first error of a lane, once the others have ended.
+pub async fn run(
+    settings: Settings,
+    logs: Logs,
+    clock: Clock,
+    lanes: Arc<dyn Lanes>,
+    checkpoints: Arc<dyn CheckpointStore>,
+    budget: Budget,
+    stop: CancellationToken,
+) -> Result<(), LaneError> {
+    let mut positions = checkpoints.load(STREAM).await?;
+    let mut running: JoinSet<Result<LaneEnd, LaneError>> = JoinSet::new();
+    for log_group in &settings.log_groups {
+        let partition = Partition { stream: STREAM.into(), shard: ShardId::new(Arc::clone(log_group)) };
+        let stored = positions.iter().position(|(known, _)| *known == partition);
+        let position = match stored.map(|at| positions.swap_remove(at).1) {
+            Some(Position::UpTo(time)) => time,
+            _ => {
+                let start = settings.start.time(clock());
+                checkpoints.begin(partition.clone(), Position::UpTo(start)).await?;
+                start
+            }
+        };
+        info!(%log_group, from = %position, "reading a log group");
+        let polling = PollSource::new(logs.clone(), log_group, position, &settings, Arc::clone(&clock), budget.clone());
+        let (lanes, reading) = (Arc::clone(&lanes), stop.clone());
+        running.spawn(async move { lanes.run(partition, Box::new(polling), reading).await });
+    }
+    let mut first_error = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let error = match ended {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error,
+            Err(_) => LaneError::Panicked { origin: "a log group".to_owned() },
+        };
+        stop.cancel();
+        first_error = first_error.and(Err(error));
+    }
+    first_error
+}
+
+/// Reads one log group.
+pub struct PollSource {
+    logs: Logs,
+    log_group: Arc<str>,
+    pattern: Option<Arc<str>>,
+    interval: Duration,
+    lag: SignedDuration,
+    lookback: SignedDuration,
+    clock: Clock,
+    budget: Budget,
+    /// The second reading is done up to here; so is everything, except for what comes later still.
+    settled: Timestamp,
+    /// The first reading is done up to here.
+    fresh: Timestamp,
+    given: Given,
+    /// Events that the first reading did not give, since this was last said.
+    late: u64,
+    step: Step,
+    next_round: Instant,
+}
+
+/// What is being read.
+enum Step {
+    /// Nothing until the next round.
+    Rest,
+    /// The second reading of a stretch; what it reaches behind the first reading, it is the only one of.
+    Settle(Box<Pages>),
+    /// The first reading of a stretch.
+    Fresh(Box<Pages>),
+}
+
+impl PollSource {
+    /// A source of one log group, from `position` on.
+    pub fn new(
+        logs: Logs,
+        log_group: &Arc<str>,
+        position: Timestamp,
+        settings: &Settings,
+        clock: Clock,
+        budget: Budget,
+    ) -> Self {
+        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        Self {
+            logs,
+            log_group: Arc::clone(log_group),
+            pattern: settings.pattern.clone(),
+            interval: settings.interval,
+            lag: signed(settings.lag),
+            lookback: signed(settings.lookback),
+            clock,
+            budget,
+            settled: position,
+            fresh: position,
+            given: Given::new(MAX_GIVEN / settings.log_groups.len().max(1)),
+            late: 0,
+            step: Step::Rest,
+            next_round: Instant::now(),
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Read, SourceError> {
+        loop {
+            match &mut self.step {
+                Step::Rest => {
+                    sleep_until(self.next_round).await;
+                    self.next_round = Instant::now() + self.interval;
+                    self.begin_round();
+                }
+                Step::Settle(pages) => match pages.next().await? {
+                    Some((events, reservation)) => return Ok(self.settle(events, reservation)),
+                    None => {
+                        self.settled = pages.up_to();
+                        self.begin_fresh();
+                        self.end_settling();
+                        return Ok(self.read(&[], Reservation::default()));
+                    }
+                },
+                Step::Fresh(pages) => match pages.next().await? {
+                    Some((events, reservation)) => return Ok(self.take_fresh(events, reservation)),
+                    None => {
+                        self.fresh = pages.up_to();
+                        self.step = Step::Rest;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whatever the clock says, no stretch is left out and none is settled that is not old enough.
+    fn begin_round(&mut self) {
+        let now = (self.clock)();
+        let settle_to = back(now, self.lag.saturating_add(self.lookback));
+        let due = self.settled.saturating_add(self.lookback / LOOKS_BACK).unwrap_or(Timestamp::MAX);
+        if settle_to > self.settled && settle_to >= due {
+            self.step = Step::Settle(Box::new(self.pages(self.settled, settle_to)));
+        } else {
+            self.begin_fresh();
+        }
+    }
+
+    fn begin_fresh(&mut self) {
+        self.fresh = self.fresh.max(self.settled);
+        let fresh_to = back((self.clock)(), self.lag);
+        self.step = if self.fresh < fresh_to && self.lookback > SignedDuration::ZERO {
+            Step::Fresh(Box::new(self.pages(self.fresh, fresh_to)))
+        } else {
+            Step::Rest
+        };
+    }
+
+    fn pages(&self, from: Timestamp, to: Timestamp) -> Pages {
+        let window = Window { log_group: Arc::clone(&self.log_group), from, to };
+        Pages::new(self.logs.clone(), &window, self.pattern.clone(), self.budget.clone())
+    }
+
+    /// Takes events of the second reading.
+    fn settle(&mut self, mut events: Vec<Event>, reservation: Reservation) -> Read {
+        if let Step::Settle(pages) = &self.step {
+            self.settled = pages.up_to();
+        }
+        events.retain(|event| !self.given.contains(event));
+        let fresh = self.fresh.as_millisecond();
+        let is_late = |event: &&Event| {
+            event.timestamp_millis.is_some_and(|millis| millis < fresh && !self.given.may_have_forgotten(millis))
+        };
+        self.late += events.iter().filter(is_late).count() as u64;
+        self.read(&events, reservation)
+    }
+
+    fn end_settling(&mut self) {
+        self.given.forget_before(self.settled);
+        if self.late > 0 {
+            warn!(log_group = %self.log_group, events = self.late, lag = format!("{:#}", self.lag),
+                "events were ingested later than `lag` after their time, and came with the second reading");
+            self.late = 0;
+        }
+    }
+
+    /// Takes events of the first reading.
+    fn take_fresh(&mut self, mut events: Vec<Event>, reservation: Reservation) -> Read {
+        events.retain(|event| !self.given.contains(event));
+        self.given.add(&events);
+        self.read(&events, reservation)
+    }
+
+    fn read(&self, events: &[Event], mut reservation: Reservation) -> Read {
+        let records = match &self.step {
+            Step::Settle(pages) | Step::Fresh(pages) => envelope::records(pages.group(), events),
+            Step::Rest => Vec::new(),
+        };
+        reservation.shrink_to(held_bytes(&records));
+        let newest = events.iter().filter_map(|event| event.timestamp_millis).max();
+        let lag = newest.and_then(|millis| {
+            let newest = Timestamp::from_millisecond(millis).ok()?;
+            Duration::try_from((self.clock)().duration_since(newest)).ok()
+        });
+        Read::Records { records, position: Position::UpTo(self.settled), lag, reservation }
+    }
+}
+
+impl Source for PollSource {
+    fn next(&mut self) -> BoxFuture<'_, Result<Read, SourceError>> {
+        Box::pin(self.advance())
+    }
+}
+
+fn back(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.saturating_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+/// The events that were given and may be met again.
+struct Given {
+    hasher: RandomState,
+    /// Their times and the hashes of their ids.
+    events: BTreeSet<(i64, u64)>,
+    max: usize,
+    /// Some before this were forgotten.
+    forgotten_millis: i64,
+}
+
+impl Given {
+    fn new(max: usize) -> Self {
+        Self { hasher: RandomState::new(), events: BTreeSet::new(), max: max.max(1), forgotten_millis: i64::MIN }
+    }
+
+    /// An event without an id or a time is never known: it is given as often as it is met.
+    fn key(&self, event: &Event) -> Option<(i64, u64)> {
+        let id = event.id.as_deref().filter(|id| !id.is_empty())?;
+        Some((event.timestamp_millis?, self.hasher.hash_one(id)))
+    }
+
+    fn contains(&self, event: &Event) -> bool {
+        self.key(event).is_some_and(|key| self.events.contains(&key))
+    }
+
+    fn add(&mut self, events: &[Event]) {
+        for event in events {
+            if let Some(key) = self.key(event) {
+                self.events.insert(key);
+            }
+        }
+        while self.events.len() > self.max
+            && let Some((millis, _)) = self.events.pop_first()
+        {
+            self.forgotten_millis = self.forgotten_millis.max(millis);
+        }
+    }
+
+    /// Whether an event of this time may have been given though it is not known.
+    fn may_have_forgotten(&self, millis: i64) -> bool {
+        millis <= self.forgotten_millis
+    }
+
+    fn forget_before(&mut self, time: Timestamp) {
+        self.events = self.events.split_off(&(time.as_millisecond(), 0));
+    }
+}
