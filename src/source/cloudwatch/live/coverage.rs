@@ -119,15 +119,15 @@ impl Spans {
         self.0.first()
     }
 
-    /// The part of the oldest that is before a time, if it is all of it or at least so much.
+    /// The part of the oldest that is before a time, once that is so much: the rest of a span may still grow.
     fn due(&self, before: Timestamp, part: Duration) -> Option<Range<Timestamp>> {
         let span = self.first()?;
         (before >= self.next(part)?).then(|| span.start..span.end.min(before))
     }
 
-    /// The end of the least part of the oldest that is read.
+    /// The time before which the oldest is read next.
     fn next(&self, part: Duration) -> Option<Timestamp> {
-        self.first().map(|span| later(span.start, part).min(span.end))
+        self.first().map(|span| later(span.start, part))
     }
 
     fn open(&mut self, span: Range<Timestamp>) {
@@ -235,10 +235,9 @@ mod tests {
         assert_eq!(coverage.wait(at(1000)), Some(Duration::ZERO));
         coverage.read(&(at(0)..at(99)), at(104));
         assert_eq!((seconds(&coverage.fresh), seconds(&coverage.gaps)), (vec![(99, 100)], vec![(84, 100)]));
-        assert_eq!((coverage.position(), due(&coverage, 104)), (at(80), None));
-        assert_eq!(due(&coverage, 105), Some(at(99)..at(100)), "the whole of it, however short");
-        coverage.read(&(at(99)..at(100)), at(105));
-        assert_eq!(due(&coverage, 113), None);
+        assert_eq!((coverage.position(), due(&coverage, 113)), (at(80), None));
+        assert_eq!(due(&coverage, 114), Some(at(99)..at(100)), "all of it, though it did not grow");
+        coverage.read(&(at(99)..at(100)), at(114));
         assert_eq!(due(&coverage, 114), Some(at(84)..at(94)), "once more");
         coverage.read(&(at(84)..at(100)), at(120));
         assert_eq!((coverage.wait(at(120)), seconds(&coverage.gaps)), (None, vec![]));
