@@ -30,8 +30,9 @@ pub struct CloudwatchSource {
     #[schemars(length(min = 1, max = 10))]
     pub log_groups: Vec<String>,
     /// How events come: `poll` (FilterLogEvents, in rounds: nothing is lost, events are `lag` old) or `live`
-    /// (StartLiveTail: events come within seconds). Default: `poll`, because it needs one right only and costs nothing
-    /// by the minute.
+    /// (StartLiveTail: events come within seconds; what a session leaves out comes as with `poll`, and so does everything
+    /// where there is no session). Default: `poll`, because it needs one right only, and AWS charges sessions by the
+    /// minute.
     #[serde(default)]
     pub mode: CloudwatchMode,
     /// Where a log group is read from that has no stored position: `latest` (what is written after the start),
@@ -156,7 +157,11 @@ impl CloudwatchSource {
                 format_duration(self.lag),
                 format_duration(self.lookback)
             ),
-            CloudwatchMode::Live => "live".to_owned(),
+            CloudwatchMode::Live => format!(
+                "live, what that leaves out {} old, and again {} later",
+                format_duration(self.lag),
+                format_duration(self.lookback)
+            ),
         };
         let line = |group: &String| format!("cloudwatch {group}, from {}, {how}", self.start);
         self.log_groups.iter().map(line).collect()

@@ -4,18 +4,20 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::info;
 
 use self::session::{FEED, Sessions};
 use self::source::{LiveSource, Parts};
 use super::client::Logs;
+use super::poll::{Clock, STREAM, Start};
 use crate::budget::Budget;
-use crate::delivery::{LaneError, Lanes};
-use crate::record::{Partition, Position};
+use crate::checkpoint::CheckpointStore;
+use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::record::{Partition, Position, ShardId};
 
 mod coverage;
 mod endpoint;
@@ -29,15 +31,7 @@ pub use coverage::Delays;
 /// the oldest are forgotten, and may be given twice, with the same identity.
 const MAX_KNOWN: usize = 600_000;
 
-/// What tells the time: that of the system, or a test's.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// The system's clock.
-pub fn system_clock() -> Clock {
-    Arc::new(Timestamp::now)
-}
-
-/// What is watched, and how.
+/// How log groups are watched.
 #[derive(Clone)]
 pub struct Settings {
     /// Only events that match this pattern, if there is one.
@@ -52,35 +46,43 @@ pub struct Settings {
     pub clock: Clock,
 }
 
-/// A log group that is watched.
-#[derive(Clone, Debug)]
-pub struct Watched {
-    /// The log group as the user named it.
-    pub log_group: Arc<str>,
-    /// What its positions are stored as.
-    pub partition: Partition,
-    /// Where reading begins.
-    pub start: Timestamp,
-}
-
-/// Watches log groups (1 to 10) until `stop` is cancelled or one of them cannot be read any more; returns when each lane
-/// has ended.
+/// Watches log groups (1 to 10, by name or ARN) until `stop`, which the lanes look at too. Positions are the same as
+/// those of [`super::poll`].
 ///
 /// # Errors
-/// The partition that failed first, and why.
-pub async fn watch(
-    logs: Logs,
+/// The first error of a lane, once the others have ended.
+#[expect(clippy::too_many_arguments, reason = "what a coordinator works with, as elsewhere")]
+pub async fn run(
     settings: Settings,
-    groups: Vec<Watched>,
+    log_groups: &[Arc<str>],
+    start: Start,
+    logs: Logs,
     lanes: Arc<dyn Lanes>,
+    checkpoints: Arc<dyn CheckpointStore>,
     budget: Budget,
     stop: CancellationToken,
-) -> Result<(), (Partition, LaneError)> {
-    let max_known = MAX_KNOWN / groups.len().max(1);
-    let mut running = JoinSet::new();
-    let mut members = Vec::with_capacity(groups.len());
-    for Watched { log_group, partition, start } in groups {
+) -> Result<(), LaneError> {
+    let stored = checkpoints.load(STREAM).await?;
+    let mut begun = Vec::with_capacity(log_groups.len());
+    for log_group in log_groups {
+        let partition = Partition { stream: STREAM.into(), shard: ShardId::new(Arc::clone(log_group)) };
+        let position = match stored.iter().find(|(known, _)| *known == partition) {
+            Some((_, Position::UpTo(time))) => *time,
+            _ => {
+                let start = start.time((settings.clock)());
+                checkpoints.begin(partition.clone(), Position::UpTo(start)).await?;
+                start
+            }
+        };
+        info!(%log_group, from = %position, "watching a log group");
+        begun.push((partition, position));
+    }
+    let max_known = MAX_KNOWN / begun.len().max(1);
+    let mut running: JoinSet<Result<LaneEnd, LaneError>> = JoinSet::new();
+    let mut members = Vec::with_capacity(begun.len());
+    for (partition, start) in begun {
         let (feed, fed) = mpsc::channel(FEED);
+        let log_group: Arc<str> = partition.shard.as_str().into();
         members.push(session::Group::new(&log_group, feed));
         let source = LiveSource::new(Parts {
             logs: logs.clone(),
@@ -94,34 +96,19 @@ pub async fn watch(
             clock: Arc::clone(&settings.clock),
             feed: fed,
         });
-        let (lanes, stop) = (Arc::clone(&lanes), stop.clone());
-        running.spawn(async move {
-            let ended = lanes.run(partition.clone(), Box::new(source), stop).await;
-            ended.map_err(|error| (partition, error))
-        });
+        let (lanes, reading) = (Arc::clone(&lanes), stop.clone());
+        running.spawn(async move { lanes.run(partition, Box::new(source), reading).await });
     }
-    let sessions = AbortOnDropHandle::new(tokio::spawn(Sessions::new(logs, &settings, members, budget).run()));
-    let mut failed = None;
+    let _sessions = AbortOnDropHandle::new(tokio::spawn(Sessions::new(logs, &settings, members, budget).run()));
+    let mut first_error = Ok(());
     while let Some(ended) = running.join_next().await {
-        let ended = ended.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Ok(crate::delivery::LaneEnd::Stopped),
-        });
-        if let Err(error) = ended {
-            // Log groups that are watched together stop together.
-            stop.cancel();
-            failed.get_or_insert(error);
-        }
+        let error = match ended {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error,
+            Err(_) => LaneError::Panicked { origin: "a log group".to_owned() },
+        };
+        stop.cancel();
+        first_error = first_error.and(Err(error));
     }
-    drop(sessions);
-    failed.map_or(Ok(()), Err)
-}
-
-/// Where reading begins for a stored position, if it has a time.
-pub fn start_of(position: &Position) -> Option<Timestamp> {
-    match position {
-        Position::UpTo(time) | Position::AtTimestamp(time) => Some(*time),
-        Position::TrimHorizon => Some(Timestamp::UNIX_EPOCH),
-        _ => None,
-    }
+    first_error
 }

@@ -27,7 +27,7 @@ use crate::record::{Partition, Position, ShardId};
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
 /// The stream that partitions of log groups belong to.
-const STREAM: &str = "cloudwatch";
+pub(super) const STREAM: &str = "cloudwatch";
 /// The second readings of a stretch of `lookback`: enough that a late event is not much later, few enough that they cost
 /// few calls where nothing is written.
 const LOOKS_BACK: i32 = 15;
@@ -67,10 +67,11 @@ pub enum Start {
 }
 
 impl Start {
-    fn time(self, now: Timestamp) -> Timestamp {
+    pub(super) fn time(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Oldest => Timestamp::UNIX_EPOCH,
-            Self::Latest => now,
+            // Events have whole milliseconds: one of this very moment is taken.
+            Self::Latest => Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
             Self::At(time) => time,
         }
     }
@@ -89,13 +90,12 @@ pub async fn run(
     budget: Budget,
     stop: CancellationToken,
 ) -> Result<(), LaneError> {
-    let mut positions = checkpoints.load(STREAM).await?;
-    let mut running: JoinSet<Result<LaneEnd, LaneError>> = JoinSet::new();
+    let stored = checkpoints.load(STREAM).await?;
+    let mut begun = Vec::new();
     for log_group in &settings.log_groups {
         let partition = Partition { stream: STREAM.into(), shard: ShardId::new(Arc::clone(log_group)) };
-        let stored = positions.iter().position(|(known, _)| *known == partition);
-        let position = match stored.map(|at| positions.swap_remove(at).1) {
-            Some(Position::UpTo(time)) => time,
+        let position = match stored.iter().find(|(known, _)| *known == partition) {
+            Some((_, Position::UpTo(time))) => *time,
             _ => {
                 let start = settings.start.time(clock());
                 checkpoints.begin(partition.clone(), Position::UpTo(start)).await?;
@@ -103,6 +103,10 @@ pub async fn run(
             }
         };
         info!(%log_group, from = %position, "reading a log group");
+        begun.push((partition, log_group, position));
+    }
+    let mut running: JoinSet<Result<LaneEnd, LaneError>> = JoinSet::new();
+    for (partition, log_group, position) in begun {
         let polling = PollSource::new(logs.clone(), log_group, position, &settings, Arc::clone(&clock), budget.clone());
         let (lanes, reading) = (Arc::clone(&lanes), stop.clone());
         running.spawn(async move { lanes.run(partition, Box::new(polling), reading).await });

@@ -14,11 +14,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use super::Settings;
 use super::endpoint::AsNamed;
-use super::{Clock, Settings};
 use crate::budget::{Budget, Reservation};
 use crate::source::cloudwatch::client::{self, Logs};
 use crate::source::cloudwatch::error::{CallError, Policy};
+use crate::source::cloudwatch::poll::Clock;
 use crate::source::kinesis::pace::Backoff;
 
 /// How long the start of a session is waited for.

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use super::Clock;
 use super::coverage::{Coverage, Delays, earlier};
 use super::known::{Known, mark};
 use super::session::News;
@@ -19,6 +18,7 @@ use crate::record::Position;
 use crate::source::cloudwatch::client::{Event, Group, Logs};
 use crate::source::cloudwatch::envelope;
 use crate::source::cloudwatch::pages::{Pages, held_bytes};
+use crate::source::cloudwatch::poll::Clock;
 use crate::source::cloudwatch::window::Window;
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
