@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::collect::Memory;
 use crate::support::live_tail_double::{End, LiveTail, Put, Session};
 
+#[cfg(unix)]
+mod program;
+
 const LAG: Duration = Duration::from_secs(10);
 const LOOKBACK: Duration = Duration::from_secs(60);
 
