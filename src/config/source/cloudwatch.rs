@@ -15,9 +15,7 @@ use crate::source::cloudwatch::client::Group;
 
 /// The most log groups of one source: they share the calls of one account and Region.
 const MAX_GROUPS: usize = 10;
-/// The longest filter pattern. Source: the CloudWatch Logs API reference, `FilterLogEvents`.
-const MAX_PATTERN: usize = 1024;
-/// What a log group is named by. Source: as above, `CreateLogGroup`.
+/// What a log group is named by. Source: the CloudWatch Logs API reference, `CreateLogGroup`.
 const GROUP: &str = "a name of 1 to 512 letters, digits, `_`, `-`, `/`, `.` and `#`, or an ARN such as \
     \"arn:aws:logs:eu-central-1:123456789012:log-group:/aws/bedrock/invocations\"";
 
@@ -108,7 +106,7 @@ impl CloudwatchSource {
     pub(in crate::config) fn check(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         self.aws.check(at, problems);
         let many = at.key("log_groups");
-        if !(1..=MAX_GROUPS).contains(&self.log_groups.len()) {
+        if self.log_groups.len() > MAX_GROUPS {
             let message = format!("has {} log groups", self.log_groups.len());
             problems.push(Problem::key(many.clone(), message).allowed(format!("1 to {MAX_GROUPS}")));
         }
@@ -126,19 +124,14 @@ impl CloudwatchSource {
                 problems.push(Problem::value(at_item, message).hint(hint));
             }
         }
-        if let Some(pattern) = &self.filter_pattern
-            && !(1..=MAX_PATTERN).contains(&pattern.chars().count())
-        {
-            let message = format!("has {} characters", pattern.chars().count());
-            problems.push(Problem::value(at.key("filter_pattern"), message).allowed(format!("1 to {MAX_PATTERN}")));
-        }
     }
 
     /// The Region that the configuration names, by itself or in the first ARN of a log group.
     pub fn region(&self) -> Option<&str> {
-        let mut of_arns = self.log_groups.iter().filter_map(|group| {
-            // The Region of an ARN has no colons: what stands fourth is it.
-            Group::of(group).region.and_then(|_| group.split(':').nth(3))
+        // Behind `arn`, partition and service.
+        let mut of_arns = self.log_groups.iter().filter_map(|group| match Group::of(group).region {
+            Some(_) => group.split(':').nth(3).filter(|region| !region.is_empty()),
+            None => None,
         });
         self.aws.region.as_deref().or_else(|| of_arns.next())
     }
@@ -150,20 +143,17 @@ impl CloudwatchSource {
 
     /// What is read, a line each, for `bedrock-tap check`.
     pub fn describe(&self) -> Vec<String> {
-        let how = match self.mode {
-            CloudwatchMode::Poll => format!(
-                "every {}, events {} old, and again {} later",
-                format_duration(self.interval),
-                format_duration(self.lag),
-                format_duration(self.lookback)
-            ),
-            CloudwatchMode::Live => format!(
-                "live, what that leaves out {} old, and again {} later",
-                format_duration(self.lag),
-                format_duration(self.lookback)
-            ),
+        let lag = format_duration(self.lag);
+        let again = match self.lookback {
+            Duration::ZERO => String::new(),
+            lookback => format!(", and again {} later", format_duration(lookback)),
         };
-        let line = |group: &String| format!("cloudwatch {group}, from {}, {how}", self.start);
+        let how = match self.mode {
+            CloudwatchMode::Poll => format!("every {}, events {lag} old{again}", format_duration(self.interval)),
+            CloudwatchMode::Live => format!("live, what that leaves out {lag} old{again}"),
+        };
+        let reached = AwsAccess { region: self.region().map(str::to_owned), ..self.aws.clone() }.describe();
+        let line = |group: &String| format!("log group {group}{reached}, from {}, {how}", self.start);
         self.log_groups.iter().map(line).collect()
     }
 }
@@ -181,5 +171,98 @@ fn check_group(text: &str, group: &Group) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{} is no log group's name", shortened(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment, Source};
+
+    fn parse(section: &str) -> Result<CloudwatchSource, String> {
+        let text = format!("[source.cloudwatch]\n{section}\n[sinks.a.stdout]\n");
+        match Config::parse(&text, "t.toml", &Environment::default()).map_err(|error| error.to_string())?.source {
+            Source::Cloudwatch(source) => Ok(*source),
+            other => Err(other.kind().to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_found_offline() {
+        let check = |section: &str, expected: &[&str]| match parse(section) {
+            Ok(_) => assert!(expected.is_empty(), "{section} is valid"),
+            Err(error) => {
+                assert!(!expected.is_empty() && expected.iter().all(|part| error.contains(part)), "{section}: {error}");
+            }
+        };
+        let arn = |region: &str, name: &str| format!("arn:aws:logs:{region}:123456789012:log-group:{name}");
+        check("log_groups = ['/aws/bedrock', 'a.b#c_d-e']", &[]);
+        check(&format!("log_groups = ['{}:*', '/aws/bedrock']", arn("eu-west-1", "/aws/bedrock")), &[]);
+        check("", &["`source.cloudwatch.log_groups`: missing"]);
+        check("log_groups = []", &["`source.cloudwatch.log_groups`: is empty"]);
+        let eleven: Vec<_> = (0..11).map(|number| format!("'g{number}'")).collect();
+        check(&format!("log_groups = [{}]", eleven.join(", ")), &["`source.cloudwatch.log_groups`", "1 to 10"]);
+        check("log_groups = ['a', 'b', 'a']", &["`source.cloudwatch.log_groups[2]`", "stands here twice"]);
+        let twice = format!("log_groups = ['{0}', '{0}:*']", arn("eu-west-1", "a"));
+        check(&twice, &["`source.cloudwatch.log_groups[1]`", "stands here twice"]);
+        for (text, part) in [
+            ("", "no log group's name"),
+            ("a b", "no log group's name"),
+            ("a:b", "no log group's name"),
+            ("arn:aws:kinesis:eu-west-1:123456789012:stream/a", "not one of logs"),
+            ("arn:aws:logs:eu-west-1:1234:log-group:a", "not 12 digits"),
+            ("arn:aws:logs:eu-west-1:123456789012:destination:a", "not one of a log group"),
+            ("arn:aws:logs::123456789012:log-group:a", "not one of a log group"),
+            ("arn:aws:logs:eu-west-1:123456789012:log-group:", "no log group's name"),
+            ("arn:aws:logs:eu-west-1:123456789012:log-group:a:log-stream:b", "no log group's name"),
+        ] {
+            check(&format!("log_groups = ['{text}']"), &["`source.cloudwatch.log_groups[0]`", part, "such as"]);
+        }
+        let regions = format!("log_groups = ['{}', '{}']", arn("eu-west-1", "a"), arn("eu-west-2", "a"));
+        check(&regions, &["`source.cloudwatch.log_groups[1]`", "eu-west-2 is not the Region of the source, eu-west-1"]);
+        let region = format!("log_groups = ['{}']\nregion = 'us-east-1'", arn("eu-west-1", "a"));
+        check(&region, &["`source.cloudwatch.log_groups[0]`", "eu-west-1 is not the Region of the source, us-east-1"]);
+        let keys = |text: &str| format!("log_groups = ['a']\n{text}");
+        check(&keys("filter_pattern = ''"), &["`source.cloudwatch.filter_pattern`", "has 0 characters"]);
+        check(&keys(&format!("filter_pattern = '{}'", "é".repeat(1024))), &[]);
+        check(
+            &keys(&format!("filter_pattern = '{}'", "e".repeat(1025))),
+            &["`source.cloudwatch.filter_pattern`", "1025"],
+        );
+        check(&keys("mode = 'fast'"), &["`source.cloudwatch.mode`", "poll", "live"]);
+        check(&keys("interval = '100ms'"), &["`source.cloudwatch.interval`", "out of range"]);
+        check(&keys("lag = '2h'"), &["`source.cloudwatch.lag`", "out of range"]);
+        check(&keys("lookback = '25h'"), &["`source.cloudwatch.lookback`", "out of range"]);
+        check(&keys("calls_per_second = 0"), &["`source.cloudwatch.calls_per_second`", "out of range"]);
+        check(&keys("start = 'now'"), &["`source.cloudwatch.start`", "trim_horizon"]);
+        check(&keys("lagg = '1m'"), &["`source.cloudwatch.lagg`", "`lag`"]);
+        check(
+            &keys("[coordination.dynamodb]\ntable = 'taps'\n[dead_letter.stdout]"),
+            &["`coordination.dynamodb`", "`source.cloudwatch` has no shards", "[coordination.local]"],
+        );
+    }
+
+    #[test]
+    fn what_is_read_is_told() {
+        let source = parse("log_groups = ['/aws/bedrock']").unwrap();
+        assert_eq!(
+            source.describe(),
+            ["log group /aws/bedrock, from latest, every 10s, events 1m old, and again 15m later"]
+        );
+        assert_eq!(source.region(), None);
+        let arn = "arn:aws:logs:eu-west-1:123456789012:log-group:b";
+        let source = parse(&format!(
+            "log_groups = ['a', '{arn}']\nlookback = '0s'\nstart = 'trim_horizon'\nmode = 'live'\n\
+             endpoint_url = 'http://localhost:1'"
+        ));
+        let source = source.unwrap();
+        assert_eq!(
+            source.describe(),
+            [
+                "log group a in eu-west-1, at http://localhost:1, from trim_horizon, live",
+                &format!("log group {arn} in eu-west-1, at http://localhost:1, from trim_horizon, live"),
+            ]
+        );
+        assert_eq!(source.access().region.as_deref(), Some("eu-west-1"));
     }
 }

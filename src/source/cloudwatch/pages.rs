@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::client::{Event, Group, Logs, Page};
@@ -21,6 +21,9 @@ use crate::source::kinesis::pace::Backoff;
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// How often a window begins again without having got any further before it is said that it cannot be read.
 const MAX_RESTARTS: u32 = 5;
+/// A token is not used any more when it is this old: half of its life (source: as above). What comes of one that expired
+/// is not said; an empty answer would look like the end.
+const MAX_TOKEN_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Reads a window.
 #[derive(Debug)]
@@ -34,7 +37,8 @@ pub(super) struct Pages {
     /// Everything before this was given, or is before the window.
     reached: Timestamp,
     budget: Budget,
-    token: Option<String>,
+    /// What the next page is asked for with, and when it came.
+    token: Option<(String, Instant)>,
     cycle: Cycle,
     /// The newest event that was given since the window began (again), in milliseconds.
     newest_millis: i64,
@@ -84,7 +88,12 @@ impl Pages {
     pub(super) async fn next(&mut self) -> Result<Option<(Vec<Event>, Reservation)>, SourceError> {
         while !self.ended {
             let reservation = self.budget.reserve(PAGE_BYTES).await;
-            let (token, pattern) = (self.token.as_deref(), self.pattern.as_deref());
+            // To reserve may have taken any time.
+            if self.token.as_ref().is_some_and(|(_, came)| came.elapsed() > MAX_TOKEN_AGE) {
+                info!(log_group = %self.group.given, from = %self.reached, "the token is old, the window begins again");
+                self.begin();
+            }
+            let (token, pattern) = (self.token.as_ref().map(|(token, _)| token.as_str()), self.pattern.as_deref());
             match self.logs.filter_page(&self.group, self.from, self.to, token, pattern).await {
                 Ok(page) => {
                     let events = self.take(page)?;
@@ -115,7 +124,7 @@ impl Pages {
         match page.next {
             None => self.ended = true,
             Some(token) if self.cycle.repeats(&token) => self.restart(self.logs.token_repeats(&self.group))?,
-            next => self.token = next,
+            Some(token) => self.token = Some((token, Instant::now())),
         }
         Ok(page.events)
     }
@@ -138,10 +147,14 @@ impl Pages {
             );
         }
         info!(log_group = %self.group.given, error = %failure, from = %self.reached, "the window begins again");
+        self.begin();
+        Ok(())
+    }
+
+    fn begin(&mut self) {
         self.from = self.reached;
         (self.token, self.cycle) = (None, Cycle::default());
         (self.newest_millis, self.sorted) = (i64::MIN, true);
-        Ok(())
     }
 
     /// What is done about a failed call: a wait, a new beginning, or the end.

@@ -341,3 +341,34 @@ impl Given {
         self.events = self.events.split_off(&(time.as_millisecond(), 0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_is_known_within_bounds() {
+        let event = |millis: i64, id: &str| Event {
+            id: Some(id.to_owned()),
+            timestamp_millis: Some(millis),
+            ..Event::default()
+        };
+        let mut given = Given::new(3);
+        let events = [event(3, "c"), event(1, "a"), event(2, "b")];
+        given.add(&events);
+        assert!(events.iter().all(|event| given.contains(event)));
+        assert!(![event(1, "b"), event(4, "c")].iter().any(|event| given.contains(event)));
+        assert!(!given.may_have_forgotten(1));
+        // The oldest goes, and is not taken for late.
+        given.add(&[event(4, "d")]);
+        assert!(!given.contains(&events[1]) && given.contains(&events[2]));
+        assert!(given.may_have_forgotten(1) && !given.may_have_forgotten(2));
+        given.forget_before(Timestamp::from_millisecond(4).unwrap());
+        assert!(!given.contains(&events[0]) && given.contains(&event(4, "d")));
+        // What has no id or no time is never known.
+        let nameless =
+            [Event { id: None, ..event(5, "") }, event(5, ""), Event { timestamp_millis: None, ..event(5, "e") }];
+        given.add(&nameless);
+        assert!(!nameless.iter().any(|event| given.contains(event)));
+    }
+}

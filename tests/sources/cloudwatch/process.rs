@@ -7,13 +7,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use bedrock_tap::aws::{Access, CredentialsFrom};
+use bedrock_tap::source::cloudwatch::client::{Group, Logs};
+use bedrock_tap::source::cloudwatch::error::Policy;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::support::fault::Fault;
-use crate::support::logs_double::LogsDouble;
+use crate::support::logs_double::{Fault as Meet, LogsDouble};
 use crate::support::moto::Moto;
 
 const GROUP: &str = "/aws/bedrock/invocations";
@@ -121,6 +124,31 @@ async fn killed_at_any_moment_it_loses_no_event_of_the_log_group() {
     assert_eq!(requests, (0..=last).map(request).collect());
     assert_eq!(found.len(), requests.len(), "what came twice came with another id");
     assert!(served.faults.met() >= 8, "only {} faults were met", served.faults.met());
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_any_is_not_read_and_not_told() {
+    let double = LogsDouble::new(&[GROUP]);
+    let served = double.serve().await;
+    let access = Access {
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(format!("http://{}", served.address)),
+        credentials: CredentialsFrom::MadeUp,
+        ..Access::default()
+    };
+    let logs = Logs::connect(&access, 50.0).await.unwrap();
+    let page = async || {
+        let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::now());
+        logs.filter_page(&Group::of(GROUP), from, to, None, None).await
+    };
+    let answer = |bytes: usize| json!({ "events": [{ "message": "secret".repeat(bytes / 6) }] });
+    let mib = 1024 * 1024;
+    double.fault("FilterLogEvents", [7, 11].map(|size| Meet::Answer(answer(size * mib))));
+    assert_eq!(page().await.unwrap().events.len(), 1);
+    let error = page().await.unwrap_err();
+    assert_eq!(error.policy, Policy::Retry);
+    assert!(!format!("{error} {error:?}").contains("secret"), "it quotes the answer");
+    assert!(page().await.unwrap().events.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

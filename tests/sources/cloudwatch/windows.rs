@@ -160,16 +160,25 @@ async fn whatever_fails_nothing_is_missing_and_nothing_comes_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_refused_begins_again_at_the_position() {
-    let (double, all) = filled((0..20).map(|number| number / 2));
-    double.page(3);
-    let mut source = source(&double, window(0, 100), None);
-    let mut found = next(&mut source).await.unwrap().0;
-    // Nobody read on for longer than a token lives.
-    tokio::time::sleep(Duration::from_secs(25 * 60 * 60)).await;
-    found.extend(drain(&mut source).await);
-    assert_eq!(found.len(), all.len() + 1, "more than the last millisecond came again: {found:?}");
-    assert_eq!(found.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), all);
+async fn without_its_token_it_begins_again_at_the_position() {
+    let check = async |refused: bool, hours: u64| {
+        let (double, all) = filled((0..20).map(|number| number / 2));
+        double.page(3);
+        let mut source = source(&double, window(0, 100), None);
+        let mut found = next(&mut source).await.unwrap().0;
+        if refused {
+            double.fault("FilterLogEvents", [Fault::Error(400, "InvalidParameterException")]);
+        }
+        // Nobody reads on for so long.
+        tokio::time::sleep(Duration::from_secs(hours * 60 * 60)).await;
+        found.extend(drain(&mut source).await);
+        assert_eq!(found.len(), all.len() + 1, "more than the last millisecond came again: {found:?}");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), all);
+    };
+    check(true, 0).await;
+    // A token lives for a day.
+    check(false, 23).await;
+    check(false, 25).await;
 }
 
 #[tokio::test(start_paused = true)]
