@@ -4,5 +4,6 @@ mod cloudwatch;
 mod firehose;
 mod identity;
 mod list;
+mod live;
 mod positions;
 mod s3;

@@ -20,6 +20,7 @@ pub(crate) mod http_double;
 pub(crate) mod kinesis_double;
 pub(crate) mod kinesis_script;
 pub(crate) mod lease_table;
+pub(crate) mod live_tail_double;
 pub(crate) mod log;
 pub(crate) mod logs_double;
 pub(crate) mod moto;

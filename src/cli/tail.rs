@@ -18,6 +18,7 @@ use crate::telemetry;
 
 pub mod filter;
 mod from;
+mod groups;
 pub mod output;
 pub mod printer;
 pub mod screen;
@@ -51,22 +52,29 @@ USD (an estimate), latency, stop reason or error. Wider terminals show more; wit
 #[command(after_help = PATTERNS)]
 pub struct Args {
     /// Read files of any framing once, instead of a stream: names, directories, globs, or `-` for standard input.
-    #[arg(value_name = "FILE", conflicts_with_all = ["config", "stream"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "stream", "log_group"])]
     files: Vec<String>,
     /// Read the source that this configuration names, from its newest record on.
-    #[arg(long, value_name = "FILE", conflicts_with = "stream")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["stream", "log_group"])]
     config: Option<PathBuf>,
     /// Read this Kinesis data stream (a name or an ARN), from its newest record on.
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// The stream's Region.
-    #[arg(long, requires = "stream", conflicts_with_all = ["files", "config"])]
+    /// Watch this CloudWatch Logs log group (a name or an ARN), from now on; up to ten times.
+    ///
+    /// Needs no stream and no setup: credentials that may call logs:DescribeLogGroups, logs:StartLiveTail and
+    /// logs:FilterLogEvents are enough. Without logs:StartLiveTail lines come some ten seconds later. AWS charges a live
+    /// session by the minute, after 1,800 free minutes a month; FilterLogEvents costs nothing.
+    #[arg(long, value_name = "NAME", conflicts_with = "stream")]
+    log_group: Vec<String>,
+    /// The Region of the stream or the log groups.
+    #[arg(long, conflicts_with_all = ["files", "config"])]
     region: Option<String>,
     /// The profile of the AWS configuration to use.
-    #[arg(long, requires = "stream", conflicts_with_all = ["files", "config"])]
+    #[arg(long, conflicts_with_all = ["files", "config"])]
     profile: Option<String>,
-    /// Another endpoint of the Kinesis API.
-    #[arg(long, value_name = "U", requires = "stream", conflicts_with_all = ["files", "config"])]
+    /// Another endpoint of the API of Kinesis or CloudWatch Logs.
+    #[arg(long, value_name = "U", conflicts_with_all = ["files", "config"])]
     endpoint_url: Option<String>,
     /// Lines for people, or JSON lines in the panther format.
     #[arg(long, value_enum, default_value_t = OutputKind::Text)]
@@ -143,13 +151,19 @@ impl FilterArgs {
 
 impl Args {
     fn from(&mut self) -> Result<From, UsageError> {
+        let access = Access {
+            region: self.region.take(),
+            profile: self.profile.take(),
+            endpoint_url: self.endpoint_url.take(),
+            ..Access::default()
+        };
+        if self.log_group.len() > 10 {
+            return Err(UsageError("ten log groups can be watched at a time".to_owned()));
+        }
+        if !self.log_group.is_empty() {
+            return Ok(From::log_groups(&self.log_group, access));
+        }
         if let Some(stream) = self.stream.take() {
-            let access = Access {
-                region: self.region.take(),
-                profile: self.profile.take(),
-                endpoint_url: self.endpoint_url.take(),
-                ..Access::default()
-            };
             return Ok(From::stream(client::Settings { stream, access }));
         }
         if let Some(config) = &self.config {
@@ -159,8 +173,8 @@ impl Args {
             return Ok(From::files(std::mem::take(&mut self.files)));
         }
         Err(UsageError(
-            "nothing to read: name a stream with --stream NAME, a configuration with --config FILE, or files \
-             (`-` is standard input)"
+            "nothing to read: name a stream with --stream NAME, a log group with --log-group NAME, a configuration with \
+             --config FILE, or files (`-` is standard input)"
                 .to_owned(),
         ))
     }

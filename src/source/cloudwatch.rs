@@ -3,6 +3,7 @@
 pub mod client;
 pub mod envelope;
 pub mod error;
+pub mod live;
 mod pace;
 mod pages;
 pub mod poll;

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::screen::Screen;
+use super::{groups, screen::Screen};
+use crate::aws::Access;
 use crate::budget::Budget;
 use crate::checkpoint::memory::Memory;
 use crate::cli::UsageError;
@@ -17,6 +18,7 @@ use crate::config;
 use crate::daemon::plan;
 use crate::delivery::Lanes;
 use crate::pipeline::Settings;
+use crate::source::cloudwatch::client::Group;
 use crate::source::file::{self, inputs};
 use crate::source::kinesis::client;
 use crate::source::kinesis::coordinator::{self, OnTrimmed};
@@ -46,6 +48,8 @@ enum Input {
     Files(Vec<String>),
     /// A stream, and how to reach it; what is missing comes from the AWS configuration.
     Stream(client::Settings),
+    /// Log groups, by their names or ARNs, how to reach them, and a filter pattern.
+    LogGroups(Vec<Arc<str>>, Access, Option<Arc<str>>),
 }
 
 impl From {
@@ -57,6 +61,15 @@ impl From {
     /// A stream.
     pub(super) fn stream(client: client::Settings) -> Self {
         Self { line: Settings::default(), input: Input::Stream(client) }
+    }
+
+    /// Log groups, by their names or ARNs.
+    pub(super) fn log_groups(names: &[String], mut access: Access) -> Self {
+        let groups: Vec<_> = names.iter().map(|name| Group::of(name)).collect();
+        let region = groups.iter().find_map(|group| group.region.as_deref().map(str::to_owned));
+        access.region = access.region.or(region);
+        let groups = groups.into_iter().map(|group| group.given).collect();
+        Self { line: Settings::default(), input: Input::LogGroups(groups, access, None) }
     }
 
     /// What a configuration names as its source, with its limits and its log groups. Its positions are left alone.
@@ -73,9 +86,14 @@ impl From {
                     return Err(UsageError(format!("{file} {message} ({})", streams.join(", "))));
                 }
             },
+            config::Source::Cloudwatch(source) => {
+                let pattern = source.filter_pattern.as_deref().map(Arc::from);
+                Input::LogGroups(plan::cloudwatch::log_groups(&source), source.access(), pattern)
+            }
             other => {
-                let kind = other.kind();
-                return Err(UsageError(format!("{}: a source of the kind {kind} cannot be watched", path.display())));
+                let (kind, file) = (other.kind(), path.display());
+                let instead = "watch the log group that the same calls are logged to, with --log-group NAME";
+                return Err(UsageError(format!("{file}: a source of the kind {kind} cannot be watched; {instead}")));
             }
         };
         Ok(Self { line, input })
@@ -114,6 +132,9 @@ impl From {
                 };
                 let read = Box::pin(coordinator::run(settings, lanes, checkpoints, budget, stop)).await;
                 read.with_context(|| format!("cannot watch the stream {name}"))
+            }
+            Input::LogGroups(groups, access, pattern) => {
+                Box::pin(groups::watch(&groups, &access, pattern, since, lanes, checkpoints, budget, stop)).await
             }
         }
     }

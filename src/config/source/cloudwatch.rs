@@ -28,8 +28,9 @@ pub struct CloudwatchSource {
     #[schemars(length(min = 1, max = 10))]
     pub log_groups: Vec<String>,
     /// How events come: `poll` (FilterLogEvents, in rounds: nothing is lost, events are `lag` old) or `live`
-    /// (StartLiveTail: events come within seconds). Default: `poll`, because it needs one right only and costs nothing
-    /// by the minute.
+    /// (StartLiveTail: events come within seconds; what a session leaves out comes as with `poll`, and so does everything
+    /// where there is no session). Default: `poll`, because it needs one right only, and AWS charges sessions by the
+    /// minute.
     #[serde(default)]
     pub mode: CloudwatchMode,
     /// Where a log group is read from that has no stored position: `latest` (what is written after the start),
@@ -142,16 +143,14 @@ impl CloudwatchSource {
 
     /// What is read, a line each, for `bedrock-tap check`.
     pub fn describe(&self) -> Vec<String> {
+        let lag = format_duration(self.lag);
+        let again = match self.lookback {
+            Duration::ZERO => String::new(),
+            lookback => format!(", and again {} later", format_duration(lookback)),
+        };
         let how = match self.mode {
-            CloudwatchMode::Poll => {
-                let (interval, lag) = (format_duration(self.interval), format_duration(self.lag));
-                let again = match self.lookback {
-                    Duration::ZERO => String::new(),
-                    lookback => format!(", and again {} later", format_duration(lookback)),
-                };
-                format!("every {interval}, events {lag} old{again}")
-            }
-            CloudwatchMode::Live => "live".to_owned(),
+            CloudwatchMode::Poll => format!("every {}, events {lag} old{again}", format_duration(self.interval)),
+            CloudwatchMode::Live => format!("live, what that leaves out {lag} old{again}"),
         };
         let reached = AwsAccess { region: self.region().map(str::to_owned), ..self.aws.clone() }.describe();
         let line = |group: &String| format!("log group {group}{reached}, from {}, {how}", self.start);

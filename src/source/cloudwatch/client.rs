@@ -181,7 +181,9 @@ impl Logs {
         let call = call.set_next_token(token.map(str::to_owned)).set_filter_pattern(pattern.map(str::to_owned));
         self.pace.turn().await;
         let sent = Box::pin(call.send()).await;
-        let answer = self.judged(sent.map_err(|error| self.error("FilterLogEvents", log_group, &error)))?;
+        let answer = sent.map_err(|error| self.error("FilterLogEvents", log_group, &error));
+        self.ended(answer.as_ref().err());
+        let answer = answer?;
         let events = answer.events.unwrap_or_default().into_iter().map(Event::from).collect();
         Ok(Page { events, next: answer.next_token.filter(|token| !token.is_empty()) })
     }
@@ -212,7 +214,9 @@ impl Logs {
             }
             self.pace.turn().await;
             let sent = Box::pin(call.set_next_token(token.take()).send()).await;
-            let answer = self.judged(sent.map_err(|error| self.error("DescribeLogGroups", log_group, &error)))?;
+            let answer = sent.map_err(|error| self.error("DescribeLogGroups", log_group, &error));
+            self.ended(answer.as_ref().err());
+            let answer = answer?;
             let described = answer.log_groups.unwrap_or_default().into_iter().filter_map(described);
             let is_it = |found: &LogGroup| {
                 found.name == *log_group.name && (!log_group.is_arn() || found.arn == *log_group.given)
@@ -227,13 +231,13 @@ impl Logs {
         Ok(None)
     }
 
-    fn judged<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
-        match &result {
-            Ok(_) => self.pace.answered(),
-            Err(CallError { policy: Policy::Throttled, .. }) => self.pace.throttled(),
-            Err(_) => {}
+    /// Notes how a call ended.
+    fn ended(&self, failure: Option<&CallError>) {
+        match failure {
+            None => self.pace.answered(),
+            Some(failure) if failure.policy == Policy::Throttled => self.pace.throttled(),
+            Some(_) => {}
         }
-        result
     }
 
     fn error<E>(

@@ -27,7 +27,7 @@ use crate::record::{Partition, Position, ShardId};
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
 /// The stream that partitions of log groups belong to.
-const STREAM: &str = "cloudwatch";
+pub(super) const STREAM: &str = "cloudwatch";
 /// The second readings of a stretch of `lookback`: enough that a late event is not much later, few enough that they cost
 /// few calls where nothing is written.
 const LOOKS_BACK: i32 = 15;
@@ -67,7 +67,7 @@ pub enum Start {
 }
 
 impl Start {
-    fn time(self, now: Timestamp) -> Timestamp {
+    pub(super) fn time(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Oldest => Timestamp::UNIX_EPOCH,
             // Events have whole milliseconds: one of this very moment is taken.
