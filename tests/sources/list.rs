@@ -9,6 +9,7 @@ use bedrock_tap::checkpoint::CheckpointStore as _;
 use bedrock_tap::checkpoint::memory::Memory;
 use bedrock_tap::delivery::{LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Partition, Position, ShardId};
+use bedrock_tap::source::s3::choice::Choice;
 use bedrock_tap::source::s3::list::{self, Range, Runners, Settings};
 use bedrock_tap::source::s3::object::Objects;
 use bedrock_tap::source::several::{Progress, Seen};
@@ -73,6 +74,7 @@ fn settings(prefix: &str, times: Option<(&str, &str)>) -> Settings {
         bucket: BUCKET.into(),
         prefix: prefix.into(),
         range: times.map_or(Range::ALL, |(from, to)| Range { from: time(from), to: time(to) }),
+        choice: Choice::default(),
         concurrency: 3,
         max_inflated_bytes: 1 << 20,
         stream: "list".into(),

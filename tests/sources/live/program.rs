@@ -146,7 +146,7 @@ async fn what_cannot_be_watched_is_said_at_once() {
     let double = LiveTail::new(&["/aws/bedrock/calls", "/other"], Duration::ZERO);
     let (url, _serving) = double.serve().await;
     let check = async |arguments: &[&str], code: i32, parts: &[&str]| {
-        let (found, _, notes) = end(tail(&url, arguments).await);
+        let (found, _, notes) = end(tail(&url, arguments)).await;
         assert_eq!(found, Some(code), "{arguments:?}: {notes}");
         let missing: Vec<_> = parts.iter().filter(|part| !notes.contains(**part)).collect();
         assert!(missing.is_empty(), "{arguments:?}: {notes} lacks {missing:?}");
