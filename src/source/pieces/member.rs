@@ -7,6 +7,7 @@ use flate2::bufread::GzDecoder;
 use memchr::memchr;
 
 use super::cut::Cut;
+use super::inflate::Inflate;
 use super::{BLOCK_BYTES, HEAD_BYTES, read_some};
 use crate::decode::{FRAME, Frame, is_zstd};
 
@@ -49,21 +50,29 @@ impl Compression {
 
 /// A member of gzip or a frame of zstd, which is being inflated.
 pub(super) enum Member {
-    Gzip(Box<GzDecoder<Input>>),
+    Gzip(Box<Inflate>),
+    /// One whose header has rare parts, or that comes through a pipe: it gives each byte that can be told by what came.
+    AnyGzip(Box<GzDecoder<Input>>),
     Zstd(Box<Frame<Input>>),
 }
 
 impl Member {
-    pub(super) fn new(input: Input) -> Self {
-        match input.compression {
-            Compression::Gzip => Self::Gzip(Box::new(GzDecoder::new(input))),
+    /// Begins with the member at hand; `live` where it comes through a pipe.
+    pub(super) fn begin(input: Input, live: bool) -> io::Result<Self> {
+        Ok(match input.compression {
             Compression::Zstd => Self::Zstd(Box::new(Frame::new(input))),
-        }
+            Compression::Gzip if live => Self::AnyGzip(Box::new(GzDecoder::new(input))),
+            Compression::Gzip => match Inflate::begin(input)? {
+                Ok(member) => Self::Gzip(Box::new(member)),
+                Err(input) => Self::AnyGzip(Box::new(GzDecoder::new(input))),
+            },
+        })
     }
 
     pub(super) fn into_input(self) -> Input {
         match self {
-            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Gzip(member) => member.into_input(),
+            Self::AnyGzip(decoder) => decoder.into_inner(),
             Self::Zstd(frame) => frame.into_inner(),
         }
     }
@@ -72,7 +81,8 @@ impl Member {
 impl Read for Member {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Gzip(decoder) => decoder.read(out),
+            Self::Gzip(member) => member.read(out),
+            Self::AnyGzip(decoder) => decoder.read(out),
             Self::Zstd(frame) => frame.read(out),
         }
     }
@@ -124,6 +134,11 @@ impl Input {
             }
         }
         Ok(&self.buffer[self.start..self.end])
+    }
+
+    /// What is there without reading.
+    pub(super) fn ready(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
     }
 
     pub(super) fn is_at_member(&mut self) -> io::Result<bool> {
