@@ -100,7 +100,7 @@ impl Site {
     }
 
     /// Takes a good request, holds no memory for others, and ends well.
-    async fn is_well(self) {
+    async fn ends_well(self) {
         assert_eq!(self.client().send("last", &["the last"]).await, Sent::Delivered(1));
         let freed = timeout(Duration::from_secs(30), async {
             while self.budget.in_flight_bytes() > self.budget.total_bytes() / 8 {
@@ -210,7 +210,7 @@ async fn each_request_is_told_what_is_wrong_with_it() {
     }
     check("POST", "/", &[("Content-Encoding", "GZIP")], &gzipped(&body("id-1", &["two"])), 200, "").await;
     assert_eq!(site.keeper.taken(), ["one", "two"]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn records_come_out_as_they_went_in() {
     let letters = site.bench.letters.taken();
     assert!(letters.len() == 1 && letters[0].contains("IW9kZA==") && letters[0].contains("\"e\""), "{letters:?}");
     assert_eq!(client.send("none", &[""; 0]).await, Sent::Delivered(1));
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn a_request_is_answered_once_it_is_durable_and_its_retries_wait_for_the_s
     assert!(why.contains("503") && why.contains("not durable yet"), "{why}");
     // Retries and others that have the same id with other records.
     let (retries, other) =
-        (tokio::join!(client.attempt("h", body("h", &["held"])), client.attempt("h", body("h", &["free"])))).into();
+        tokio::join!(client.attempt("h", body("h", &["held"])), client.attempt("h", body("h", &["free"])));
     assert!(matches!(retries, Verdict::Again(_)) && matches!(other, Verdict::Taken), "{retries:?} {other:?}");
     assert_eq!(site.keeper.taken(), ["free"]);
     let (sent, ()) = tokio::join!(client.send("h", &["held"]), async {
@@ -269,7 +269,7 @@ async fn a_request_is_answered_once_it_is_durable_and_its_retries_wait_for_the_s
     assert!(matches!(sent, Sent::Delivered(attempts) if attempts > 1), "{sent:?}");
     assert_eq!(client.send("h", &["held"]).await, Sent::Delivered(1), "it is remembered");
     assert_eq!(site.keeper.taken(), ["free", "held"]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -304,7 +304,7 @@ async fn memory_that_is_not_free_is_waited_for_and_then_asked_for_later() {
         let (c, d, e, f) = &sent;
         assert!([c, d, e, f].iter().all(|sent| matches!(sent, Sent::Delivered(_))), "{sent:?}");
     }
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -381,7 +381,7 @@ async fn http2_without_tls_is_as_good() {
         let text = response.text().await.unwrap();
         assert!(text.len() == length && text.contains(r#""requestId":"a""#), "{text}");
     }
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -400,7 +400,7 @@ async fn keys_are_rotated_without_a_restart() {
     assert_eq!(client.send("c", &["three"]).await, Sent::Delivered(1));
     std::fs::write(&at, KEY).unwrap();
     until(async || matches!(client.send("d", &["four"]).await, Sent::BackedUp(_))).await;
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 async fn until(mut is: impl AsyncFnMut() -> bool) {

@@ -50,7 +50,7 @@ async fn bodies_that_are_none_of_the_protocol_are_refused() {
         [br#"{"requestId":"id-1","records":[{"data":""#.as_slice(), &b"\\/".repeat(11 << 20), br#""}]}"#].concat();
     check("more escapes than memory", &escapes, "memory_budget").await;
     assert_eq!(site.keeper.taken(), [""; 0]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn bodies_that_are_larger_than_allowed_are_never_told_413() {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     // The connection may be gone before the client has read what it was told.
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 /// The part of the default of `memory_budget` that sources have is as large as the largest body.
@@ -105,7 +105,7 @@ async fn the_largest_body_is_taken_and_small_ones_go_on_beside_it() {
     let (status, message) = posted(&site, &[("Content-Encoding", "gzip")], &gzipped(&most)).await;
     assert_eq!(status, 200, "{message}");
     assert_eq!(site.keeper.taken(), ["small", "one", "two"]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn gzip_that_is_broken_is_refused_and_of_several_members_is_taken() {
     let members = [gzipped(&text[..7]), gzipped(b""), gzipped(&text[7..])].concat();
     assert_eq!(posted(&site, &headers, &members).await.0, 200);
     assert_eq!(site.keeper.taken(), ["two"]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -155,5 +155,5 @@ async fn headers_without_end_are_refused() {
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{nonsense:?}");
     }
     assert_eq!(site.keeper.taken(), [""; 0]);
-    site.is_well().await;
+    site.ends_well().await;
 }

@@ -55,7 +55,7 @@ async fn who_never_comes_to_the_point_is_ended() {
     for (what, time) in all {
         assert!(HEADERS / 2 < time && time < NEVER, "{what}: {time:?}");
     }
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn who_stays_without_a_word_is_ended() {
         assert!(SILENCE / 2 < *time && *time < NEVER, "{what}: {time:?}");
     }
     assert!(half.1.starts_with("HTTP/1.1 408"), "{}", half.1);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn many_connections_leave_room_for_one_that_is_good() {
         assert_eq!(fresh.send(&format!("f{number}"), &["fresh"]).await, Sent::Delivered(1));
         assert_eq!(client.send(&format!("c{number}"), &["kept"]).await, Sent::Delivered(1));
     }
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_slow_body_holds_what_it_has_sent() {
     assert!(site.budget.in_flight_bytes() <= small + 20 * (16 << 10), "{}", site.budget.in_flight_bytes());
     assert_eq!(site.client().send("a", &["x".repeat(100_000)]).await, Sent::Delivered(1));
     drop(slow);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -151,5 +151,5 @@ async fn requests_beyond_the_limit_are_asked_for_later_and_retries_join_without_
     let mut taken = site.keeper.taken();
     taken.sort();
     assert_eq!(taken, ["held-1", "held-2"]);
-    site.is_well().await;
+    site.ends_well().await;
 }
