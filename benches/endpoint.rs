@@ -102,7 +102,7 @@ async fn measure(seconds: u64, rate: u64) -> bool {
     let bodies = Arc::new(bodies());
     let bytes = bodies.iter().map(String::len).sum::<usize>() / bodies.len();
     println!("{rate} requests/s of {RECORDS} records, {} KB each, for {seconds} s", bytes / 1000);
-    println!("{:<24} {:>8} {:>8} {:>8} {:>8} {:>8}  {}", "", "answers", "not 200", "p50", "p99", "max", "target");
+    println!("{:<24} {:>8} {:>8} {:>8} {:>8} {:>8}  target", "", "answers", "not 200", "p50", "p99", "max");
     let ids = Arc::new(AtomicU64::new(0));
     // The first second warms everything and is not counted.
     run(port, &bodies, &ids, rate, rate).await;

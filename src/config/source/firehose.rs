@@ -71,7 +71,8 @@ pub struct FirehoseSource {
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
     pub idle_timeout: Duration,
     /// How long a request waits where there is no memory or place for it before it is answered with 503, `100ms` to `1m`.
-    /// Default: `5s`, long enough for a burst; Firehose comes again.
+    /// Default: `5s`, long enough for a burst; Firehose comes again. A body larger than a fifth of `memory_budget` (64 MiB at
+    /// most) comes in alone, and waits for twice as long.
     #[serde(default = "default_busy_timeout", with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "100ms", "x-maximum" = "1m"))]
     pub busy_timeout: Duration,

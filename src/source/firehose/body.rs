@@ -1,6 +1,6 @@
 //! A body on its way in: its bytes are taken from the budget as they come, inflated as they come, and never more than the
 //! protocol allows. Whoever waits for memory waits for a short time only, so that two halves of bodies do not wait for
-//! each other.
+//! each other. A body that needs more than there is takes all that there is, and comes in alone.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) const SMALL_SHARE: usize = 8;
 
 const TOO_LARGE: Refusal = Refusal::too_large("the body has more than 64 MiB before compression");
 const TOO_LARGE_FOR_MEMORY: Refusal = Refusal::too_large(
-    "the body takes more than there is memory for: a fifth of memory_budget; raise it, or lower the stream's buffer size",
+    "the body has escapes in JSON and takes more than there is memory for; raise memory_budget, or send base64 as it is",
 );
 const NO_MEMORY: Refusal = Refusal::later("no memory is free, as sinks are slower than what comes in", true);
 const NO_GZIP: Refusal = Refusal::malformed("the body is no gzip, although its Content-Encoding says so");
@@ -62,9 +62,14 @@ impl Memory {
         Self { budget, small, _small_share: share }
     }
 
-    /// The bytes that one body may have.
-    fn most(&self) -> usize {
+    /// The bytes that are for all but the small share: what a body takes that needs as much or more.
+    fn whole(&self) -> usize {
         self.budget.total_bytes().saturating_sub(self.small.total_bytes())
+    }
+
+    /// Whether a body of so many bytes is one of the small ones.
+    fn is_small(&self, bytes: usize) -> bool {
+        bytes <= SMALL_BYTES.min(self.small.total_bytes())
     }
 }
 
@@ -128,29 +133,38 @@ impl<'b> Inbox<'b> {
             return Err(TOO_LARGE);
         }
         let step = (capacity / 4).clamp(*STEP_BYTES.start(), *STEP_BYTES.end());
-        let most = if self.expected >= needed { self.expected } else { MAX_BODY_BYTES };
-        // What is left of the budget is enough for the last step of a body that just fits.
-        let wanted = needed.max((capacity + step).min(most).min(self.memory.most()));
+        let wanted = if self.expected < needed {
+            needed.max((capacity + step).min(MAX_BODY_BYTES))
+        } else if self.memory.is_small(needed) {
+            needed.max((capacity + step).min(self.expected))
+        } else {
+            // What has begun to come and says how much it is takes all at once, so that it does not hold a part of the
+            // memory while it waits for the rest.
+            self.expected
+        };
         self.hold(wanted).await?;
         self.data.reserve_exact(wanted - length);
         Ok(())
     }
 
-    /// Holds so many bytes of the budget.
+    /// Holds so many bytes of the budget, or the whole of it for as much as the largest body has.
     ///
     /// # Errors
-    /// That is more than there is, or they do not come free in time.
+    /// That is more than may be, or they do not come free in time.
     pub(super) async fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
-        if bytes > self.memory.most() {
+        let Memory { budget, small, .. } = self.memory;
+        let whole = self.memory.whole();
+        if bytes > whole.max(MAX_BODY_BYTES) {
             return Err(TOO_LARGE_FOR_MEMORY);
         }
+        let wants_whole = bytes >= whole;
+        let bytes = bytes.min(whole);
         let more = bytes.saturating_sub(self.held.bytes());
         if more == 0 {
             return Ok(());
         }
-        let Memory { budget, small, .. } = self.memory;
         if self.is_small
-            && bytes <= SMALL_BYTES.min(small.total_bytes())
+            && self.memory.is_small(bytes)
             && let Some(more) = small.try_reserve(more)
         {
             self.held.merge(more);
@@ -158,7 +172,9 @@ impl<'b> Inbox<'b> {
         }
         // One that leaves the small ones takes all that it needs from the others.
         let wanted = if self.is_small { bytes } else { more };
-        let until = self.deadline.min(Instant::now() + self.busy_timeout);
+        // Who needs everything waits twice as long, so that those who hold a part and wait behind it give up first.
+        let patience = if wants_whole { 2 * self.busy_timeout } else { self.busy_timeout };
+        let until = self.deadline.min(Instant::now() + patience);
         let reserved = timeout_at(until, budget.reserve(wanted)).await.map_err(|_| NO_MEMORY)?;
         if self.is_small {
             self.held = reserved;

@@ -82,15 +82,19 @@ fn digests(secrets: &[Secret]) -> Result<Vec<KeyDigest>, EndpointError> {
 
 fn digest(secret: &Secret) -> Result<KeyDigest, EndpointError> {
     let mut value = secret.read().map_err(EndpointError::Key)?;
-    if let Ok(Kept { api_key }) = serde_json::from_slice(&value) {
-        value = api_key.into_bytes();
+    let none = |flaw| EndpointError::KeyForm { secret: secret.clone(), flaw };
+    if value.trim_ascii_start().starts_with(b"{") {
+        // What is no such JSON may be half written, and is not to be taken for a key.
+        let kept: Result<Kept, _> = serde_json::from_slice(&value);
+        value = kept.map_err(|_| none("begins with `{` and is no JSON with the text `api_key`"))?.api_key.into_bytes();
     }
-    let flaw = match value.len() {
-        0 => "holds nothing",
-        length if length > MAX_KEY_BYTES => "is longer than the 4096 bytes that Firehose sends",
-        _ => return Ok(Sha256::digest(&value).into()),
-    };
-    Err(EndpointError::KeyForm { secret: secret.clone(), flaw })
+    let is_sent = value.trim_ascii() == value && !value.iter().any(u8::is_ascii_control);
+    match value.len() {
+        0 => Err(none("holds nothing")),
+        length if length > MAX_KEY_BYTES => Err(none("is longer than the 4096 bytes that Firehose sends")),
+        _ if !is_sent => Err(none("has a space at its begin or end, or a control character, which no header carries")),
+        _ => Ok(Sha256::digest(&value).into()),
+    }
 }
 
 #[cfg(test)]
@@ -116,9 +120,33 @@ mod tests {
         std::fs::write(&one, "third").unwrap();
         keys.refresh();
         check(&["third", "second"], &["first"]);
+        std::fs::write(&one, r#"{"api_key": "fou"#).unwrap();
+        keys.refresh();
+        check(&["third", "second"], &["first", r#"{"api_key": "fou"#]);
         std::fs::remove_file(&one).unwrap();
         keys.refresh();
         check(&["third", "second"], &["first"]);
+    }
+
+    /// As volumes of Kubernetes do it: what is shown is a link to a link to a directory of one version.
+    #[cfg(unix)]
+    #[test]
+    fn a_key_behind_a_link_that_is_swapped_is_the_new_one() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for version in ["one", "two"] {
+            std::fs::create_dir(at(version)).unwrap();
+            std::fs::write(at(version).join("key"), version).unwrap();
+        }
+        symlink("one", at("data")).unwrap();
+        symlink("data/key", at("key")).unwrap();
+        let keys = Keys::read(&[Secret::File(at("key"))]).unwrap();
+        assert!(keys.knows(b"one"));
+        symlink("two", at("next")).unwrap();
+        std::fs::rename(at("next"), at("data")).unwrap();
+        keys.refresh();
+        assert!(keys.knows(b"two") && !keys.knows(b"one"));
     }
 
     #[test]
@@ -134,5 +162,11 @@ mod tests {
         check("", "holds nothing");
         check(r#"{"api_key": ""}"#, "holds nothing");
         check(&"a".repeat(4097), "4096 bytes");
+        for half in [r#"{"api_key": "ab"#, r#"{"apiKey": "ab"}"#, r#"{"api_key": 1}"#, " {"] {
+            check(half, "no JSON with the text `api_key`");
+        }
+        for never_sent in [" ab", "ab ", "ab\n\n", "a\tb", "a\nb", r#"{"api_key": "ab\n"}"#] {
+            check(never_sent, "which no header carries");
+        }
     }
 }

@@ -57,9 +57,12 @@ impl Tls {
         if pair.as_ref().ok() == state.seen.as_ref() {
             return;
         }
-        let config = match &pair {
-            Ok(pair) => server_config(&self.files, pair),
-            Err(_) => Err(EndpointError::Certificate { files: self.files.clone(), flaw: "they cannot be read".into() }),
+        let (seen, config) = match pair {
+            Ok(pair) => {
+                let config = server_config(&self.files, &pair);
+                (Some(pair), config)
+            }
+            Err(error) => (None, Err(error)),
         };
         match config {
             Ok(config) => {
@@ -70,7 +73,7 @@ impl Tls {
                 warn!(error = %Causes(&error), "the new certificate cannot be shown, the one from before stays");
             }
         }
-        state.seen = pair.ok();
+        state.seen = seen;
     }
 }
 

@@ -47,15 +47,15 @@ async fn bodies_that_are_none_of_the_protocol_are_refused() {
     let most = format!(r#"{{"requestId":"id-1","records":[{}]}}"#, vec![r#"{"data":""}"#; 10_000].join(","));
     assert_eq!(posted(&site, &[], most.as_bytes()).await.0, 200);
     let escapes =
-        [br#"{"requestId":"id-1","records":[{"data":""#.as_slice(), &b"\\/".repeat(2 << 20), br#""}]}"#].concat();
+        [br#"{"requestId":"id-1","records":[{"data":""#.as_slice(), &b"\\/".repeat(11 << 20), br#""}]}"#].concat();
     check("more escapes than memory", &escapes, "memory_budget").await;
     assert_eq!(site.keeper.taken(), [""; 0]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
 async fn bodies_that_are_larger_than_allowed_are_never_told_413() {
-    let site = Site::open(80 << 20, |_| ()).await;
+    let site = Site::new().await;
     let bomb = gzipped(&vec![b' '; 80 << 20]);
     let (status, message) = posted(&site, &[("Content-Encoding", "gzip")], &bomb).await;
     assert_eq!((status, message.contains("64 MiB")), (400, true), "a bomb: {message}");
@@ -81,11 +81,31 @@ async fn bodies_that_are_larger_than_allowed_are_never_told_413() {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     // The connection may be gone before the client has read what it was told.
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
-    // Exactly 64 MiB are taken.
-    let mut most = body("most", &["one"]);
+    site.ends_well().await;
+}
+
+/// The part of the default of `memory_budget` that sources have is as large as the largest body.
+#[tokio::test]
+async fn the_largest_body_is_taken_and_small_ones_go_on_beside_it() {
+    let site = Site::open(64 << 20, |settings| settings.limits.body_timeout = Duration::from_secs(120)).await;
+    let mut most = body("id-1", &["one"]);
     most.resize(64 << 20, b' ');
-    assert!(matches!(site.client().attempt("most", most).await, Verdict::Taken));
-    site.is_well().await;
+    let whole = request("POST", "/", &[], &most);
+    let (begin, rest) = whole.split_at(whole.len() / 2);
+    let mut large = TcpStream::connect(site.address).await.unwrap();
+    large.write_all(begin).await.unwrap();
+    until(async || site.budget.in_flight_bytes() == site.budget.total_bytes()).await;
+    assert_eq!(site.client().send("small", &["small"]).await, Sent::Delivered(1));
+    large.write_all(rest).await.unwrap();
+    let answer = read_answer(&mut large).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Where it does not say how large it is.
+    let mut most = body("id-1", &["two"]);
+    most.resize(64 << 20, b' ');
+    let (status, message) = posted(&site, &[("Content-Encoding", "gzip")], &gzipped(&most)).await;
+    assert_eq!(status, 200, "{message}");
+    assert_eq!(site.keeper.taken(), ["small", "one", "two"]);
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -108,7 +128,7 @@ async fn gzip_that_is_broken_is_refused_and_of_several_members_is_taken() {
     let members = [gzipped(&text[..7]), gzipped(b""), gzipped(&text[7..])].concat();
     assert_eq!(posted(&site, &headers, &members).await.0, 200);
     assert_eq!(site.keeper.taken(), ["two"]);
-    site.is_well().await;
+    site.ends_well().await;
 }
 
 #[tokio::test]
@@ -121,6 +141,9 @@ async fn headers_without_end_are_refused() {
     let headers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "a")).collect();
     let answer = site.raw(request("POST", "/", &headers, &body("id-1", &["one"]))).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let address = format!("/{}", "a".repeat(70_000));
+    let answer = site.raw(request("POST", &address, &[], b"")).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4") && !answer.contains(" 413 "), "{answer}");
     for nonsense in
         ["\r\n\r\n", "POST", "\u{16}\u{3}\u{1}", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense that is no frame"]
     {
@@ -128,9 +151,9 @@ async fn headers_without_end_are_refused() {
         stream.write_all(nonsense.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.expect("the end");
+        let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.expect("the end");
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{nonsense:?}");
     }
     assert_eq!(site.keeper.taken(), [""; 0]);
-    site.is_well().await;
+    site.ends_well().await;
 }
