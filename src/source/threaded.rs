@@ -100,7 +100,15 @@ impl Content<'_> {
                 }
             }
             let Some(end) = end else { return Ok(()) };
-            let reservation = runtime.block_on(budget.reserve(bytes));
+            let room = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = reads.closed() => None,
+                    reservation = budget.reserve(bytes) => Some(reservation),
+                }
+            });
+            // What nobody wants any more is not to wait for room that others could have.
+            let Some(reservation) = room else { return Ok(()) };
             let read = Read::Records { records, position: Position::Offset(end), lag: None, reservation };
             if reads.blocking_send(Ok(read)).is_err() {
                 return Ok(());
