@@ -120,3 +120,32 @@ impl Content<'_> {
 fn fatal(what: &str, advice: &str, source: io::Error) -> SourceError {
     SourceError::Fatal { what: what.to_owned(), advice: advice.to_owned(), source: Some(Box::new(source)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_wants_any_more_waits_for_no_room() {
+        let budget = Budget::new(8);
+        let taken = budget.reserve(8).await;
+        let (sender, ended) = std::sync::mpsc::channel::<()>();
+        let mut source = Threaded::new("a", {
+            let budget = budget.clone();
+            move |runtime, reads| {
+                let _sender = sender;
+                let origin = |offset| Origin::S3 { bucket: "logs".into(), key: "a".into(), offset };
+                let mut pieces = Pieces::new(&b"some text"[..], 1 << 20, false);
+                let content = Content { pieces: &mut pieces, from: 0, live: false, budget: &budget, origin: &origin };
+                content.hand_on(runtime, reads).map_err(|error| fatal("a", "", error))
+            }
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(100), source.next()).await.is_err(), "there was room");
+        drop(source);
+        let end = tokio::task::spawn_blocking(move || ended.recv_timeout(Duration::from_secs(10)));
+        assert_eq!(end.await.unwrap(), Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "its thread waits on");
+        drop(taken);
+    }
+}
