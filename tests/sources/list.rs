@@ -315,15 +315,15 @@ async fn hostile_lists_lead_nowhere() {
         Fault::Answer(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{content}</ListBucketResult>"))
     };
     // Folders that lead back or elsewhere, and objects of elsewhere.
-    double.script("other", [page(&(folder("a/") + &folder("b/c/") + &folder("a/b") + &object("b/x") + &object("a/")))]);
+    double.script("other", [page(&(folder("a/") + &folder("b/c/") + &folder("a/b") + &object("b/x")))]);
     let ran = run(&double, settings("a/", None), &[], Gather::default()).await;
     assert_eq!((ran.result.clone(), ran.seen.found), (Ok(true), 0));
     // Keys in no order have no position.
     let unordered = page(&(object("a/2") + &object("a/1")));
-    double.script("other", [unordered.clone(), unordered]);
+    double.script("other", [unordered]);
     let ran = run(&double, settings("a/", None), &[], Gather::default()).await;
     assert!(ran.result.unwrap_err().contains("order"));
-    // So have those that lead around.
+    // Neither have pages that come twice.
     let around = |content: &str, token: &str| {
         let head = format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>");
         Fault::Answer(format!("<ListBucketResult>{head}{content}</ListBucketResult>"))

@@ -62,9 +62,9 @@ pub struct S3Source {
     /// Objects that are there, found by listing the bucket: read once, and then the program ends. Either this or
     /// `queue_url`, and what is said above to be "with `queue_url`" is refused beside it. The next start reads what
     /// came since: all of a folder that is new to it, and of others what stands behind the last name that was an hour
-    /// old. What comes into such a folder under an earlier name is not seen, nor is what comes into a folder of a date
-    /// more than an hour after its end: a queue tells of everything. Folders that were read are not read again when
-    /// `include` or `exclude` changes.
+    /// old. What is younger is delivered again, with the same event ids. What comes into such a folder under an earlier
+    /// name is not seen, nor is what comes into a folder of a date more than an hour after its end: a queue tells of
+    /// everything. Folders that were read are not read again when `include` or `exclude` changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<S3List>,
     /// How S3 is reached, and by whom the queue is asked.
