@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::bucket_double::{BUCKET, BucketDouble, Fault};
 
+/// The lines of partitions, and their positions.
+type Given = BTreeMap<String, (Vec<String>, Vec<String>)>;
+
 /// Lanes that remember what each partition gave: its lines, and its position after each read.
 #[derive(Default)]
 struct Gather {
-    given: Mutex<BTreeMap<String, (Vec<String>, Vec<String>)>>,
+    given: Mutex<Given>,
     /// What happens when a line comes, before more is read.
     on_line: Option<Box<dyn Fn(&str) + Send + Sync>>,
 }
@@ -57,7 +60,7 @@ impl Lanes for Gather {
 
 struct Ran {
     result: Result<bool, String>,
-    given: BTreeMap<String, (Vec<String>, Vec<String>)>,
+    given: Given,
     seen: Seen,
 }
 
