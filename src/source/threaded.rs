@@ -100,7 +100,15 @@ impl Content<'_> {
                 }
             }
             let Some(end) = end else { return Ok(()) };
-            let reservation = runtime.block_on(budget.reserve(bytes));
+            let room = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = reads.closed() => None,
+                    reservation = budget.reserve(bytes) => Some(reservation),
+                }
+            });
+            // What nobody wants any more is not to wait for room that others could have.
+            let Some(reservation) = room else { return Ok(()) };
             let read = Read::Records { records, position: Position::Offset(end), lag: None, reservation };
             if reads.blocking_send(Ok(read)).is_err() {
                 return Ok(());
@@ -111,4 +119,33 @@ impl Content<'_> {
 
 fn fatal(what: &str, advice: &str, source: io::Error) -> SourceError {
     SourceError::Fatal { what: what.to_owned(), advice: advice.to_owned(), source: Some(Box::new(source)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_wants_any_more_waits_for_no_room() {
+        let budget = Budget::new(8);
+        let taken = budget.reserve(8).await;
+        let (sender, ended) = std::sync::mpsc::channel::<()>();
+        let mut source = Threaded::new("a", {
+            let budget = budget.clone();
+            move |runtime, reads| {
+                let _sender = sender;
+                let origin = |offset| Origin::S3 { bucket: "logs".into(), key: "a".into(), offset };
+                let mut pieces = Pieces::new(&b"some text"[..], 1 << 20, false);
+                let content = Content { pieces: &mut pieces, from: 0, live: false, budget: &budget, origin: &origin };
+                content.hand_on(runtime, reads).map_err(|error| fatal("a", "", error))
+            }
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(100), source.next()).await.is_err(), "there was room");
+        drop(source);
+        let end = tokio::task::spawn_blocking(move || ended.recv_timeout(Duration::from_secs(10)));
+        assert_eq!(end.await.unwrap(), Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "its thread waits on");
+        drop(taken);
+    }
 }

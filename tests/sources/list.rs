@@ -10,7 +10,7 @@ use bedrock_tap::checkpoint::memory::Memory;
 use bedrock_tap::delivery::{LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Partition, Position, ShardId};
 use bedrock_tap::source::s3::choice::Choice;
-use bedrock_tap::source::s3::list::{self, Range, Runners, Settings};
+use bedrock_tap::source::s3::list::{self, Endless, Growing, Range, Runners, Settings};
 use bedrock_tap::source::s3::object::Objects;
 use bedrock_tap::source::several::{Progress, Seen};
 use bedrock_tap::source::{BoxFuture, Read, Source};
@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::bucket_double::{BUCKET, BucketDouble, Fault};
 
+/// The lines of partitions, and their positions.
+type Given = BTreeMap<String, (Vec<String>, Vec<String>)>;
+
 /// Lanes that remember what each partition gave: its lines, and its position after each read.
 #[derive(Default)]
 struct Gather {
-    given: Mutex<BTreeMap<String, (Vec<String>, Vec<String>)>>,
+    given: Mutex<Given>,
     /// What happens when a line comes, before more is read.
     on_line: Option<Box<dyn Fn(&str) + Send + Sync>>,
 }
@@ -57,7 +60,7 @@ impl Lanes for Gather {
 
 struct Ran {
     result: Result<bool, String>,
-    given: BTreeMap<String, (Vec<String>, Vec<String>)>,
+    given: Given,
     seen: Seen,
 }
 
@@ -89,7 +92,7 @@ async fn run(double: &BucketDouble, settings: Settings, positions: &[(&str, Posi
         let partition = Partition { stream: "list".into(), shard: ShardId::new(*shard) };
         checkpoints.begin(partition, position.clone()).await.unwrap();
     }
-    let objects = Objects::connect(&double.settings().access).await.unwrap();
+    let objects = Objects::connect(&double.settings().access).await.unwrap().patient_for(Duration::from_secs(2));
     let (progress, stop) = (Arc::<Progress>::default(), CancellationToken::new());
     let (budget, shown) = (Budget::new(1 << 20), Arc::clone(&progress));
     let runners = Runners { lanes: lanes.clone(), growing: None };
@@ -153,6 +156,66 @@ async fn the_folders_of_a_time_are_read_in_the_order_of_their_keys() {
     let bodies =
         double.asked().into_iter().filter(|asked| asked.key.contains("/data/") || asked.query.contains("data%2F"));
     assert_eq!(bodies.count(), 0, "bodies were looked at");
+}
+
+#[tokio::test]
+async fn keys_are_what_they_are() {
+    let double = BucketDouble::start().await;
+    for (key, line) in [("k/one.json", "one"), ("k/a+b%2F \u{e4}.json", "odd"), ("k/2026/01/02/data/a", "of others")] {
+        double.put(key, format!("{line}\n").as_bytes());
+    }
+    let check = async |prefix: &str, expected: &[&str]| {
+        let ran = run(&double, settings(prefix, None), &[], Gather::default()).await;
+        assert_eq!((ran.result.clone(), ran.lines()), (Ok(true), expected.to_vec()), "{prefix}");
+    };
+    check("k/", &["odd", "one", "of others"]).await;
+    // A prefix may be a whole key, and a name as it stands in no text.
+    check("k/one.json", &["one"]).await;
+    check("k/a+b%2F \u{e4}.json", &["odd"]).await;
+    let list = |content: &str| {
+        let head = "<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>";
+        Fault::Answer(format!("<ListBucketResult>{head}{content}</ListBucketResult>"))
+    };
+    let content = "<Contents><Key>k/a%2Bb%252F+%C3%A4.json</Key></Contents>";
+    double.script("other", [list(content), list(content)]);
+    check("k/", &["odd"]).await;
+    let asked = double.asked();
+    assert!(
+        asked.iter().filter(|asked| asked.query.contains("list-type")).all(|a| a.query.contains("encoding-type=url"))
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_grows_keeps_a_position_that_nothing_comes_before() {
+    let double = BucketDouble::start().await;
+    let objects = Objects::connect(&double.settings().access).await.unwrap();
+    let checkpoints = Arc::new(Memory::default());
+    let (old, new) = ("2026-01-02T00:00:00.000Z", jiff::Timestamp::now().to_string());
+    let folder = "undated/";
+    let page = |objects: &[(&str, &str)]| {
+        let one = |(name, time): &(&str, &str)| {
+            format!("<Contents><Key>{folder}{name}</Key><Size>2</Size><LastModified>{time}</LastModified></Contents>")
+        };
+        let objects: String = objects.iter().map(one).collect();
+        Fault::Answer(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>"))
+    };
+    for name in ["a", "b", "c", "d"] {
+        double.put(&format!("{folder}{name}"), name.as_bytes());
+    }
+    // Whoever wrote `c` has a clock that is ahead; `d` is older, and stands behind it.
+    let listed = page(&[("a", old), ("b", old), ("c", &new), ("d", old)]);
+    double.script("other", [listed.clone(), listed]);
+    let lanes = Arc::new(Gather::default());
+    let store = Arc::new(Endless::new(checkpoints.clone()));
+    let growing = Growing { lanes: lanes.clone(), store };
+    let runners = Runners { lanes: lanes.clone(), growing: Some(growing) };
+    let (budget, stop) = (Budget::new(1 << 20), CancellationToken::new());
+    let running = list::run(settings(folder, None), objects, runners, checkpoints, budget, Arc::default(), stop);
+    assert!(running.await.unwrap());
+    let given = lanes.given.lock().unwrap().clone();
+    let (lines, positions) = &given[folder];
+    assert_eq!(lines, &["a", "b", "c", "d"]);
+    assert_eq!(positions.last().unwrap(), "key:undated/b", "what comes between b and c would be lost");
 }
 
 #[tokio::test]
@@ -221,7 +284,11 @@ async fn a_list_that_fails_is_asked_for_again_and_one_that_cannot_be_ends_the_ru
     let double = bucket().await;
     let folder = format!("{LOGS}/2026/01/02/02/");
     let lost = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>".to_owned();
+    let bad =
+        "<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents></ListBucketResult>";
     let faults = [
+        Fault::Silence,
+        Fault::Answer(bad.to_owned()),
         Fault::Error(503, "SlowDown", None),
         Fault::Error(500, "InternalError", None),
         Fault::Cut,
@@ -251,12 +318,20 @@ async fn hostile_lists_lead_nowhere() {
         Fault::Answer(format!("<ListBucketResult><IsTruncated>false</IsTruncated>{content}</ListBucketResult>"))
     };
     // Folders that lead back or elsewhere, and objects of elsewhere.
-    double.script("other", [page(&(folder("a/") + &folder("b/c/") + &folder("a/b") + &object("b/x") + &object("a/")))]);
+    double.script("other", [page(&(folder("a/") + &folder("b/c/") + &folder("a/b") + &object("b/x")))]);
     let ran = run(&double, settings("a/", None), &[], Gather::default()).await;
     assert_eq!((ran.result.clone(), ran.seen.found), (Ok(true), 0));
     // Keys in no order have no position.
     let unordered = page(&(object("a/2") + &object("a/1")));
-    double.script("other", [unordered.clone(), unordered]);
+    double.script("other", [unordered]);
+    let ran = run(&double, settings("a/", None), &[], Gather::default()).await;
+    assert!(ran.result.unwrap_err().contains("order"));
+    // Neither have pages that come twice.
+    let around = |content: &str, token: &str| {
+        let head = format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>");
+        Fault::Answer(format!("<ListBucketResult>{head}{content}</ListBucketResult>"))
+    };
+    double.script("other", [around(&folder("a/b/"), "1"), page(""), around(&folder("a/b/"), "2")]);
     let ran = run(&double, settings("a/", None), &[], Gather::default()).await;
     assert!(ran.result.unwrap_err().contains("order"));
     // A staircase without an end.

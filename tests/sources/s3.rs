@@ -15,9 +15,10 @@ fn notification(key: &str, content: &[u8]) -> String {
 }
 
 fn notification_of(key: &str, size: usize, etag: &str) -> String {
+    // Each writing has its own; those of the same content are one here, told of twice.
     json!({ "Records": [{
         "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-        "s3": { "bucket": { "name": BUCKET }, "object": { "key": key, "size": size, "eTag": etag.trim_matches('"') } },
+        "s3": { "bucket": { "name": BUCKET }, "object": { "key": key, "size": size, "sequencer": etag.trim_matches('"') } },
     }] })
     .to_string()
 }

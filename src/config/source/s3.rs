@@ -23,42 +23,48 @@ const SUCH_AS: &str = "such as \"https://sqs.eu-central-1.amazonaws.com/12345678
 /// from: what it wrote would be read again, for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct S3Source {
-    /// The URL of the queue that the bucket's notifications come to, by itself or behind SNS or EventBridge; either this or
-    /// `list`. A message is
-    /// deleted when everything in its objects is delivered; one whose objects cannot be read is left to the queue's
-    /// redrive policy, which should name a dead-letter queue. Where the URL names the Region, the queue is asked there, and
-    /// the buckets too unless `region` names theirs.
+    /// The URL of the queue that the bucket's notifications come to, by itself or behind SNS or EventBridge; either
+    /// this or `list`. A message is deleted when everything in its objects is delivered; one whose objects cannot be
+    /// read is left to the queue's redrive policy, which should name a dead-letter queue. Where the URL names the
+    /// Region, the queue is asked there, and the buckets too unless `region` names theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_url: Option<String>,
-    /// The buckets whose objects are read, by their exact names. Default: `[]`, all that the notifications name: whoever
-    /// can send to the queue could then name any object that this service may read.
+    /// With `queue_url`: the buckets whose objects are read, by their exact names. Default: `[]`, all that the
+    /// notifications name: whoever can send to the queue could then name any object that this service may read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<String>,
-    /// What the keys begin with of objects that are read, such as `AWSLogs/`. Of `include` and `exclude` the longest that
-    /// fits decides. Default: `[]`, every key.
+    /// What the keys begin with of objects that are read, such as `AWSLogs/`. Of `include` and `exclude` the longest
+    /// that fits decides. Default: `[]`, every key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
-    /// What the keys begin with of objects that are not read; their messages are deleted. Bedrock's `data/` folders,
-    /// `amazon-bedrock-logs-permission-check` and empty objects are never read. Default: `[]`, none.
+    /// What the keys begin with of objects that are not read; messages that tell of them are deleted. Bedrock's `data/`
+    /// folders, `amazon-bedrock-logs-permission-check` and empty objects are never read. Default: `[]`, none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// Objects that are read at a time, 1 to 64. No more messages are received than can be begun. Default: 4, enough to
-    /// hide the wait for S3; each may take some 10 MiB beside `memory_budget`.
+    /// With `queue_url`: objects that are read at a time, 1 to 64. No more messages are received than can be begun.
+    /// Default: 4, enough to hide the wait for S3; each may take some 10 MiB beside `memory_budget`, or 20 where it is
+    /// compressed with zstd.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 64))]
     pub concurrency: u8,
-    /// How long a received message is hidden from other receivers, `10s` to `12h`, whatever the queue's own setting is. It
-    /// is renewed after each third for as long as its objects are read, up to the 12 hours that SQS allows. Default: `2m`:
-    /// so long does a message wait after a crash, or until an object that cannot be read is tried again.
+    /// With `queue_url`: how long a received message is hidden from other receivers, `10s` to `12h`, whatever the
+    /// queue's own setting is. It is renewed after each third for as long as its objects are read, up to the 12 hours
+    /// that SQS allows. Default: `2m`: so long does a message wait after a crash, or until an object that cannot be
+    /// read is tried again.
     #[serde(default = "default_visibility_timeout", with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "10s", "x-maximum" = "12h"))]
     pub visibility_timeout: Duration,
-    /// Another endpoint of the SQS API (`http` or `https`), for emulators and private endpoints; `endpoint_url` is that of
-    /// S3. Default: the host of `queue_url` where that is not the Region's own, else the Region's.
+    /// With `queue_url`: another endpoint of the SQS API (`http` or `https`), for emulators and private endpoints;
+    /// `endpoint_url` is that of S3. Default: the host of `queue_url` where that is not the Region's own, else the
+    /// Region's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_endpoint_url: Option<String>,
     /// Objects that are there, found by listing the bucket: read once, and then the program ends. Either this or
-    /// `queue_url`.
+    /// `queue_url`, and what is said above to be "with `queue_url`" is refused beside it. The next start reads what
+    /// came since: all of a folder that is new to it, and of others what stands behind the last name that was an hour
+    /// old. What is younger is delivered again, with the same event ids. What comes into such a folder under an earlier
+    /// name is not seen, nor is what comes into a folder of a date more than an hour after its end: a queue tells of
+    /// everything. Folders that were read are not read again when `include` or `exclude` changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<S3List>,
     /// How S3 is reached, and by whom the queue is asked.
@@ -111,6 +117,8 @@ impl S3Source {
             list.check(&at_list, problems);
             if self.queue_url.is_some() {
                 problems.push(Problem::key(at_list, "stands beside `queue_url`: objects come by one of them"));
+            } else {
+                self.check_without_queue(at, problems);
             }
             return;
         }
@@ -130,25 +138,38 @@ impl S3Source {
         }
     }
 
+    /// Finds what has no effect on a list.
+    fn check_without_queue(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
+        let mut idle = |name: &str, is_set: bool, hint: &str| {
+            if is_set {
+                problems.push(Problem::key(at.key(name), "has no effect beside `list`").hint(hint));
+            }
+        };
+        idle("buckets", !self.buckets.is_empty(), "the bucket stands in `list.url`");
+        idle("concurrency", self.concurrency != default_concurrency(), "set `list.concurrency`");
+        let is_set = self.visibility_timeout != default_visibility_timeout();
+        idle("visibility_timeout", is_set, "it is of `queue_url`: leave it out");
+        idle("queue_endpoint_url", self.queue_endpoint_url.is_some(), "it is of `queue_url`: leave it out");
+    }
+
     /// What is read, a line each, for `bedrock-tap check`.
     pub fn describe(&self) -> Vec<String> {
         if let Some(list) = &self.list {
-            return vec![format!("{}{}", list.describe(), self.aws.describe())];
+            return vec![format!("{}{}{}", list.describe(), self.aws.describe(), self.describe_keys())];
         }
-        let list = |before: &str, names: &[String]| match names {
-            [] => String::new(),
-            names => format!("{before}{}", names.join(", ")),
-        };
-        let buckets = list(" of ", &self.buckets);
-        let choice = list("; keys from ", &self.include) + &list("; not from ", &self.exclude);
+        let buckets = listed(" of ", &self.buckets);
         let (queue, visibility) =
             (self.queue_url.as_deref().unwrap_or_default(), format_duration(self.visibility_timeout));
         let at = self.queue_endpoint_url.as_deref().map(|url| format!(" (at {url})")).unwrap_or_default();
-        let (access, objects) = (self.aws.describe(), self.concurrency);
+        let (access, choice, objects) = (self.aws.describe(), self.describe_keys(), self.concurrency);
         vec![format!(
             "S3 objects{buckets}{access}, told by the queue {queue}{at}{choice}; {objects} at a time, messages hidden for \
              {visibility} at a time"
         )]
+    }
+
+    fn describe_keys(&self) -> String {
+        listed("; keys from ", &self.include) + &listed("; not from ", &self.exclude)
     }
 
     /// Which objects are read.
@@ -160,9 +181,12 @@ impl S3Source {
     /// named, they do not.
     pub(in crate::config) fn reads(&self, sink: &S3) -> bool {
         let choice = self.choice();
-        let is_named = !self.buckets.is_empty() || !self.include.is_empty();
         let (bucket, prefix, _) = sink.place();
         let beginning = prefix.split('{').next().unwrap_or_default();
+        let is_named = match self.list.as_ref().and_then(|list| S3List::place(&list.url).ok()) {
+            Some((listed, below)) => bucket == listed && beginning.starts_with(below),
+            None => !self.buckets.is_empty() || !self.include.is_empty(),
+        };
         is_named && choice.takes_bucket(bucket) && choice.takes(beginning)
     }
 
@@ -194,6 +218,10 @@ impl S3Source {
     fn queue(&self) -> Option<QueueUrl<'_>> {
         QueueUrl::parse(self.queue_url.as_deref()?).ok()
     }
+}
+
+fn listed(before: &str, names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("{before}{}", names.join(", ")) }
 }
 
 #[cfg(test)]
@@ -269,6 +297,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_a_queue_is_found_beside_a_list() {
+        let with = |keys: &str| format!("list.url = 's3://logs'\n{keys}");
+        check(&with("include = ['a/']\nexclude = ['a/b/']\nregion = 'us-east-1'"), "", &[]);
+        check(&with("buckets = ['logs']"), "", &["source.s3.buckets", "no effect beside `list`", "list.url"]);
+        check(&with("concurrency = 9"), "", &["source.s3.concurrency", "list.concurrency"]);
+        check(&with("visibility_timeout = '1m'"), "", &["source.s3.visibility_timeout", "no effect"]);
+        check(&with("queue_endpoint_url = 'http://a'"), "", &["source.s3.queue_endpoint_url", "no effect"]);
+        let source = source(&with("include = ['a/']\nexclude = ['a/b/']"));
+        assert_eq!(source.describe(), ["objects below s3://logs, once; keys from a/; not from a/b/"]);
+    }
+
+    #[test]
     fn a_sink_that_feeds_the_source_is_found() {
         let queue = format!("queue_url = {QUEUE:?}\n");
         let sink = |keys: &str| format!("[sinks.lake.s3]\nregion = 'eu-central-1'\n{keys}");
@@ -283,6 +323,11 @@ mod tests {
         check(&with("include = ['a/']"), &sink("bucket = 'logs'\nprefix = 'a/{date}/'"), found);
         check(&with("include = ['a/']"), &sink("bucket = 'logs'\nprefix = 'b/{date}/'"), &[]);
         check(&with("include = ['a/']\nexclude = ['a/b/']"), &sink("bucket = 'logs'\nprefix = 'a/b/{date}/'"), &[]);
+        let list = "list.url = 's3://logs/a/'\n";
+        check(list, &sink("bucket = 'logs'\nprefix = 'a/b/{date}/'"), found);
+        check(list, &sink("bucket = 'logs'\nprefix = 'b/{date}/'"), &[]);
+        check(list, &sink("bucket = 'lake'\nprefix = 'a/{date}/'"), &[]);
+        check(&format!("{list}include = ['a/']"), &sink("bucket = 'lake'\nprefix = 'a/{date}/'"), &[]);
         // Nothing tells which bucket the queue speaks of.
         check(&queue, &sink("bucket = 'logs'"), &[]);
     }

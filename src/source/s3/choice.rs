@@ -49,6 +49,12 @@ impl fmt::Display for Skip {
     }
 }
 
+/// Whether a key, or a folder's prefix, is that of bodies beside Bedrock's logs. A folder `data` of others is none.
+pub fn is_of_bodies(key: &str) -> bool {
+    let mut folders = key.split('/');
+    folders.any(|folder| folder == LOGS) && folders.any(|folder| folder == BODIES)
+}
+
 impl Choice {
     /// Why an object is not read, if it is not; `size` is in bytes, where it is known.
     pub fn skip(&self, bucket: &str, key: &str, size: Option<u64>) -> Option<Skip> {
@@ -61,8 +67,7 @@ impl Choice {
         if key.rsplit('/').next() == Some(PERMISSION_CHECK) {
             return Some(Skip::PermissionCheck);
         }
-        let mut folders = key.split('/');
-        if folders.any(|folder| folder == LOGS) && folders.any(|folder| folder == BODIES) {
+        if is_of_bodies(key) {
             return Some(Skip::Body);
         }
         (size == Some(0)).then_some(Skip::Empty)

@@ -87,12 +87,15 @@ struct Wanted {
 impl Wanted {
     /// Whether an object is read. A folder's date decides, or the time at which the object was written.
     fn takes(&self, folder: &Folder, object: &Listed) -> bool {
+        // S3 tells whole seconds.
+        let is_since_from =
+            |modified: Timestamp| modified.duration_until(self.range.from) < SignedDuration::from_secs(1);
         let is_of_time = match (folder.span, object.modified) {
             (Some(span), _) => self.range.reaches(span),
-            (None, Some(modified)) => self.range.from <= modified && modified < self.range.end(),
+            (None, Some(modified)) => is_since_from(modified) && modified < self.range.end(),
             (None, None) => true,
         };
-        is_of_time && self.choice.skip(&self.bucket, &object.key, Some(object.bytes)).is_none()
+        is_of_time && self.choice.skip(&self.bucket, &object.key, object.bytes).is_none()
     }
 }
 
@@ -136,7 +139,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<bool, LaneError> {
     let Settings { bucket, prefix, range, choice, stream, .. } = settings;
-    let stored = checkpoints.load(&stream).await?;
+    let stored: HashMap<_, _> = checkpoints.load(&stream).await?.into_iter().collect();
     let lister = Lister::new(objects.clone(), Arc::clone(&bucket), settings.page_keys);
     let reach = Reach { objects, bucket, max_inflated_bytes: settings.max_inflated_bytes };
     let wanted = Wanted { range, choice: Arc::new(choice), bucket: Arc::clone(&reach.bucket) };
@@ -154,7 +157,7 @@ pub async fn run(
         };
         progress.add_found(1);
         let partition = Partition { stream: Arc::clone(&stream), shard: ShardId::new(Arc::clone(&folder.prefix)) };
-        let position = stored.iter().find(|(known, _)| *known == partition).map(|(_, position)| position.clone());
+        let position = stored.get(&partition).cloned();
         if position == Some(Position::End) {
             progress.add_before();
             continue;
@@ -186,8 +189,8 @@ pub async fn run(
     Ok(is_whole)
 }
 
-/// A store that does not keep the ends of partitions but their last positions: what comes behind those later is read by
-/// the next run.
+/// A store that does not keep the ends of partitions but the last positions that are settled: what comes behind those later
+/// is read by the next run.
 pub struct Endless {
     store: Arc<dyn CheckpointStore>,
     last: Mutex<HashMap<Partition, Position>>,

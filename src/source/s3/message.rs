@@ -25,6 +25,10 @@ const STREAM: &str = "s3";
 /// that are held keep more from being received, and each that is received counts for the queue's redrive policy.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What S3 gave so shortly before tells, too, that it is an object by itself that is the trouble: a few that are denied
+/// among many do not hold up the others. Where a right is taken away, what is received in this time is left to the queue.
+const RECENTLY: Duration = Duration::from_secs(60);
+
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -55,7 +59,7 @@ pub(super) struct Counts {
     pub(super) given_back: u64,
 }
 
-/// What a flight is told by: the object and what tells its content from others'.
+/// What a flight is told by: the object, and what tells this writing of it from others.
 type Content = (Object, Option<String>);
 
 type Flights = HashMap<Content, watch::Receiver<Option<End>>>;
@@ -122,7 +126,8 @@ impl Work {
                 return Ok(End::Left);
             }
         };
-        let mut end = End::Done;
+        // A message is patient once, however many objects it tells of.
+        let (mut end, began) = (End::Done, Instant::now());
         for created in created {
             let Object { bucket, key, .. } = &created.object;
             if let Some(skip) = self.choice.skip(bucket, key, created.size) {
@@ -130,7 +135,7 @@ impl Work {
                 *self.state().counts.skipped.entry(skip).or_default() += 1;
                 continue;
             }
-            match self.share(created).await? {
+            match self.share(created, began).await? {
                 End::Done => {}
                 // What else the message tells of is delivered all the same.
                 End::Left => end = End::Left,
@@ -141,12 +146,12 @@ impl Work {
     }
 
     /// Reads an object, or waits for the end of who reads the same already. S3 tells some things twice.
-    async fn share(&self, Created { object, etag, .. }: Created) -> Result<End, LaneError> {
-        if object.version.is_none() && etag.is_none() {
+    async fn share(&self, Created { object, sequencer, .. }: Created, began: Instant) -> Result<End, LaneError> {
+        if object.version.is_none() && sequencer.is_none() {
             // It may have been written anew between two notifications.
-            return self.object(&object).await;
+            return self.object(&object, began).await;
         }
-        let content = (object.clone(), etag);
+        let content = (object.clone(), sequencer);
         let (tell, told) = watch::channel(None);
         let other = {
             let flights = &mut self.state().flights;
@@ -161,14 +166,14 @@ impl Work {
             return Ok(end.unwrap_or(End::Stopped));
         }
         let _landing = Landing { work: self, content };
-        let end = self.object(&object).await?;
+        let end = self.object(&object, began).await?;
         tell.send_replace(Some(end));
         Ok(end)
     }
 
-    /// Reads an object to its end.
-    async fn object(&self, object: &Object) -> Result<End, LaneError> {
-        let (began, mut backoff) = (Instant::now(), Backoff::slow());
+    /// Reads an object to its end, of a message that was begun at this time.
+    async fn object(&self, object: &Object, began: Instant) -> Result<End, LaneError> {
+        let mut backoff = Backoff::slow();
         loop {
             let (objects, budget) = (self.objects.clone(), self.budget.clone());
             let source = ObjectSource::new(objects, object.clone(), self.max_inflated_bytes, budget);
@@ -209,9 +214,9 @@ impl Work {
         }
     }
 
-    /// Whether S3 gave other objects since: then it is this one that is the trouble.
+    /// Whether S3 gave other objects since, or just before: then it is this one that is the trouble.
     fn opened_since(&self, began: Instant) -> bool {
-        self.state().opened.is_some_and(|opened| opened > began)
+        self.state().opened.is_some_and(|opened| opened + RECENTLY > began)
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) struct Created {
     pub(super) object: Object,
     /// Its bytes, if the notification says so.
     pub(super) size: Option<u64>,
-    /// What tells its content from what the key held before or after.
-    pub(super) etag: Option<String>,
+    /// What tells this writing of the key from those before and after, also of the same bytes.
+    pub(super) sequencer: Option<String>,
 }
 
 /// What a message says.
@@ -91,8 +91,7 @@ struct Bucket {
 struct Written {
     key: String,
     size: Option<u64>,
-    #[serde(alias = "eTag")]
-    etag: Option<String>,
+    sequencer: Option<String>,
     #[serde(alias = "versionId", rename = "version-id")]
     version: Option<String>,
 }
@@ -157,7 +156,7 @@ fn read_records(records: &[&RawValue]) -> Result<Notification, NoNotification> {
 }
 
 fn created(Place { bucket, object }: Place, key: String) -> Result<Created, NoNotification> {
-    let Written { size, etag, version, .. } = object;
+    let Written { size, sequencer, version, .. } = object;
     // Source: the Amazon S3 User Guide, "General purpose bucket naming rules" and "Naming Amazon S3 objects"; older
     // buckets have up to 255 characters.
     let is_bucket = (3..=255).contains(&bucket.name.len())
@@ -167,11 +166,11 @@ fn created(Place { bucket, object }: Place, key: String) -> Result<Created, NoNo
     }
     let filled = |text: &String| !text.is_empty();
     let object = Object { bucket: bucket.name.into(), key: key.into(), version: version.filter(filled) };
-    Ok(Created { object, size, etag: etag.filter(filled) })
+    Ok(Created { object, size, sequencer: sequencer.filter(filled) })
 }
 
-/// Decodes a key as forms encode text: `+` is a space, `%XX` a byte.
-fn decoded(key: &str) -> Option<String> {
+/// Decodes a key as forms encode text, and as lists are encoded that ask for it: `+` is a space, `%XX` a byte.
+pub(super) fn decoded(key: &str) -> Option<String> {
     let mut bytes = key.bytes();
     let mut text = Vec::with_capacity(key.len());
     while let Some(byte) = bytes.next() {
@@ -221,7 +220,7 @@ mod tests {
 
     fn object(key: &str) -> Created {
         let object = Object { bucket: "logs".into(), key: key.into(), version: Some("v1".to_owned()) };
-        Created { object, size: Some(7), etag: Some("e1".to_owned()) }
+        Created { object, size: Some(7), sequencer: Some("0055".to_owned()) }
     }
 
     #[track_caller]

@@ -125,6 +125,11 @@ impl Objects {
         Self { silence, ..self }
     }
 
+    /// How long an answer may stay silent.
+    pub(super) fn silence(&self) -> Duration {
+        self.silence
+    }
+
     /// The client, for calls of other kinds.
     pub(super) fn client(&self) -> &Client {
         &self.client
@@ -135,7 +140,11 @@ impl Objects {
         let call =
             call.set_version_id(object.version.clone()).set_if_match(etag.filter(|_| from > 0).map(str::to_owned));
         let call = call.set_range((from > 0).then(|| format!("bytes={from}-")));
-        Box::pin(call.send()).await.map_err(|error| meaning(&error))
+        // The body of an answer is read by others; that of an error is read here, and may fall silent too.
+        match tokio::time::timeout(self.silence, Box::pin(call.send())).await {
+            Err(_) => Err(failed("no answer in time", true)),
+            Ok(answer) => answer.map_err(|error| meaning(&error)),
+        }
     }
 }
 

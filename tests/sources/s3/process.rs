@@ -142,6 +142,31 @@ async fn killed_at_any_moment_it_loses_no_event_of_any_object() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_while_an_object_hangs() {
+    let (queue, objects) = (QueueDouble::start(None).await, ObjectsDouble::start().await);
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    for number in 0..4 {
+        let (_, content) = object(number);
+        queue.send(notification(&format!("{number}"), &content));
+        objects.put(&format!("{BUCKET}/{number}"), content);
+    }
+    objects.always(BUCKET, Some(Meet::Silent(10)));
+    let source = format!("queue_url = '{}'\nendpoint_url = 'http://{}'", queue.url(), objects.address);
+    let mut child = start(directory, &source);
+    until(directory, "all hang", async || objects.open() == 4).await;
+    let id = child.id().unwrap().to_string();
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        sleep(Duration::from_millis(300)).await;
+    }
+    let status = timeout(Duration::from_secs(3), child.wait()).await.expect("it does not end").unwrap();
+    assert!(!status.success(), "it ended with {status}");
+    assert!(!log(directory).contains("panicked"), "{}", log(directory));
+    assert_eq!(queue.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_notify_of_is_delivered() {
     use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
     let Some(moto) = Moto::start().await else { return };

@@ -228,6 +228,23 @@ async fn what_cannot_be_read_is_left_to_the_queue_and_the_rest_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_denied_among_others_does_not_hold_them_up() {
+    let mut world = World::new(None).await;
+    world.objects.always("logs/denied", Some(objects_double::Meet::Error(403, "AccessDenied")));
+    world.put("first", "first");
+    world.start(2, Duration::from_secs(5));
+    world.until("the first is delivered", |world| world.queue.len() == 0).await;
+    for number in 0..6 {
+        world.put(&format!("denied-{number}"), "never");
+    }
+    world.put("last", "last");
+    let begun = tokio::time::Instant::now();
+    world.until("the last is delivered", |world| world.taken().len() == 2).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_delivers_what_can_be_and_gives_the_rest_back() {
     let mut world = World::new(None).await;
     world.put("quick", "quick");
@@ -267,4 +284,19 @@ async fn what_is_told_twice_is_read_once_at_a_time() {
     world.until("the queue is empty", |world| world.queue.len() == 0).await;
     world.end().await;
     assert_eq!(world.taken(), ["one", "one"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_anew_with_the_same_bytes_is_read_anew() {
+    let mut world = World::new(Some(1)).await;
+    world.sink.hold("one");
+    world.put("object", "one");
+    world.start(4, Duration::from_secs(5));
+    world.until("it is read", |world| world.objects.asked().len() == 1).await;
+    // Between the two it may have held other bytes, which were those that were read.
+    world.queue.send(notification_of("object", 3, "another writing"));
+    world.until("it is read again", |world| world.objects.asked().len() == 2).await;
+    world.sink.let_go("one");
+    world.until("the queue is empty", |world| world.queue.len() == 0).await;
+    world.end().await;
 }

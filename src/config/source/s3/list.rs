@@ -13,7 +13,7 @@ use crate::config::validate;
 #[serde(deny_unknown_fields)]
 pub struct S3List {
     /// What is listed: `s3://BUCKET`, or `s3://BUCKET/PREFIX`, where the prefix may be any beginning of keys. Folders of a
-    /// date (`…/YYYY/MM/DD/HH/`, `year=YYYY/…`) are recognized; Bedrock's large bodies beside the logs are left out.
+    /// date (`…/YYYY/MM/DD/HH/`, `year=YYYY/…`) are recognized; Bedrock's large bodies beside its logs are left out.
     pub url: String,
     /// The time of the oldest calls, in RFC 3339. Folders of older dates are not read; where folders have no date, the
     /// time at which an object was written decides. Default: none, the oldest that is there.
@@ -26,7 +26,8 @@ pub struct S3List {
     #[schemars(with = "Option<String>")]
     pub to: Option<Timestamp>,
     /// Folders that are read at a time, 1 to 64. Default: 8, because an object costs a round trip or two before its first
-    /// byte, and its lines share all cores anyway.
+    /// byte, and its lines share all cores anyway. Each may take some 10 MiB beside `memory_budget`, or 20 where an object is
+    /// compressed with zstd.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 64))]
     pub concurrency: u8,

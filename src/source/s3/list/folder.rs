@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tracing::warn;
 
 use super::pages::{Listed, Lister, Pages};
 use super::walk::Folder;
-use super::{Endless, Reach, Wanted};
+use super::{Endless, LATE, Reach, Wanted};
 use crate::budget::{Budget, Reservation};
 use crate::record::{Partition, Position, Record};
 use crate::source::s3::object::{Object, ObjectError, ObjectSource, Trouble};
@@ -17,7 +18,8 @@ use crate::source::{BoxFuture, Read, Source, SourceError};
 /// How often an object is begun that is written anew again and again while it is read.
 const MAX_BEGUN: u32 = 5;
 
-/// Reads a folder's objects. Its position is the key of the last one that was read to its end.
+/// Reads a folder's objects. Its position is the key of the last one that was read to its end; where more may come, of the
+/// last one before which nothing will: who writes has a clock of its own, and names begin with its time.
 pub(super) struct FolderSource {
     lister: Lister,
     reach: Reach,
@@ -28,6 +30,8 @@ pub(super) struct FolderSource {
     listed: VecDeque<Listed>,
     current: Option<Current>,
     last: Option<Arc<str>>,
+    /// Where more may come: objects that were written before this are settled, up to the first that was not.
+    settled: Option<Timestamp>,
     progress: Arc<Progress>,
     ending: Option<(Arc<Endless>, Partition)>,
 }
@@ -54,12 +58,26 @@ impl FolderSource {
         };
         let pages = Pages::new(Arc::clone(&folder.prefix), last.clone());
         let (listed, current) = (VecDeque::new(), None);
-        Self { lister, reach, budget, folder, wanted, pages, listed, current, last, progress, ending: None }
+        Self {
+            lister,
+            reach,
+            budget,
+            folder,
+            wanted,
+            pages,
+            listed,
+            current,
+            last,
+            settled: None,
+            progress,
+            ending: None,
+        }
     }
 
-    /// The same, which notes its last position at its end.
+    /// The same, of a folder that may get more: it notes its last position at its end.
     pub(super) fn ending(self, ending: Option<(Arc<Endless>, Partition)>) -> Self {
-        Self { ending, ..self }
+        let before = Timestamp::now().checked_sub(LATE).unwrap_or(Timestamp::MIN);
+        Self { settled: ending.as_ref().map(|_| before), ending, ..self }
     }
 
     fn open(&self, key: &Arc<str>) -> ObjectSource {
@@ -112,8 +130,14 @@ impl FolderSource {
     /// Moves behind the current object.
     fn finish(&mut self) -> Read {
         if let Some(Current { listed, .. }) = self.current.take() {
-            self.progress.add_bytes(listed.bytes);
-            self.last = Some(listed.key);
+            self.progress.add_bytes(listed.bytes.unwrap_or(0));
+            match self.settled {
+                // It and all that follow are read again by the next run, with what came before them meanwhile.
+                Some(before) if listed.modified.is_none_or(|modified| modified >= before) => {
+                    self.settled = Some(Timestamp::MIN);
+                }
+                _ => self.last = Some(listed.key),
+            }
         }
         self.records(Vec::new(), Reservation::default())
     }
@@ -121,18 +145,7 @@ impl FolderSource {
     /// Takes the wanted objects of the next page; false at the end.
     async fn list_on(&mut self) -> Result<bool, SourceError> {
         let Some(page) = self.pages.next(&self.lister).await? else { return Ok(false) };
-        let mut newest = self.last.clone();
-        for object in page.objects {
-            if newest.as_ref().is_some_and(|newest| object.key <= *newest) {
-                let advice = "its keys come in no order, so that there is no position in them".to_owned();
-                let what = format!("s3://{}/{}", self.reach.bucket, self.folder.prefix);
-                return Err(SourceError::Fatal { what, advice, source: None });
-            }
-            newest = Some(Arc::clone(&object.key));
-            if self.wanted.takes(&self.folder, &object) {
-                self.listed.push_back(object);
-            }
-        }
+        self.listed.extend(page.objects.into_iter().filter(|object| self.wanted.takes(&self.folder, object)));
         Ok(true)
     }
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
+use aws_sdk_s3::types::EncodingType;
 use jiff::Timestamp;
 use tracing::warn;
 
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::source::SourceError;
 use crate::source::kinesis::pace::Backoff;
+use crate::source::s3::error::BoundedAnswers;
+use crate::source::s3::notification::decoded;
 use crate::source::s3::object::Objects;
 
 /// The longest key that S3 has, in bytes. Source: the S3 user guide, "Naming Amazon S3 objects".
@@ -19,7 +22,8 @@ const MAX_KEY_BYTES: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) key: Arc<str>,
-    pub(super) bytes: u64,
+    /// Its size, if the list says so.
+    pub(super) bytes: Option<u64>,
     pub(super) modified: Option<Timestamp>,
 }
 
@@ -47,25 +51,34 @@ pub(super) struct Pages {
     start_after: Option<Arc<str>>,
     token: Option<String>,
     is_done: bool,
+    /// The last names that were listed.
+    last_object: Option<Arc<str>>,
+    last_folder: Option<Arc<str>>,
 }
 
 impl Pages {
     /// All of a folder, or what stands behind a key.
     pub(super) fn new(prefix: Arc<str>, start_after: Option<Arc<str>>) -> Self {
-        Self { prefix, start_after, token: None, is_done: false }
+        let last_object = start_after.clone();
+        Self { prefix, start_after, token: None, is_done: false, last_object, last_folder: None }
     }
 
     /// The next page; none at the end. A future that is dropped has lost no page.
     ///
     /// # Errors
-    /// [`SourceError::Fatal`]: the bucket is not there, or cannot be listed so.
+    /// [`SourceError::Fatal`]: the bucket is not there, cannot be listed so, or gives names in no order.
     pub(super) async fn next(&mut self, lister: &Lister) -> Result<Option<Page>, SourceError> {
         if self.is_done {
             return Ok(None);
         }
-        let answer = lister.list(self).await?;
+        let (answer, page) = lister.list(self).await?;
+        let is_in_order = follow(&mut self.last_object, page.objects.iter().map(|object| &object.key))
+            && follow(&mut self.last_folder, page.folders.iter());
+        if !is_in_order {
+            let advice = "its keys come in no order, so that there is no position in them".to_owned();
+            return Err(SourceError::Fatal { what: lister.what(self), advice, source: None });
+        }
         self.is_done = answer.is_truncated != Some(true);
-        let page = read(&self.prefix, &answer);
         self.token = answer.next_continuation_token;
         Ok(Some(page))
     }
@@ -77,20 +90,26 @@ impl Lister {
     }
 
     /// A page, however often it has to be asked for.
-    async fn list(&self, pages: &Pages) -> Result<ListObjectsV2Output, SourceError> {
+    async fn list(&self, pages: &Pages) -> Result<(ListObjectsV2Output, Page), SourceError> {
         let (mut brief, mut slow) = (Backoff::brief(), Backoff::slow());
-        let what = || format!("the list of s3://{}/{}", self.bucket, pages.prefix);
         loop {
             let call = self.objects.client().list_objects_v2().bucket(&*self.bucket).prefix(&*pages.prefix);
             let call = call.delimiter("/").max_keys(self.page_keys).set_continuation_token(pages.token.clone());
             let call = call.set_start_after(pages.start_after.as_deref().map(str::to_owned));
-            let (code, is_denied) = match Box::pin(call.send()).await {
-                Ok(answer) if is_endless(&answer, pages) => ("a list that does not go on".to_owned(), false),
-                Ok(answer) => return Ok(answer),
-                Err(error) => match meaning(&error) {
+            // Keys may hold what XML cannot.
+            let call = call.encoding_type(EncodingType::Url).customize();
+            let call = call.interceptor(BoundedAnswers { of_errors: false });
+            let (code, is_denied) = match tokio::time::timeout(self.objects.silence(), Box::pin(call.send())).await {
+                Err(_) => ("no answer in time".to_owned(), false),
+                Ok(Ok(answer)) if is_endless(&answer, pages) => ("a list that does not go on".to_owned(), false),
+                Ok(Ok(answer)) => match read(&pages.prefix, &answer) {
+                    Some(page) => return Ok((answer, page)),
+                    None => ("a list with keys that are not encoded as S3 does".to_owned(), false),
+                },
+                Ok(Err(error)) => match meaning(&error) {
                     (Next::Give(advice), code) => {
                         let source = Some(format!("S3 answers {code}").into());
-                        return Err(SourceError::Fatal { what: what(), advice: advice.to_owned(), source });
+                        return Err(SourceError::Fatal { what: self.what(pages), advice: advice.to_owned(), source });
                     }
                     (Next::Hold, code) => (code, true),
                     (Next::Again, code) => (code, false),
@@ -99,14 +118,18 @@ impl Lister {
             let wait = if is_denied { slow.wait() } else { brief.wait() };
             if is_denied {
                 warn!(
-                    what = what(),
+                    what = self.what(pages),
                     code, "cannot be read until a person allows s3:ListBucket on the bucket; {CREDENTIALS_ADVICE}"
                 );
             } else if brief.tries() > 2 {
-                warn!(what = what(), code, "cannot be read, trying again");
+                warn!(what = self.what(pages), code, "cannot be read, trying again");
             }
             tokio::time::sleep(wait).await;
         }
+    }
+
+    fn what(&self, pages: &Pages) -> String {
+        format!("the list of s3://{}/{}", self.bucket, pages.prefix)
     }
 }
 
@@ -138,16 +161,38 @@ fn is_endless(answer: &ListObjectsV2Output, pages: &Pages) -> bool {
     answer.is_truncated == Some(true) && (token.is_none() || token == pages.token.as_ref())
 }
 
-/// What an answer says, without what cannot be below the prefix.
-fn read(prefix: &str, answer: &ListObjectsV2Output) -> Page {
-    let is_below = |name: &str| name.len() > prefix.len() && name.len() <= MAX_KEY_BYTES && name.starts_with(prefix);
-    let folders = answer.common_prefixes().iter().filter_map(|common| common.prefix());
-    let folders = folders.filter(|name| is_below(name) && name.ends_with('/')).map(Arc::from).collect();
-    let objects = answer.contents().iter().filter_map(|object| {
-        let key = object.key().filter(|key| is_below(key))?;
-        let bytes = object.size().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
-        let modified = object.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
-        Some(Listed { key: key.into(), bytes, modified })
-    });
-    Page { objects: objects.collect(), folders }
+/// Whether names go on in their order behind the last one, which is then the last of them. What comes twice does not.
+fn follow<'n>(last: &mut Option<Arc<str>>, names: impl Iterator<Item = &'n Arc<str>>) -> bool {
+    for name in names {
+        if last.as_ref().is_some_and(|last| name <= last) {
+            return false;
+        }
+        *last = Some(Arc::clone(name));
+    }
+    true
+}
+
+/// What an answer says, without what cannot be below the prefix; none where a name cannot be decoded.
+fn read(prefix: &str, answer: &ListObjectsV2Output) -> Option<Page> {
+    // A server that does not know of encodings says nothing of one.
+    let is_encoded = answer.encoding_type() == Some(&EncodingType::Url);
+    let plain = |name: &str| if is_encoded { decoded(name) } else { Some(name.to_owned()) };
+    let is_below = |name: &str| name.len() <= MAX_KEY_BYTES && name.starts_with(prefix);
+    let mut page = Page::default();
+    for common in answer.common_prefixes() {
+        let name = plain(common.prefix().unwrap_or_default())?;
+        if is_below(&name) && name.len() > prefix.len() && name.ends_with('/') {
+            page.folders.push(name.into());
+        }
+    }
+    for object in answer.contents() {
+        // A prefix may be the whole key of an object.
+        let key = plain(object.key().unwrap_or_default())?;
+        if is_below(&key) && !key.is_empty() {
+            let bytes = object.size().and_then(|bytes| u64::try_from(bytes).ok());
+            let modified = object.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
+            page.objects.push(Listed { key: key.into(), bytes, modified });
+        }
+    }
+    Some(page)
 }

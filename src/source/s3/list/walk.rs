@@ -7,12 +7,10 @@ use super::Wanted;
 use super::dates::Span;
 use super::pages::{Lister, Pages};
 use crate::source::SourceError;
+use crate::source::s3::choice::is_of_bodies;
 
 /// Folders in folders. Bedrock has nine; a list that is deeper leads nowhere.
 const MAX_DEPTH: usize = 64;
-
-/// The folder in which Bedrock puts large bodies, beside the logs that point at them.
-const BODIES: &str = "data";
 
 /// A folder with objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +73,7 @@ impl Walk {
 
     fn descend(&mut self, prefix: Arc<str>, above: Option<Span>) {
         let own = Span::of(&prefix);
-        let is_bodies = above.is_some() && prefix.trim_end_matches('/').rsplit('/').next() == Some(BODIES);
-        if is_bodies || own.is_some_and(|span| !self.wanted.range.reaches(span)) {
+        if is_of_bodies(&prefix) || own.is_some_and(|span| !self.wanted.range.reaches(span)) {
             return;
         }
         let folder = Folder { prefix: Arc::clone(&prefix), span: own.or(above) };
