@@ -1213,6 +1213,7 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
         ("source.kinesis", "streams", "coordination.dynamodb"),
         ("source.file", "", local),
         ("source.s3", "", local),
+        ("source.cloudwatch", "", local),
         ("source.firehose", "", local),
     ] {
         for dead_letter in ["dead_letter.file", "dead_letter.stdout"] {

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 const PART: Duration = Duration::from_secs(10);
 /// The second readings of a stretch of `lookback`.
 const LOOKS_BACK: u32 = 15;
+/// An event may bear a time so much later than that of its ingestion, by this host's clock.
+const AHEAD: Duration = Duration::from_secs(60);
 /// A session may tell an event so long after a reader of windows found it.
 const RETOLD: Duration = Duration::from_secs(120);
 
@@ -57,13 +59,13 @@ impl Coverage {
         match self.live_to {
             None => {
                 self.fresh.open(self.start..to);
-                self.gaps.open(self.start..to);
+                self.gaps.open(self.start..later(to, AHEAD));
             }
             Some(live_to) if !complete => {
                 // The host's clock may have been set back.
                 let (from, to) = (live_to.min(to), live_to.max(to));
                 self.fresh.open(self.before(from, self.delays.lag)..to);
-                self.gaps.open(self.before(from, self.delays.all())..to);
+                self.gaps.open(self.before(from, self.delays.all())..later(to, AHEAD));
             }
             Some(_) => {}
         }
