@@ -1212,8 +1212,8 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
         ("source.kinesis", "stream", local),
         ("source.kinesis", "streams", "coordination.dynamodb"),
         ("source.file", "", local),
-        ("source.s3", "", local),
         ("source.cloudwatch", "", local),
+        ("source.s3", "", local),
         ("source.firehose", "", local),
     ] {
         for dead_letter in ["dead_letter.file", "dead_letter.stdout"] {

@@ -260,8 +260,10 @@ mod tests {
         assert_eq!(
             source.describe(),
             [
-                "log group a in eu-west-1, at http://localhost:1, from trim_horizon, live",
-                &format!("log group {arn} in eu-west-1, at http://localhost:1, from trim_horizon, live"),
+                "log group a in eu-west-1, at http://localhost:1, from trim_horizon, live, what that leaves out 1m old",
+                &format!(
+                    "log group {arn} in eu-west-1, at http://localhost:1, from trim_horizon, live, what that leaves out 1m old"
+                ),
             ]
         );
         assert_eq!(source.access().region.as_deref(), Some("eu-west-1"));

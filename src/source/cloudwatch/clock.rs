@@ -101,7 +101,6 @@ mod tests {
         check("Fri, 02 Jan 2026 02:44:05 GMT", 1200, true);
         // No answer puts the time far ahead: what is to come would be taken for read.
         check("Fri, 02 Jan 2026 03:44:05 GMT", -300, true);
-        check("Fri, 31 Dec 9999 23:59:59 GMT", -300, true);
         for date in ["", "yesterday", "2026-01-02T03:04:05Z", "Fri, 02 Jan 2026"] {
             check(date, 0, false);
         }

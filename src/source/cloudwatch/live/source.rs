@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use super::coverage::{Coverage, Delays, earlier};
+use super::coverage::{AHEAD, Coverage, Delays, earlier};
 use super::known::{Alike, Known, mark};
 use super::session::News;
 use crate::budget::{Budget, Reservation};
@@ -74,7 +74,7 @@ impl LiveSource {
         let history = parts.history_first.then(|| earlier(parts.logs.now(), parts.delays.lag));
         Self {
             group: Group::of(&parts.log_group),
-            coverage: Coverage::new(parts.start, parts.delays),
+            coverage: Coverage::new(parts.start, parts.delays, AHEAD),
             known: Known::new(parts.max_known),
             filling: None,
             history,
