@@ -226,7 +226,7 @@ mod tests {
         coverage.came(at(0), true);
         coverage.came(at(100), true);
         coverage.came(at(101), false);
-        assert_eq!((seconds(&coverage.fresh), seconds(&coverage.gaps)), (vec![(95, 101)], vec![(0, 161)]));
+        assert_eq!((seconds(&coverage.fresh), seconds(&coverage.gaps)), (vec![(95, 101)], vec![(0, 60), (80, 161)]));
     }
 
     #[test]
