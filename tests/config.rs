@@ -1212,6 +1212,7 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
         ("source.kinesis", "stream", local),
         ("source.kinesis", "streams", "coordination.dynamodb"),
         ("source.file", "", local),
+        ("source.cloudwatch", "", local),
         ("source.s3", "", local),
         ("source.s3.list", "", local),
         ("source.firehose", "", local),

@@ -11,7 +11,7 @@ use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, DeliveryStreamType, Record};
 
 use super::puts::{self, Target};
-use super::service::{self, BoundedAnswers};
+use super::service;
 use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
 use crate::source::BoxFuture;
@@ -62,7 +62,7 @@ struct Firehose {
 impl Firehose {
     async fn connect(settings: Settings) -> anyhow::Result<Self> {
         let config = service::load(&settings.access, settings.timeout).await?;
-        let builder = aws_sdk_firehose::config::Builder::from(&config).interceptor(BoundedAnswers);
+        let builder = aws_sdk_firehose::config::Builder::from(&config).interceptor(service::BOUNDED);
         let resource = format!("deliverystream/{}", settings.stream);
         let target = Target { put: PUT, resource, advice };
         Ok(Self { client: Client::from_conf(builder.build()), stream: settings.stream, target })

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::puts::{self, Target};
-use super::service::{self, BoundedAnswers};
+use super::service;
 use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
 use crate::aws::error::{Failure, Meaning};
@@ -89,7 +89,7 @@ impl Kinesis {
         let region = stream.region.clone().or(settings.access.region);
         let access = Access { region, ..settings.access };
         let config = service::load(&access, settings.timeout).await?;
-        let builder = aws_sdk_kinesis::config::Builder::from(&config).interceptor(BoundedAnswers);
+        let builder = aws_sdk_kinesis::config::Builder::from(&config).interceptor(service::BOUNDED);
         let resource = stream.arn.clone().unwrap_or_else(|| format!("stream/{}", stream.name));
         let target = Target { put: PUT, resource, advice };
         Ok(Self { client: Client::from_conf(builder.build()), stream, target, record_bytes: Mutex::default() })

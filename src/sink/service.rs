@@ -6,16 +6,13 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::interceptors::BeforeDeserializationInterceptorContextMut;
-use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_kinesis::error::{BoxError, SdkError};
-use aws_sdk_s3::primitives::SdkBody;
-use http_body_util::Limited;
+use aws_sdk_kinesis::error::SdkError;
 
+use crate::aws::bounded::BoundedAnswers;
 use crate::aws::{Access, AccessError};
 
 /// The bytes of an answer that are read: the longest is that to a put of records, 500 entries of some hundred bytes each.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+pub(super) const BOUNDED: BoundedAnswers = BoundedAnswers { max_bytes: 1 << 20 };
 
 /// Finds Region and credentials. A client made of this calls once, since the sink's own retries are those that count, and
 /// gives up after `timeout`.
@@ -35,26 +32,4 @@ pub(super) async fn load(access: &Access, timeout: Duration) -> Result<SdkConfig
 pub(super) fn retry_after<E>(error: &SdkError<E>) -> Option<Duration> {
     let seconds = error.raw_response()?.headers().get("retry-after")?;
     seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// Reads no more of an answer than it can have.
-#[derive(Debug)]
-pub(super) struct BoundedAnswers;
-
-impl Intercept for BoundedAnswers {
-    fn name(&self) -> &'static str {
-        "BoundedAnswers"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response_mut().body_mut();
-        let whole = std::mem::replace(body, SdkBody::taken());
-        *body = SdkBody::from_body_1_x(Limited::new(whole, MAX_ANSWER_BYTES));
-        Ok(())
-    }
 }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use self::answer::{Verdict, conclude};
 use self::error::CallError;
-use super::service::{self, BoundedAnswers};
+use super::service;
 use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
 use crate::format::key::Template;
@@ -73,7 +73,7 @@ impl Sqs {
     async fn open(settings: Settings) -> anyhow::Result<Self> {
         let Settings { access, queue_url, group, is_fifo, timeout } = settings;
         let config = service::load(&access, timeout).await.with_context(|| format!("the queue {queue_url}"))?;
-        let builder = aws_sdk_sqs::config::Builder::from(&config).interceptor(BoundedAnswers);
+        let builder = aws_sdk_sqs::config::Builder::from(&config).interceptor(service::BOUNDED);
         Ok(Self { client: Client::from_conf(builder.build()), queue_url, has_groups: group.is_some(), is_fifo })
     }
 

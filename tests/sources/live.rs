@@ -7,10 +7,10 @@ use std::time::Duration;
 use bedrock_tap::budget::Budget;
 use bedrock_tap::delivery::{LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Partition, Position, ShardId};
+use bedrock_tap::source::cloudwatch::groups::{Reader, Start};
 use bedrock_tap::source::cloudwatch::live::{self, Delays};
-use bedrock_tap::source::cloudwatch::poll::Start;
 use bedrock_tap::source::{BoxFuture, Read, Source};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -113,22 +113,20 @@ impl Lanes for Taken {
 
 /// Watches log groups of the double, from where the lanes stand or else from now on.
 fn watch(double: &LiveTail, taken: &Arc<Taken>, groups: &[&str], budget: usize) -> (JoinHandle<()>, CancellationToken) {
-    let (stop, clock) = (CancellationToken::new(), double.clone());
+    let stop = CancellationToken::new();
     let settings = live::Settings {
+        log_groups: groups.iter().map(|group| (*group).into()).collect(),
+        start: Start::At(double.now() - seconds(120)),
         pattern: None,
         is_endpoint_named: false,
         delays: Delays { lag: LAG, lookback: LOOKBACK },
         history_first: false,
-        clock: Arc::new(move || clock.now()),
     };
     let at = |(shard, position): (&ShardId, &Timestamp)| (shard.clone(), Position::UpTo(*position));
     let store = Memory::with(taken.positions.lock().unwrap().iter().map(at));
-    let (start, logs, lanes, stopped) =
-        (Start::At(double.now() - seconds(120)), double.logs(), taken.clone(), stop.clone());
-    let groups: Vec<Arc<str>> = groups.iter().map(|group| (*group).into()).collect();
-    let running = async move {
-        live::run(settings, &groups, start, logs, lanes, store, Budget::new(budget), stopped).await.unwrap();
-    };
+    let (logs, lanes, budget) = (double.logs(), taken.clone(), Budget::new(budget));
+    let reader = Reader { logs, lanes, checkpoints: store, budget, stop: stop.clone() };
+    let running = async move { live::run(&settings, reader).await.unwrap() };
     (tokio::spawn(running), stop)
 }
 
@@ -261,7 +259,7 @@ async fn without_a_session_it_is_as_good_as_polling() {
         };
         assert!(slowest < LAG + seconds(30), "{operation}: {slowest:?}");
         let calls = double.calls("FilterLogEvents");
-        assert!(calls < 90, "{operation}: {calls} calls in six minutes");
+        assert!(calls < 100, "{operation}: {calls} calls in six minutes");
         assert_eq!(double.calls("StartLiveTail") == 0, operation == "DescribeLogGroups");
         double.refuse(operation, "");
         write(&double, &GROUPS, &mut random, seconds(200), &mut number).await;
@@ -271,4 +269,57 @@ async fn without_a_session_it_is_as_good_as_polling() {
         taken.check(false);
         assert!(double.calls("StartLiveTail") > 0, "{operation}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_hides_no_event_of_a_gap() {
+    const GROUPS: [&str; 1] = ["/bedrock/a"];
+    let double = LiveTail::new(&GROUPS, seconds(4));
+    double.set_ahead(SignedDuration::from_secs(-15));
+    double.set_update(3);
+    let taken = Taken::new(&double);
+    let (running, stop) = watch(&double, &taken, &GROUPS, 1 << 20);
+    sleep(seconds(200)).await;
+    for number in 0..40 {
+        // One second has more than a session gives, the next ones nothing.
+        (0..10).for_each(|of| double.put(GROUPS[0], Duration::from_millis(100), &format!("event {number} {of}")));
+        sleep(seconds(20)).await;
+    }
+    sleep(seconds(300)).await;
+    stop.cancel();
+    running.await.unwrap();
+    taken.check(false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_are_alike_are_as_many_as_they_are() {
+    const GROUPS: [&str; 1] = ["/bedrock/a"];
+    let double = LiveTail::new(&GROUPS, seconds(4));
+    let taken = Taken::new(&double);
+    let (running, stop) = watch(&double, &taken, &GROUPS, 1 << 20);
+    sleep(seconds(200)).await;
+    (0..3).for_each(|_| double.put(GROUPS[0], seconds(1), "live"));
+    sleep(seconds(20)).await;
+    double.set_update(1);
+    (0..3).for_each(|_| double.put(GROUPS[0], seconds(1), "sampled"));
+    sleep(seconds(200)).await;
+    stop.cancel();
+    running.await.unwrap();
+    let counts: Vec<_> =
+        taken.messages.lock().unwrap().iter().map(|(text, given)| (text.clone(), given.len())).collect();
+    assert_eq!(counts, [("live".to_owned(), 3), ("sampled".to_owned(), 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_leaves_out_of_its_log_groups_is_polled() {
+    const GROUPS: [&str; 2] = ["/bedrock/a", "/bedrock/b"];
+    let double = LiveTail::new(&GROUPS, seconds(4));
+    double.leave_out(GROUPS[1]);
+    let (taken, mut random, mut number) = (Taken::new(&double), Random(3), 0);
+    let (running, stop) = watch(&double, &taken, &GROUPS, 1 << 20);
+    write(&double, &GROUPS, &mut random, seconds(120), &mut number).await;
+    sleep(seconds(300)).await;
+    stop.cancel();
+    running.await.unwrap();
+    taken.check(false);
 }

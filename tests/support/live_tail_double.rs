@@ -18,7 +18,7 @@ use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use bedrock_tap::source::cloudwatch::client::Logs;
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -74,6 +74,8 @@ struct State {
     /// Events of an update; more are sampled.
     update: usize,
     sampled: u64,
+    /// The log group that sessions say nothing of.
+    left_out: Option<&'static str>,
     /// The path and headers of the last session.
     host: Option<String>,
 }
@@ -84,6 +86,8 @@ pub(crate) struct LiveTail {
     state: Arc<Mutex<State>>,
     /// How long after they were ingested FilterLogEvents finds events.
     found_after: Duration,
+    /// How far the clock of the host that clients are on is ahead.
+    ahead: Arc<Mutex<SignedDuration>>,
 }
 
 impl LiveTail {
@@ -97,9 +101,10 @@ impl LiveTail {
             refusals: BTreeMap::new(),
             update: 500,
             sampled: 0,
+            left_out: None,
             host: None,
         };
-        Self { state: Arc::new(Mutex::new(state)), found_after }
+        Self { state: Arc::new(Mutex::new(state)), found_after, ahead: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -110,6 +115,11 @@ impl LiveTail {
     pub(crate) fn now(&self) -> Timestamp {
         let (began, at) = self.state().began;
         began + at.elapsed()
+    }
+
+    /// From now on, the clock of the host that clients are on is so far ahead; answers do not tell the time.
+    pub(crate) fn set_ahead(&self, ahead: SignedDuration) {
+        *self.ahead.lock().unwrap() = ahead;
     }
 
     /// Puts an event whose time is so long ago.
@@ -135,6 +145,11 @@ impl LiveTail {
 
     pub(crate) fn set_update(&self, events: usize) {
         self.state().update = events;
+    }
+
+    /// Sessions watch all log groups but this one, and say so.
+    pub(crate) fn leave_out(&self, group: &'static str) {
+        self.state().left_out = Some(group);
     }
 
     pub(crate) fn calls(&self, operation: &str) -> u64 {
@@ -163,7 +178,9 @@ impl LiveTail {
             .timeout_config(TimeoutConfig::builder().read_timeout(seconds(20)).operation_timeout(seconds(60)).build())
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .build();
-        Logs::new(aws_sdk_cloudwatchlogs::Client::from_conf(config), 100.0)
+        let clock = self.clone();
+        let host = Arc::new(move || clock.now() + *clock.ahead.lock().unwrap());
+        Logs::new(&aws_sdk_cloudwatchlogs::Client::from_conf(config), 100.0, host)
     }
 
     /// Serves on the loopback interface until what is returned is dropped.
@@ -238,6 +255,7 @@ impl LiveTail {
         if groups.len() != arns.len() || arns.is_empty() || arns.len() > 10 {
             return Answer::error(400, "ResourceNotFoundException");
         }
+        let groups = groups.into_iter().filter(|group| state.left_out != Some(*group)).collect();
         let next = state.sessions.pop_front().unwrap_or(Session::Ends(u32::MAX, End::Silence));
         drop(state);
         match next {

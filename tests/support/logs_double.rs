@@ -10,7 +10,8 @@ use aws_sdk_cloudwatchlogs::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_cloudwatchlogs::config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
-use bedrock_tap::source::cloudwatch::client::Logs;
+use bedrock_tap::source::cloudwatch::client::{HostClock, Logs};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -54,6 +55,8 @@ struct State {
     empty_pages: bool,
     backwards: bool,
     epoch: Instant,
+    clock: HostClock,
+    date: Option<HostClock>,
 }
 
 /// The double. Clones are the same.
@@ -85,6 +88,8 @@ impl LogsDouble {
             empty_pages: false,
             backwards: false,
             epoch: Instant::now(),
+            clock: Arc::new(Timestamp::now),
+            date: None,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -99,7 +104,8 @@ impl LogsDouble {
             .retry_config(RetryConfig::disabled())
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .build();
-        Logs::new(aws_sdk_cloudwatchlogs::Client::from_conf(config), calls_per_second)
+        let host = Arc::clone(&self.state().clock);
+        Logs::new(&aws_sdk_cloudwatchlogs::Client::from_conf(config), calls_per_second, host)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,6 +131,16 @@ impl LogsDouble {
     /// Events, and log groups, of a page.
     pub(crate) fn page(&self, items: usize) {
         self.state().page = items;
+    }
+
+    /// The clock of the host that clients are on.
+    pub(crate) fn clock(&self, clock: HostClock) {
+        self.state().clock = clock;
+    }
+
+    /// Answers tell this time in their `Date`.
+    pub(crate) fn date(&self, date: HostClock) {
+        self.state().date = Some(date);
     }
 
     /// Every second page has no events, and the last one none either.
@@ -186,7 +202,11 @@ impl HttpConnector for LogsDouble {
         let double = self.clone();
         HttpConnectorFuture::new(async move {
             let (status, bytes) = double.respond(operation, input).await;
-            Ok(HttpResponse::new(status.try_into().unwrap(), bytes.into()))
+            let mut response = HttpResponse::new(status.try_into().unwrap(), bytes.into());
+            if let Some(date) = &double.state().date {
+                response.headers_mut().insert("date", date().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+            }
+            Ok(response)
         })
     }
 }

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{groups, screen::Screen};
+use super::groups::{self, Watched};
+use super::screen::Screen;
 use crate::aws::Access;
 use crate::budget::Budget;
 use crate::checkpoint::memory::Memory;
@@ -48,8 +49,8 @@ enum Input {
     Files(Vec<String>),
     /// A stream, and how to reach it; what is missing comes from the AWS configuration.
     Stream(client::Settings),
-    /// Log groups, by their names or ARNs, how to reach them, and a filter pattern.
-    LogGroups(Vec<Arc<str>>, Access, Option<Arc<str>>),
+    /// Log groups.
+    LogGroups(Watched),
 }
 
 impl From {
@@ -68,8 +69,14 @@ impl From {
         let groups: Vec<_> = names.iter().map(|name| Group::of(name)).collect();
         let region = groups.iter().find_map(|group| group.region.as_deref().map(str::to_owned));
         access.region = access.region.or(region);
-        let groups = groups.into_iter().map(|group| group.given).collect();
-        Self { line: Settings::default(), input: Input::LogGroups(groups, access, None) }
+        let mut named: Vec<Arc<str>> = Vec::with_capacity(groups.len());
+        for group in groups {
+            // Named twice, its lines would come twice, and no session is given for it.
+            if !named.contains(&group.given) {
+                named.push(group.given);
+            }
+        }
+        Self { line: Settings::default(), input: Input::LogGroups(Watched { names: named, access, pattern: None }) }
     }
 
     /// What a configuration names as its source, with its limits and its log groups. Its positions are left alone.
@@ -88,7 +95,8 @@ impl From {
             },
             config::Source::Cloudwatch(source) => {
                 let pattern = source.filter_pattern.as_deref().map(Arc::from);
-                Input::LogGroups(plan::cloudwatch::log_groups(&source), source.access(), pattern)
+                let (names, access) = (plan::cloudwatch::log_groups(&source), source.access());
+                Input::LogGroups(Watched { names, access, pattern })
             }
             other => {
                 let (kind, file) = (other.kind(), path.display());
@@ -133,8 +141,8 @@ impl From {
                 let read = Box::pin(coordinator::run(settings, lanes, checkpoints, budget, stop)).await;
                 read.with_context(|| format!("cannot watch the stream {name}"))
             }
-            Input::LogGroups(groups, access, pattern) => {
-                Box::pin(groups::watch(&groups, &access, pattern, since, lanes, checkpoints, budget, stop)).await
+            Input::LogGroups(watched) => {
+                Box::pin(groups::watch(watched, since, lanes, checkpoints, budget, stop)).await
             }
         }
     }

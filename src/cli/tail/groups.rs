@@ -14,8 +14,8 @@ use crate::checkpoint::memory::Memory;
 use crate::delivery::Lanes;
 use crate::source::cloudwatch::client::{DEFAULT_CALLS_PER_SECOND, Group, Logs};
 use crate::source::cloudwatch::error::{CallError, Policy};
+use crate::source::cloudwatch::groups::{Reader, Start};
 use crate::source::cloudwatch::live::{self, Delays};
-use crate::source::cloudwatch::poll::Start;
 
 /// A person looks at the newest, and waits for the rest: what is read without a session is so old, and once more two
 /// minutes later.
@@ -24,35 +24,44 @@ const DELAYS: Delays = Delays { lag: Duration::from_secs(10), lookback: Duration
 /// Names of log groups that are offered where there is none of the name.
 const MAX_NEAR: usize = 5;
 
+/// What is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// Log groups, each by its name or its ARN.
+    pub(super) names: Vec<Arc<str>>,
+    /// How they are reached.
+    pub(super) access: Access,
+    /// What events have to match, in CloudWatch Logs' syntax.
+    pub(super) pattern: Option<Arc<str>>,
+}
+
 /// Shows what log groups hold since a time, or from now on, until `stop` is cancelled.
 ///
 /// # Errors
 /// No access, a log group that is not there, or one that cannot be read.
-#[expect(clippy::too_many_arguments, reason = "what a coordinator works with, as elsewhere")]
 pub(super) async fn watch(
-    groups: &[Arc<str>],
-    access: &Access,
-    pattern: Option<Arc<str>>,
+    watched: Watched,
     since: Option<Timestamp>,
     lanes: Arc<dyn Lanes>,
     checkpoints: Arc<Memory>,
     budget: Budget,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let logs = Box::pin(Logs::connect(access, DEFAULT_CALLS_PER_SECOND)).await?;
-    for group in groups {
-        Box::pin(find(&logs, group)).await?;
+    let Watched { names, access, pattern } = watched;
+    let logs = Box::pin(Logs::connect(&access, DEFAULT_CALLS_PER_SECOND)).await?;
+    for name in &names {
+        Box::pin(find(&logs, name)).await?;
     }
     let settings = live::Settings {
+        log_groups: names,
+        start: since.map_or(Start::Latest, Start::At),
         pattern,
         is_endpoint_named: access.endpoint_url.is_some(),
         delays: DELAYS,
         history_first: true,
-        clock: Arc::new(Timestamp::now),
     };
-    let start = since.map_or(Start::Latest, Start::At);
-    let watched = Box::pin(live::run(settings, groups, start, logs, lanes, checkpoints, budget, stop)).await;
-    watched.with_context(|| format!("cannot watch {}", groups.join(", ")))
+    let read = Box::pin(live::run(&settings, Reader { logs, lanes, checkpoints, budget, stop })).await;
+    read.with_context(|| format!("cannot watch {}", settings.log_groups.join(", ")))
 }
 
 /// Finds out whether a log group is there, as far as one may.

@@ -30,7 +30,8 @@ pub struct CloudwatchSource {
     /// How events come: `poll` (FilterLogEvents, in rounds: nothing is lost, events are `lag` old) or `live`
     /// (StartLiveTail: events come within seconds; what a session leaves out comes as with `poll`, and so does everything
     /// where there is no session). Default: `poll`, because it needs one right only, and AWS charges sessions by the
-    /// minute.
+    /// minute. A session gives no event ids: with `live`, a record without a request id bears the id of its text, and
+    /// another one than with `poll`.
     #[serde(default)]
     pub mode: CloudwatchMode,
     /// Where a log group is read from that has no stored position: `latest` (what is written after the start),
@@ -38,8 +39,8 @@ pub struct CloudwatchSource {
     /// of years, at 1 MB a call.
     #[serde(default = "default_start")]
     pub start: Start,
-    /// The pause between two rounds, each of which reads what has come, `1s` to `1h`. Default: `10s`, so that ten log
-    /// groups take one or two of the five calls a second.
+    /// The pause between two rounds of `poll`, each of which reads what has come, `1s` to `1h`; `live` has no rounds.
+    /// Default: `10s`, so that ten log groups take one or two of the five calls a second.
     #[serde(default = "default_interval", with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
     pub interval: Duration,
@@ -259,8 +260,10 @@ mod tests {
         assert_eq!(
             source.describe(),
             [
-                "log group a in eu-west-1, at http://localhost:1, from trim_horizon, live",
-                &format!("log group {arn} in eu-west-1, at http://localhost:1, from trim_horizon, live"),
+                "log group a in eu-west-1, at http://localhost:1, from trim_horizon, live, what that leaves out 1m old",
+                &format!(
+                    "log group {arn} in eu-west-1, at http://localhost:1, from trim_horizon, live, what that leaves out 1m old"
+                ),
             ]
         );
         assert_eq!(source.access().region.as_deref(), Some("eu-west-1"));

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::config::{self, CloudwatchMode, CloudwatchSource, Config};
 use crate::daemon::{Seam, SourcePlan};
 use crate::source::cloudwatch::client::{Group, Logs};
+use crate::source::cloudwatch::groups::{Reader, Start};
 use crate::source::cloudwatch::live::{self, Delays};
-use crate::source::cloudwatch::poll::{self, Start};
+use crate::source::cloudwatch::poll;
 
 /// The source.
 pub(super) fn source(source: &CloudwatchSource, _: &Config) -> SourcePlan {
@@ -25,13 +24,13 @@ pub fn log_groups(source: &CloudwatchSource) -> Vec<Arc<str>> {
 
 fn watching(source: &CloudwatchSource) -> SourcePlan {
     let (access, calls_per_second) = (source.access(), f64::from(source.calls_per_second));
-    let (log_groups, start) = (log_groups(source), start(source.start));
     let settings = live::Settings {
+        log_groups: log_groups(source),
+        start: start(source.start),
         pattern: source.filter_pattern.as_deref().map(Arc::from),
         is_endpoint_named: access.endpoint_url.is_some(),
         delays: Delays { lag: source.lag, lookback: source.lookback },
         history_first: false,
-        clock: Arc::new(Timestamp::now),
     };
     SourcePlan::Partitions(Box::new(move |seam: Seam| {
         Box::pin(async move {
@@ -40,7 +39,7 @@ fn watching(source: &CloudwatchSource) -> SourcePlan {
             let Some(logs) = stop.run_until_cancelled(connecting).await else { return Ok(()) };
             // What a stretch of time holds is not the same when it is read again.
             let lanes = Arc::new(engine.without_ranges());
-            live::run(settings, &log_groups, start, logs?, lanes, checkpoints, budget, stop).await?;
+            live::run(&settings, Reader { logs: logs?, lanes, checkpoints, budget, stop }).await?;
             Ok(())
         })
     }))
@@ -63,7 +62,7 @@ fn polling(source: &CloudwatchSource) -> SourcePlan {
             let Some(logs) = stop.run_until_cancelled(connecting).await else { return Ok(()) };
             // What a stretch of time holds is not the same when it is read again.
             let lanes = Arc::new(engine.without_ranges());
-            poll::run(settings, logs?, Arc::new(Timestamp::now), lanes, checkpoints, budget, stop).await?;
+            poll::run(&settings, Reader { logs: logs?, lanes, checkpoints, budget, stop }).await?;
             Ok(())
         })
     }))

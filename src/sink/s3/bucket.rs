@@ -18,7 +18,7 @@ use super::{Encryption, Settings};
 use crate::aws::AccessError;
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::sink::SinkError;
-use crate::sink::service::{self, BoundedAnswers};
+use crate::sink::service;
 
 /// Parts of one object that are on their way at a time. They are slices of it, so they cost no memory.
 const PARTS_AT_A_TIME: usize = 4;
@@ -91,7 +91,7 @@ impl Bucket {
             (None, RequestChecksumCalculation::WhenRequired)
         };
         let builder = aws_sdk_s3::config::Builder::from(&config)
-            .interceptor(BoundedAnswers)
+            .interceptor(service::BOUNDED)
             .force_path_style(settings.path_style.unwrap_or(settings.access.endpoint_url.is_some()))
             .request_checksum_calculation(calculation)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);

@@ -6,16 +6,14 @@ use std::sync::Arc;
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::config::interceptors::BeforeDeserializationInterceptorContextMut;
-use aws_sdk_cloudwatchlogs::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_cloudwatchlogs::error::BoxError;
 use aws_sdk_cloudwatchlogs::types;
-use aws_sdk_s3::primitives::SdkBody;
-use http_body_util::Limited;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::clock::Clock;
+pub use super::clock::HostClock;
 use super::error::{CallError, Policy};
 use super::pace::Pace;
+use crate::aws::bounded::BoundedAnswers;
 use crate::aws::{Access, AccessError};
 
 /// Calls of FilterLogEvents a second that leave one of the five of an account and Region to others. Source: the service
@@ -108,6 +106,7 @@ pub struct Logs {
     client: Client,
     region: Arc<str>,
     pace: Pace,
+    clock: Clock,
 }
 
 impl fmt::Debug for Logs {
@@ -125,18 +124,37 @@ impl Logs {
         let config = access.load().await?;
         let mut builder = aws_sdk_cloudwatchlogs::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
-            .interceptor(BoundedAnswers);
+            .interceptor(BoundedAnswers { max_bytes: MAX_ANSWER_BYTES });
         if let Some(url) = &access.endpoint_url {
             // Only this client's: an assumed role is asked for at its own service.
             builder = builder.endpoint_url(url);
         }
-        Ok(Self::new(Client::from_conf(builder.build()), calls_per_second))
+        Ok(Self::new(&Client::from_conf(builder.build()), calls_per_second, Arc::new(Timestamp::now)))
     }
 
-    /// CloudWatch Logs through a client that is there already. The client must not retry by itself.
-    pub fn new(client: Client, calls_per_second: f64) -> Self {
+    /// CloudWatch Logs through a client that is there already, on a host that has this clock. The client must not retry
+    /// by itself.
+    pub fn new(client: &Client, calls_per_second: f64, host: HostClock) -> Self {
         let region = client.config().region().map_or("", |region| region.as_ref()).into();
-        Self { client, region, pace: Pace::new(calls_per_second) }
+        let clock = Clock::new(host);
+        let client = Client::from_conf(client.config().to_builder().interceptor(clock.clone()).build());
+        Self { client, region, pace: Pace::new(calls_per_second), clock }
+    }
+
+    /// The time: this host's, put right by what the service's answers say.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Has the service say what time it is, if no answer did so yet. A refusal says it too; where none comes, this host's
+    /// is taken.
+    pub(super) async fn ask_for_time(&self, log_group: &Group) {
+        if !self.clock.is_sure() {
+            let now = self.now();
+            let moment = now.saturating_add(SignedDuration::from_millis(1)).unwrap_or(now);
+            // What it holds is read in its turn.
+            let _ = self.filter_page(log_group, now, moment, None, None).await;
+        }
     }
 
     /// The Region that is asked.
@@ -287,28 +305,6 @@ fn described(group: types::LogGroup) -> Option<LogGroup> {
         created: group.creation_time.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
         retention_days: group.retention_in_days.and_then(|days| u32::try_from(days).ok()),
     })
-}
-
-/// Reads no more of an answer than it can have.
-#[derive(Debug)]
-struct BoundedAnswers;
-
-impl Intercept for BoundedAnswers {
-    fn name(&self) -> &'static str {
-        "BoundedAnswers"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response_mut().body_mut();
-        let whole = std::mem::replace(body, SdkBody::taken());
-        *body = SdkBody::from_body_1_x(Limited::new(whole, MAX_ANSWER_BYTES));
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -11,32 +11,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::client::{Event, Logs};
 use super::envelope;
+use super::groups::{Begun, Reader, Start};
 use super::pages::{Pages, held_bytes};
 use super::window::Window;
 use crate::budget::{Budget, Reservation};
-use crate::checkpoint::CheckpointStore;
-use crate::delivery::{LaneEnd, LaneError, Lanes};
-use crate::record::{Partition, Position, ShardId};
+use crate::delivery::LaneError;
+use crate::record::Position;
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
-/// The stream that partitions of log groups belong to.
-pub(super) const STREAM: &str = "cloudwatch";
 /// The second readings of a stretch of `lookback`: enough that a late event is not much later, few enough that they cost
 /// few calls where nothing is written.
 const LOOKS_BACK: i32 = 15;
 /// Events that are known to be given, over all log groups: some 30 MB. Beyond it the oldest are forgotten, and are given
 /// twice, with the same ids.
 const MAX_GIVEN: usize = 1_000_000;
-
-/// Tells the time; tests tell their own.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What is read, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,73 +48,18 @@ pub struct Settings {
     pub pattern: Option<Arc<str>>,
 }
 
-/// Where a log group begins that was never read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With its oldest event.
-    Oldest,
-    /// With what is written from now on.
-    Latest,
-    /// With the first event at or after this time.
-    At(Timestamp),
-}
-
-impl Start {
-    pub(super) fn time(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::Oldest => Timestamp::UNIX_EPOCH,
-            // Events have whole milliseconds: one of this very moment is taken.
-            Self::Latest => Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
-            Self::At(time) => time,
-        }
-    }
-}
-
-/// Reads log groups until `stop`, which the lanes look at too.
+/// Reads log groups until the reader's `stop`.
 ///
 /// # Errors
 /// The first error of a lane, once the others have ended.
-pub async fn run(
-    settings: Settings,
-    logs: Logs,
-    clock: Clock,
-    lanes: Arc<dyn Lanes>,
-    checkpoints: Arc<dyn CheckpointStore>,
-    budget: Budget,
-    stop: CancellationToken,
-) -> Result<(), LaneError> {
-    let stored = checkpoints.load(STREAM).await?;
-    let mut begun = Vec::new();
-    for log_group in &settings.log_groups {
-        let partition = Partition { stream: STREAM.into(), shard: ShardId::new(Arc::clone(log_group)) };
-        let position = match stored.iter().find(|(known, _)| *known == partition) {
-            Some((_, Position::UpTo(time))) => *time,
-            _ => {
-                let start = settings.start.time(clock());
-                checkpoints.begin(partition.clone(), Position::UpTo(start)).await?;
-                start
-            }
-        };
-        info!(%log_group, from = %position, "reading a log group");
-        begun.push((partition, log_group, position));
-    }
-    let mut running: JoinSet<Result<LaneEnd, LaneError>> = JoinSet::new();
-    for (partition, log_group, position) in begun {
-        let polling = PollSource::new(logs.clone(), log_group, position, &settings, Arc::clone(&clock), budget.clone());
-        let (lanes, reading) = (Arc::clone(&lanes), stop.clone());
-        running.spawn(async move { lanes.run(partition, Box::new(polling), reading).await });
-    }
-    let mut first_error = Ok(());
-    while let Some(ended) = running.join_next().await {
-        let error = match ended {
-            Ok(Ok(_)) => continue,
-            Ok(Err(error)) => error,
-            Err(_) => LaneError::Panicked { origin: "a log group".to_owned() },
-        };
-        stop.cancel();
-        first_error = first_error.and(Err(error));
-    }
-    first_error
+pub async fn run(settings: &Settings, reader: Reader) -> Result<(), LaneError> {
+    let begun = reader.begin(&settings.log_groups, settings.start).await?;
+    let source = |Begun { partition, log_group, position }| {
+        let polling = PollSource::new(reader.logs.clone(), &log_group, position, settings, reader.budget.clone());
+        (partition, Box::new(polling) as Box<dyn Source>)
+    };
+    let sources: Vec<_> = begun.into_iter().map(source).collect();
+    reader.run(sources).await
 }
 
 /// Reads one log group.
@@ -132,7 +70,6 @@ pub struct PollSource {
     interval: Duration,
     lag: SignedDuration,
     lookback: SignedDuration,
-    clock: Clock,
     budget: Budget,
     /// The second reading is done up to here; so is everything, except for what comes later still.
     settled: Timestamp,
@@ -157,14 +94,7 @@ enum Step {
 
 impl PollSource {
     /// A source of one log group, from `position` on.
-    pub fn new(
-        logs: Logs,
-        log_group: &Arc<str>,
-        position: Timestamp,
-        settings: &Settings,
-        clock: Clock,
-        budget: Budget,
-    ) -> Self {
+    pub fn new(logs: Logs, log_group: &Arc<str>, position: Timestamp, settings: &Settings, budget: Budget) -> Self {
         let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         Self {
             logs,
@@ -173,7 +103,6 @@ impl PollSource {
             interval: settings.interval,
             lag: signed(settings.lag),
             lookback: signed(settings.lookback),
-            clock,
             budget,
             settled: position,
             fresh: position,
@@ -195,7 +124,8 @@ impl PollSource {
                 Step::Settle(pages) => match pages.next().await? {
                     Some((events, reservation)) => return Ok(self.settle(events, reservation)),
                     None => {
-                        self.settled = pages.up_to();
+                        let up_to = pages.up_to();
+                        self.settle_to(up_to);
                         self.begin_fresh();
                         self.end_settling();
                         return Ok(self.read(&[], Reservation::default()));
@@ -204,7 +134,9 @@ impl PollSource {
                 Step::Fresh(pages) => match pages.next().await? {
                     Some((events, reservation)) => return Ok(self.take_fresh(events, reservation)),
                     None => {
-                        self.fresh = pages.up_to();
+                        // As with the second reading.
+                        let old = back(self.logs.now(), self.lag);
+                        self.fresh = self.fresh.max(pages.up_to().min(old));
                         self.step = Step::Rest;
                     }
                 },
@@ -212,9 +144,9 @@ impl PollSource {
         }
     }
 
-    /// Whatever the clock says, no stretch is left out and none is settled that is not old enough.
+    /// Whatever the clock says, no stretch is left out.
     fn begin_round(&mut self) {
-        let now = (self.clock)();
+        let now = self.logs.now();
         let settle_to = back(now, self.lag.saturating_add(self.lookback));
         let due = self.settled.saturating_add(self.lookback / LOOKS_BACK).unwrap_or(Timestamp::MAX);
         if settle_to > self.settled && settle_to >= due {
@@ -226,7 +158,7 @@ impl PollSource {
 
     fn begin_fresh(&mut self) {
         self.fresh = self.fresh.max(self.settled);
-        let fresh_to = back((self.clock)(), self.lag);
+        let fresh_to = back(self.logs.now(), self.lag);
         self.step = if self.fresh < fresh_to && self.lookback > SignedDuration::ZERO {
             Step::Fresh(Box::new(self.pages(self.fresh, fresh_to)))
         } else {
@@ -241,16 +173,25 @@ impl PollSource {
 
     /// Takes events of the second reading.
     fn settle(&mut self, mut events: Vec<Event>, reservation: Reservation) -> Read {
-        if let Step::Settle(pages) = &self.step {
-            self.settled = pages.up_to();
-        }
+        let up_to = if let Step::Settle(pages) = &self.step { pages.up_to() } else { self.settled };
+        self.settle_to(up_to);
         events.retain(|event| !self.given.contains(event));
         let fresh = self.fresh.as_millisecond();
         let is_late = |event: &&Event| {
             event.timestamp_millis.is_some_and(|millis| millis < fresh && !self.given.may_have_forgotten(millis))
         };
         self.late += events.iter().filter(is_late).count() as u64;
+        if self.settled < up_to {
+            self.given.add(&events);
+        }
         self.read(&events, reservation)
+    }
+
+    /// The second reading came so far. What is not old enough, now that the service said what time it is, is not settled:
+    /// the window may have been made by a clock that was fast.
+    fn settle_to(&mut self, up_to: Timestamp) {
+        let old = back(self.logs.now(), self.lag.saturating_add(self.lookback));
+        self.settled = self.settled.max(up_to.min(old));
     }
 
     fn end_settling(&mut self) {
@@ -278,7 +219,7 @@ impl PollSource {
         let newest = events.iter().filter_map(|event| event.timestamp_millis).max();
         let lag = newest.and_then(|millis| {
             let newest = Timestamp::from_millisecond(millis).ok()?;
-            Duration::try_from((self.clock)().duration_since(newest)).ok()
+            Duration::try_from(self.logs.now().duration_since(newest)).ok()
         });
         Read::Records { records, position: Position::UpTo(self.settled), lag, reservation }
     }
@@ -297,7 +238,7 @@ fn back(time: Timestamp, by: SignedDuration) -> Timestamp {
 /// The events that were given and may be met again.
 struct Given {
     hasher: RandomState,
-    /// Their times and the hashes of their ids.
+    /// Their times and the hashes of their log streams and ids.
     events: BTreeSet<(i64, u64)>,
     max: usize,
     /// Some before this were forgotten.
@@ -312,7 +253,7 @@ impl Given {
     /// An event without an id or a time is never known: it is given as often as it is met.
     fn key(&self, event: &Event) -> Option<(i64, u64)> {
         let id = event.id.as_deref().filter(|id| !id.is_empty())?;
-        Some((event.timestamp_millis?, self.hasher.hash_one(id)))
+        Some((event.timestamp_millis?, self.hasher.hash_one((event.log_stream.as_deref(), id))))
     }
 
     fn contains(&self, event: &Event) -> bool {

@@ -8,7 +8,9 @@ use bedrock_tap::budget::Budget;
 use bedrock_tap::checkpoint::CheckpointStore;
 use bedrock_tap::delivery::{LaneEnd, LaneError, Lanes};
 use bedrock_tap::record::{Partition, Position, ShardId};
-use bedrock_tap::source::cloudwatch::poll::{Clock, Settings, Start, run};
+use bedrock_tap::source::cloudwatch::client::HostClock;
+use bedrock_tap::source::cloudwatch::groups::{Reader, Start};
+use bedrock_tap::source::cloudwatch::poll::{Settings, run};
 use bedrock_tap::source::{BoxFuture, Read, Source};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
@@ -41,8 +43,8 @@ impl Wall {
         (self.now() - SignedDuration::try_from(ago).unwrap()).as_millisecond()
     }
 
-    fn clock(self) -> Clock {
-        Arc::new(move || self.now())
+    fn clock(self, ahead: SignedDuration) -> HostClock {
+        Arc::new(move || self.now() + ahead)
     }
 }
 
@@ -102,11 +104,20 @@ fn settings(groups: &[&str]) -> Settings {
 }
 
 fn start(double: &LogsDouble, wall: Wall, settings: Settings, store: &Arc<Memory>) -> Run {
+    double.clock(wall.clock(SignedDuration::ZERO));
+    start_as_it_is(double, settings, store)
+}
+
+/// With the clock that the double's clients have.
+fn start_as_it_is(double: &LogsDouble, settings: Settings, store: &Arc<Memory>) -> Run {
+    let logs = double.logs(4.0);
     let stop = CancellationToken::new();
     let lanes = Arc::new(Taker { store: store.clone(), taken: Mutex::default() });
     let budget = Budget::new(64 * 1024 * 1024);
     let checkpoints: Arc<dyn CheckpointStore> = store.clone();
-    let task = run(settings, double.logs(4.0), wall.clock(), lanes.clone(), checkpoints, budget, stop.clone());
+    let (reading, stopping) = (lanes.clone(), stop.clone());
+    let task =
+        async move { run(&settings, Reader { logs, lanes: reading, checkpoints, budget, stop: stopping }).await };
     Run { lanes, stop, task: tokio::spawn(task) }
 }
 
@@ -265,7 +276,8 @@ async fn without_a_look_back_each_event_is_asked_for_once() {
     assert_eq!(run.stop().await, (0..30).map(|number| format!("m{number}")).collect::<Vec<_>>());
     assert!(wall.now().duration_since(position(&store, GROUP)).as_secs() <= 71);
     let mut end = None;
-    for call in double.calls("FilterLogEvents") {
+    // The first call asks for nothing but the time.
+    for call in double.calls("FilterLogEvents").into_iter().skip(1) {
         assert_eq!(call.input["filterPattern"], "{ $.a = 1 }");
         let (from, to) = (call.input["startTime"].as_i64().unwrap(), call.input["endTime"].as_i64().unwrap());
         assert!(end.is_none_or(|end| from == end + 1), "{from} after {end:?}");
@@ -311,4 +323,92 @@ async fn a_log_group_that_cannot_be_read_ends_the_others() {
     let error = run.task.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("cannot read log group"), "{error}");
     assert!(run.stop.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_fast_passes_over_nothing() {
+    let check = async |start_at: Start, ahead: Duration, lookback: Duration| {
+        let (double, wall, store) = (LogsDouble::new(&[GROUP]), Wall(Instant::now()), Memory::with([]));
+        double.clock(wall.clock(SignedDuration::try_from(ahead).unwrap()));
+        double.date(wall.clock(SignedDuration::ZERO));
+        double.page(3);
+        // A host whose clock is wrong has its signatures refused, until somebody puts it right.
+        double.fault("FilterLogEvents", [Fault::Error(400, "InvalidSignatureException")]);
+        let run = start_as_it_is(&double, Settings { start: start_at, lookback, ..settings(&[GROUP]) }, &store);
+        let mut all = Vec::new();
+        for number in 0..80_u32 {
+            sleep(MINUTE / 4).await;
+            double.put(GROUP, wall.millis_ago(Duration::from_secs(u64::from(number % 50))), format!("m{number:02}"));
+            all.push(format!("m{number:02}"));
+            let behind = wall.now().duration_since(position(&store, GROUP));
+            assert!(
+                behind >= SignedDuration::try_from(lookback).unwrap().min(SignedDuration::from_secs(14)),
+                "{behind}"
+            );
+        }
+        sleep(40 * MINUTE).await;
+        let mut taken = run.stop().await;
+        taken.sort();
+        assert_eq!(taken, all, "{start_at:?} {ahead:?} {lookback:?}");
+    };
+    for start_at in [Start::Latest, Start::Oldest] {
+        for ahead in [Duration::from_secs(90), 20 * MINUTE, 24 * 60 * MINUTE] {
+            check(start_at, ahead, 15 * MINUTE).await;
+            check(start_at, ahead, Duration::ZERO).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_ahead_for_a_while_passes_over_nothing() {
+    let (double, wall, store) = (LogsDouble::new(&[GROUP]), Wall(Instant::now()), Memory::with([]));
+    // From the tenth minute to the twelfth it is an hour ahead, and no call is taken.
+    let host = move || {
+        let jumped = (10..12).contains(&wall.0.elapsed().as_secs().div_euclid(60));
+        wall.now() + SignedDuration::from_hours(i64::from(jumped))
+    };
+    double.clock(Arc::new(host));
+    double.date(wall.clock(SignedDuration::ZERO));
+    let run = start_as_it_is(&double, settings(&[GROUP]), &store);
+    let mut all = BTreeSet::new();
+    for number in 0..90 {
+        if wall.0.elapsed().as_secs() / 60 == 10 {
+            double.fault("FilterLogEvents", [Fault::Error(400, "InvalidSignatureException")]);
+        }
+        double.put(GROUP, wall.millis_ago(Duration::ZERO), format!("m{number}"));
+        all.insert(format!("m{number}"));
+        sleep(MINUTE).await;
+    }
+    sleep(40 * MINUTE).await;
+    assert_eq!(run.stop().await.into_iter().collect::<BTreeSet<_>>(), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_backlog_does_not_starve_another_log_group() {
+    let groups: Vec<_> = (0..10).map(|number| format!("g{number}")).collect();
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let (double, wall) = (LogsDouble::new(&groups), Wall(Instant::now()));
+    double.page(2);
+    for group in &groups[..9] {
+        for number in 0..2000 {
+            double.put(group, wall.millis_ago(24 * 60 * MINUTE) + number, format!("{group} {number}"));
+        }
+    }
+    let run = start(&double, wall, Settings { start: Start::Oldest, ..settings(&groups) }, &Memory::with([]));
+    sleep(2 * MINUTE).await;
+    for number in 0..60 {
+        if number % 4 == 0 {
+            double.fault("FilterLogEvents", [Fault::Error(400, "ThrottlingException")]);
+        }
+        double.put(groups[9], wall.millis_ago(Duration::ZERO), format!("live {number}"));
+        sleep(Duration::from_secs(10)).await;
+    }
+    sleep(2 * MINUTE).await;
+    let live = run.taken().iter().filter(|message| message.starts_with("live")).count();
+    assert!((59..=61).contains(&live), "{live} of 60 came in time");
+    let calls: Vec<_> = double.calls("FilterLogEvents").iter().map(|call| call.at).collect();
+    let most = calls.iter().map(|at| calls.iter().filter(|other| **other >= *at && **other - *at < MINUTE).count());
+    assert!(most.max().unwrap() <= 241, "more than four calls a second");
+    assert!(run.taken().len() < 18_000, "the backlog was over before anything was shown");
+    run.stop().await;
 }

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 const PART: Duration = Duration::from_secs(10);
 /// The second readings of a stretch of `lookback`.
 const LOOKS_BACK: u32 = 15;
+/// An event may bear a time so much later than that of its ingestion, by this host's clock.
+pub(super) const AHEAD: Duration = Duration::from_secs(60);
 /// A session may tell an event so long after a reader of windows found it.
 const RETOLD: Duration = Duration::from_secs(120);
 
@@ -37,6 +39,8 @@ impl Delays {
 pub(super) struct Coverage {
     start: Timestamp,
     delays: Delays,
+    /// Events bear times so much later than those of their ingestion at most.
+    ahead: Duration,
     /// Up to when the session told what was ingested, or left a gap.
     live_to: Option<Timestamp>,
     /// What is to be read soon.
@@ -47,8 +51,8 @@ pub(super) struct Coverage {
 
 impl Coverage {
     /// Everything from `start` on is to be read.
-    pub(super) fn new(start: Timestamp, delays: Delays) -> Self {
-        Self { start, delays, live_to: None, fresh: Spans::default(), gaps: Spans::default() }
+    pub(super) fn new(start: Timestamp, delays: Delays, ahead: Duration) -> Self {
+        Self { start, delays, ahead, live_to: None, fresh: Spans::default(), gaps: Spans::default() }
     }
 
     /// The session told what was ingested up to a time: since the last time that it did so, if it is `complete`; else it
@@ -57,13 +61,13 @@ impl Coverage {
         match self.live_to {
             None => {
                 self.fresh.open(self.start..to);
-                self.gaps.open(self.start..to);
+                self.gaps.open(self.start..later(to, self.ahead));
             }
             Some(live_to) if !complete => {
                 // The host's clock may have been set back.
                 let (from, to) = (live_to.min(to), live_to.max(to));
                 self.fresh.open(self.before(from, self.delays.lag)..to);
-                self.gaps.open(self.before(from, self.delays.all())..to);
+                self.gaps.open(self.before(from, self.delays.all())..later(to, self.ahead));
             }
             Some(_) => {}
         }
@@ -186,7 +190,7 @@ mod tests {
 
     /// What came (up to when, complete), what is to be read soon and for good, and the position.
     fn check(came: &[(i64, bool)], fresh: &[(i64, i64)], gaps: &[(i64, i64)], position: i64) -> Coverage {
-        let mut coverage = Coverage::new(at(0), DELAYS);
+        let mut coverage = Coverage::new(at(0), DELAYS, Duration::ZERO);
         let mut last = coverage.position();
         for (to, complete) in came {
             coverage.came(at(*to), *complete);
@@ -214,6 +218,15 @@ mod tests {
         );
         // No session at all.
         check(&[(10, false), (20, false), (30, false)], &[(0, 30)], &[(0, 30)], 0);
+    }
+
+    #[test]
+    fn what_is_ahead_of_its_ingestion_is_read_once_it_is_old() {
+        let mut coverage = Coverage::new(at(0), DELAYS, AHEAD);
+        coverage.came(at(0), true);
+        coverage.came(at(100), true);
+        coverage.came(at(101), false);
+        assert_eq!((seconds(&coverage.fresh), seconds(&coverage.gaps)), (vec![(95, 101)], vec![(0, 60), (80, 161)]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What was delivered: the log events of the last minutes and of open gaps, told by their content, since a session gives
 //! no event ids.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -22,6 +22,21 @@ pub(super) fn mark(log_stream: &str, millis: i64, message: &str) -> Mark {
     hash.update(message);
     let digest: [u8; 32] = hash.finalize().into();
     (millis, *digest.first_chunk().unwrap_or(&[0; 16]))
+}
+
+/// Counts events that are alike within one update or page: there they are two, and not one that came twice. Alike in two
+/// of them, they are taken for one.
+#[derive(Debug, Default)]
+pub(super) struct Alike(HashMap<Mark, u64>);
+
+impl Alike {
+    /// The mark of an event, told apart from those before it that are alike.
+    pub(super) fn count(&mut self, (millis, hash): Mark) -> Mark {
+        let before = self.0.entry((millis, hash)).or_default();
+        let told_apart = u128::from_le_bytes(hash).wrapping_add(u128::from(*before));
+        *before += 1;
+        (millis, told_apart.to_le_bytes())
+    }
 }
 
 /// The marks of what was delivered.
@@ -69,6 +84,18 @@ mod tests {
         for other in [mark("stream", 6, "message"), mark("strea", 5, "mmessage"), mark("stream", 5, "messagf")] {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn events_that_are_alike_are_as_many_as_they_are() {
+        let mut known = Known::new(100);
+        let mut take = |texts: &[&str]| {
+            let mut alike = Alike::default();
+            texts.iter().filter(|text| known.insert(alike.count(mark("", 5, text)))).count()
+        };
+        assert_eq!(take(&["a", "a", "b", "a"]), 4);
+        assert_eq!(take(&["a", "b", "a"]), 0, "read again");
+        assert_eq!(take(&["b", "b"]), 1, "one was not told");
     }
 
     #[test]

@@ -19,7 +19,6 @@ use super::endpoint::AsNamed;
 use crate::budget::{Budget, Reservation};
 use crate::source::cloudwatch::client::{self, Logs};
 use crate::source::cloudwatch::error::{CallError, Policy};
-use crate::source::cloudwatch::poll::Clock;
 use crate::source::kinesis::pace::Backoff;
 
 /// How long the start of a session is waited for.
@@ -62,6 +61,8 @@ pub(super) struct Group {
     feed: mpsc::Sender<News>,
     /// Something was left out since the last news that arrived.
     broken: bool,
+    /// The session does not watch it.
+    is_missing: bool,
 }
 
 impl Group {
@@ -69,12 +70,12 @@ impl Group {
     pub(super) fn new(log_group: &str, feed: mpsc::Sender<News>) -> Self {
         let named = client::Group::of(log_group);
         let arn = named.account.is_some().then(|| Arc::clone(&named.given));
-        Self { named, arn, feed, broken: true }
+        Self { named, arn, feed, broken: true, is_missing: false }
     }
 
     fn tell(&mut self, to: Timestamp, complete: bool, mut events: Vec<LiveTailSessionLogEvent>, budget: &Budget) {
         let bytes = events.iter().map(|event| EVENT_BYTES + event.message().map_or(0, str::len)).sum();
-        let (room, mut complete) = (room(budget, bytes), complete && !self.broken);
+        let (room, mut complete) = (room(budget, bytes), complete && !self.broken && !self.is_missing);
         let reservation = room.unwrap_or_else(|| {
             (events, complete) = (Vec::new(), false);
             Reservation::default()
@@ -98,7 +99,6 @@ pub(super) struct Sessions {
     pattern: Option<Arc<str>>,
     groups: Vec<Group>,
     budget: Budget,
-    clock: Clock,
     said: Said,
     sampled: Sampled,
 }
@@ -127,7 +127,6 @@ impl Sessions {
             pattern: settings.pattern.clone(),
             groups,
             budget,
-            clock: Arc::clone(&settings.clock),
             said: Said::default(),
             sampled: Sampled::default(),
         }
@@ -191,8 +190,7 @@ impl Sessions {
             Err(failure) => return (End::Refused(failure), updates),
         };
         let mut stream = started.response_stream;
-        let begun = Instant::now();
-        let mut last = None::<Instant>;
+        let mut rhythm = Rhythm::new();
         loop {
             let event = match timeout(SILENCE, stream.recv()).await {
                 Err(_) => return (End::Broken("nothing came for a while".to_owned()), updates),
@@ -200,14 +198,31 @@ impl Sessions {
                 Ok(Ok(None)) => return (End::Broken("the service closed it".to_owned()), updates),
                 Ok(Ok(Some(event))) => event,
             };
-            let StartLiveTailResponseStream::SessionUpdate(update) = event else { continue };
+            let update = match event {
+                StartLiveTailResponseStream::SessionUpdate(update) => update,
+                StartLiveTailResponseStream::SessionStart(start) => {
+                    self.look_for_all(start.log_group_identifiers());
+                    continue;
+                }
+                _ => continue,
+            };
             updates += 1;
             if updates == 1 && self.said.is_over() {
                 info!("there is a live session again");
             }
-            let is_next = last.is_some_and(|last| last.elapsed() < LATE) && begun.elapsed() >= WARM_UP;
-            last = Some(Instant::now());
+            let is_next = rhythm.is_next(self.logs.now(), &update);
             self.take(update, is_next);
+        }
+    }
+
+    /// A session says at its start which log groups it watches, if it does.
+    fn look_for_all(&mut self, watched: &[String]) {
+        for group in &mut self.groups {
+            let is_its = |identifier: &String| group.arn.as_deref().is_some_and(|arn| is_of(arn, identifier));
+            group.is_missing = !watched.is_empty() && !watched.iter().any(is_its);
+            if group.is_missing {
+                warn!(log_group = %group.named.given, "the live session leaves out this log group, reading it by polling");
+            }
         }
     }
 
@@ -249,7 +264,7 @@ impl Sessions {
 
     /// Tells each log group its events.
     fn tell(&mut self, events: Vec<LiveTailSessionLogEvent>, mut complete: bool) {
-        let now = (self.clock)();
+        let now = self.logs.now();
         let mut parts: Vec<Vec<_>> = self.groups.iter().map(|_| Vec::new()).collect();
         for event in events {
             // What cannot be told apart, or lacks something, is found when the gap is read.
@@ -309,6 +324,38 @@ fn end_of<R>(error: &SdkError<aws_sdk_cloudwatchlogs::types::error::StartLiveTai
     }
 }
 
+/// Whether updates come one after the other, none let go between them.
+#[derive(Debug)]
+struct Rhythm {
+    begun: Instant,
+    /// When the last one came, by two clocks: one stands still while this host sleeps, the other is set.
+    last: Option<(Instant, Timestamp)>,
+    /// The least time from an event's ingestion to its update, in milliseconds. It has the difference of two clocks in it.
+    quickest: Option<i64>,
+}
+
+impl Rhythm {
+    fn new() -> Self {
+        Self { begun: Instant::now(), last: None, quickest: None }
+    }
+
+    /// Whether this update, which came just now, is the one after the last.
+    fn is_next(&mut self, now: Timestamp, update: &LiveTailSessionUpdate) -> bool {
+        let late_millis = i64::try_from(LATE.as_millis()).unwrap_or(i64::MAX);
+        let is_soon = self.last.is_some_and(|(last, at)| {
+            last.elapsed() < LATE && now.as_millisecond().saturating_sub(at.as_millisecond()) < late_millis
+        });
+        self.last = Some((Instant::now(), now));
+        // Who reads a little too slowly gets each update in time, and each later than the one before.
+        let newest = update.session_results().iter().filter_map(|event| event.ingestion_time).max();
+        let age = newest.map(|newest| now.as_millisecond().saturating_sub(newest));
+        self.quickest = self.quickest.into_iter().chain(age).min();
+        let is_held_up =
+            age.zip(self.quickest).is_some_and(|(age, quickest)| age.saturating_sub(quickest) >= late_millis);
+        is_soon && !is_held_up && self.begun.elapsed() >= WARM_UP
+    }
+}
+
 /// What was said, so that what lasts is not said all the time.
 #[derive(Debug, Default)]
 pub(super) struct Said(Option<(String, Instant)>);
@@ -352,6 +399,31 @@ impl Sampled {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_update_that_may_not_be_the_next_one_is_told() {
+        let mut rhythm = Rhythm::new();
+        // After so long, by the clock that stands still and by the wall's, an update comes with an event of this age.
+        let mut came = async |seconds: u64, wall: i64, age: Option<i64>| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let now = Timestamp::from_second(1_000_000 + wall).unwrap();
+            let ingested = |age: i64| {
+                let event = LiveTailSessionLogEvent::builder();
+                event.ingestion_time((1_000_000 + wall - age) * 1000).build()
+            };
+            let update = LiveTailSessionUpdate::builder().set_session_results(age.map(|age| vec![ingested(age)]));
+            rhythm.is_next(now, &update.build())
+        };
+        assert!(!came(0, 0, None).await && !came(1, 1, None).await, "it warms up");
+        assert!(came(4, 5, None).await && came(1, 6, Some(2)).await);
+        assert!(!came(6, 12, None).await, "it came late");
+        assert!(came(1, 13, None).await);
+        assert!(!came(1, 3613, None).await, "this host slept");
+        assert!(came(1, 3614, Some(3)).await && came(4, 3618, Some(6)).await);
+        assert!(!came(4, 3622, Some(8)).await, "what is held up for so long may be let go");
+        assert!(came(1, 3623, Some(2)).await);
+        assert!(came(1, 3624, Some(-100)).await, "the clocks differ");
+    }
 
     #[test]
     fn an_identifier_names_a_log_group_in_any_of_three_ways() {

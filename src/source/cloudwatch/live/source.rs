@@ -10,15 +10,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use super::coverage::{Coverage, Delays, earlier};
-use super::known::{Known, mark};
+use super::coverage::{AHEAD, Coverage, Delays, earlier};
+use super::known::{Alike, Known, mark};
 use super::session::News;
 use crate::budget::{Budget, Reservation};
 use crate::record::Position;
 use crate::source::cloudwatch::client::{Event, Group, Logs};
 use crate::source::cloudwatch::envelope;
 use crate::source::cloudwatch::pages::{Pages, held_bytes};
-use crate::source::cloudwatch::poll::Clock;
 use crate::source::cloudwatch::window::Window;
 use crate::source::{BoxFuture, Read, Source, SourceError};
 
@@ -38,7 +37,6 @@ pub(super) struct Parts {
     /// Whether what is there already is read before what comes: a person reads the lines in their order.
     pub(super) history_first: bool,
     pub(super) budget: Budget,
-    pub(super) clock: Clock,
     pub(super) feed: mpsc::Receiver<News>,
 }
 
@@ -73,10 +71,10 @@ impl Source for LiveSource {
 
 impl LiveSource {
     pub(super) fn new(parts: Parts) -> Self {
-        let history = parts.history_first.then(|| earlier((parts.clock)(), parts.delays.lag));
+        let history = parts.history_first.then(|| earlier(parts.logs.now(), parts.delays.lag));
         Self {
             group: Group::of(&parts.log_group),
-            coverage: Coverage::new(parts.start, parts.delays),
+            coverage: Coverage::new(parts.start, parts.delays, AHEAD),
             known: Known::new(parts.max_known),
             filling: None,
             history,
@@ -87,7 +85,7 @@ impl LiveSource {
 
     async fn advance(&mut self) -> Result<Read, SourceError> {
         loop {
-            let now = (self.parts.clock)();
+            let now = self.parts.logs.now();
             if self.filling.is_none() {
                 self.filling = self.coverage.due(now).map(|gap| self.fill(gap, now));
             }
@@ -95,7 +93,7 @@ impl LiveSource {
             let is_history = is_filling && self.history.is_some_and(|history| self.coverage.position() < history);
             let read = tokio::select! {
                 turned = turned(&mut self.filling) => self.take_page(turned)?,
-                Some(news) = self.parts.feed.recv(), if !is_history => self.take_news(news),
+                news = self.parts.feed.recv(), if !is_history => self.take_news(news.ok_or_else(|| self.deserted())?),
                 () = sleep(wait.unwrap_or_default()), if !is_filling && wait.is_some() => None,
             };
             if let Some(read) = read {
@@ -115,6 +113,8 @@ impl LiveSource {
         let (pages, page) = turned;
         let Some(Filling { gap, at, .. }) = self.filling.take() else { return Ok(None) };
         let page = page?;
+        // The window may have been made by a clock that was fast, before an answer said so.
+        let at = at.min(self.parts.logs.now());
         self.coverage.read(&(gap.start..pages.up_to().min(gap.end)), at);
         let (events, reservation) = match page {
             Some((events, reservation)) => {
@@ -126,7 +126,7 @@ impl LiveSource {
                 (Vec::new(), Reservation::default())
             }
         };
-        let lag = Duration::try_from((self.parts.clock)().duration_since(self.coverage.position()));
+        let lag = Duration::try_from(self.parts.logs.now().duration_since(self.coverage.position()));
         Ok(self.hand_on(events, reservation, lag.unwrap_or_default()))
     }
 
@@ -144,14 +144,25 @@ impl LiveSource {
         self.hand_on(events.collect(), reservation, Duration::from_millis(u64::try_from(lag).unwrap_or_default()))
     }
 
+    /// Nobody tells what came live any more: nothing would be read again.
+    fn deserted(&self) -> SourceError {
+        let what = format!("log group {}", self.parts.log_group);
+        SourceError::Fatal {
+            what,
+            advice: "its live sessions ended by a fault of this program".to_owned(),
+            source: None,
+        }
+    }
+
     /// What was not handed on before, if there is some, or if the position is news.
     fn hand_on(&mut self, mut events: Vec<Event>, mut reservation: Reservation, lag: Duration) -> Option<Read> {
+        let mut alike = Alike::default();
         events.retain_mut(|event| {
             // A session gives no ids: an event without a request id has the same identity either way, that of its text.
             event.id = None;
             let (stream, text) = (event.log_stream.as_deref(), event.message.as_deref());
             let millis = event.timestamp_millis.unwrap_or_default();
-            self.known.insert(mark(stream.unwrap_or_default(), millis, text.unwrap_or_default()))
+            self.known.insert(alike.count(mark(stream.unwrap_or_default(), millis, text.unwrap_or_default())))
         });
         self.known.tidy(|time| self.coverage.may_come_again(time));
         let (told, at) = self.told;
