@@ -95,13 +95,13 @@ fn draw(bar: &Bar, watched: &Watched, dates: &mut Dates, elapsed: Duration) {
         let share = dates.share(&seen);
         (share.unwrap_or_default(), share.and_then(|share| dates.remaining(share, elapsed)))
     };
-    let left = left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
+    let left = left.map(|left| format!("{} left, ", duration(left))).unwrap_or_default();
     let events = tally.invocations;
     let rejects: u64 = tally.rejects.values().sum();
     let (per_second, bytes) = (number(rate(events, elapsed)), size(rate(seen.bytes, elapsed)));
     let counts = format!("{} events, {per_second}/s, {bytes}/s, {rejects} rejects", number(events));
     let below = line(&counts, &seen.current, Bar::columns());
-    bar.draw(share, &format!("{}{left}", parts(&seen)), &below);
+    bar.draw(share, &format!("{left}{}", parts(&seen)), &below);
 }
 
 /// The counts, and as much of where it reads as there is room for: a line that is wrapped would push the one before away.
