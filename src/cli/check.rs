@@ -339,7 +339,7 @@ mod tests {
             "source       files logs\n\
              sink         nowhere: nothing: what comes as panther is dropped, only has(view.error), what it refuses to \
              mine, not required, asked at the start\n\
-             dead letter  s3 rejects/r/, JSON lines, gzip, a new object after 64 MiB or 1m\n\
+             dead letter  s3 rejects/r/, JSON lines, zstd, a new object after 64 MiB or 1m\n\
              dead letter  mine: file mine, JSON lines, a new one after 256 MiB or 1d\n\
              positions    in the directory state\n",
         );
