@@ -16,9 +16,17 @@ pub mod tail;
 /// Exit status of wrong usage and of a configuration that is not valid: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;
 
+/// What the help says below the commands.
+const EXAMPLES: &str = "\
+Examples:
+  bedrock-tap demo
+  bedrock-tap tail --log-group /bedrock/invocations
+  bedrock-tap check --config tap.toml
+  bedrock-tap run --config tap.toml";
+
 /// Reads Amazon Bedrock model invocation logs and delivers them without losing one.
 #[derive(Debug, Parser)]
-#[command(name = "bedrock-tap", version, about, max_term_width = 100)]
+#[command(name = "bedrock-tap", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -23,6 +23,7 @@ use crate::daemon::{self, Stop, plan};
 use crate::source::cloudwatch::client::Group;
 use crate::telemetry;
 
+mod bar;
 mod report;
 mod shown;
 
@@ -34,12 +35,17 @@ const DIRECTORY: &str = "backfill";
 
 /// What the help says below the flags.
 const NOTES: &str = "\
+Examples:
+  bedrock-tap backfill --config tap.toml --log-group /bedrock/invocations --from 2d --dry-run
+  bedrock-tap backfill --config tap.toml --s3 s3://bedrock-logs/AWSLogs/ --from 2026-10-01T00:00:00Z --to \
+2026-10-02T00:00:00Z
+
 TIME is an RFC 3339 time such as 2026-10-07T07:51:59Z, or an age: 30s, 15m, 2h, 1d, 1h30m.
 
 The same command goes on where it was interrupted, and does nothing once it is finished; with ages, use the command that \
 it prints. It stops at a signal, delivers what it has read, and exits with 0 only if everything was delivered.
 
-From S3 whole hours are read: folders whose date overlaps the time, and the hour after it, in which late calls are \
+A slice is a part of a log group's time, or a folder of S3. From S3 whole hours are read: folders whose date overlaps the time, and the hour after it, in which late calls are \
 written. What was delivered before has the same event id again.";
 
 /// The flags.
@@ -231,8 +237,8 @@ async fn deliver(
     }
     let begun = Instant::now();
     let watched = Arc::<Watched>::default();
-    let plan = plan::backfill::of(config, job, run, state, Arc::clone(&watched))?;
-    let showing = shown.show(Arc::clone(&watched));
+    let plan = plan::backfill::of(config, job.clone(), run, state, Arc::clone(&watched))?;
+    let showing = shown.show(Arc::clone(&watched), &job);
     let result = daemon::run(plan, stop).await;
     showing.end().await;
     let (seen, tally) = (watched.seen(), watched.tally());
@@ -240,7 +246,8 @@ async fn deliver(
     let is_whole = seen.is_complete && result.is_ok() && exited.is_none();
     shown.say(&Outcome { is_whole, seen: &seen, tally: &tally, elapsed: begun.elapsed() }.to_string());
     if !is_whole {
-        shown.say(&format!("go on with:\n  {resume}"));
+        let when = if result.is_err() { "when that is mended, " } else { "" };
+        shown.say(&format!("{when}go on with:\n  {resume}"));
     }
     result?;
     Ok(match exited {
@@ -254,7 +261,8 @@ async fn deliver(
 async fn find(job: &Job, restart: bool, state: &Path) -> anyhow::Result<Found> {
     let settings = local::Settings { directory: state.to_path_buf() };
     let store = tokio::task::spawn_blocking(move || Local::open(&settings)).await;
-    let store = store.context("a task panicked; the log says where, please report it")??;
+    let store = store.context("a task panicked; the log says where, please report it")?;
+    let store = store.context("a backfill keeps positions of its own, where --state says")?;
     Ok(Run::find(job, restart, &store).await?)
 }
 
@@ -274,7 +282,7 @@ async fn count(config: &Config, job: Job, shown: &Arc<Shown>, stop: Stop) -> any
     };
     shown.say(&report::beginning(&job, false));
     let run = Run::untold(&job);
-    let showing = shown.show(Arc::clone(&watched));
+    let showing = shown.show(Arc::clone(&watched), &job);
     let result = tokio::select! {
         result = backfill::read(job, run, tools) => result,
         () = stop.exit.cancelled() => Ok(false),

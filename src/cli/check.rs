@@ -81,11 +81,7 @@ fn summary(config: &Config, environment: &Environment, width: usize) -> String {
     lines.push(("dead letter", format!("{}{default}", config.dead_letter().describe())));
     let letters = config.dead_letters.iter().map(|(name, letter)| format!("{name}: {}", letter.describe()));
     lines.extend(letters.map(|text| ("dead letter", text)));
-    let positions = match &config.coordination {
-        Coordination::Local(local) => format!("in the directory {}", local.directory.display()),
-        Coordination::Dynamodb(dynamodb) => table(dynamodb, &config.source),
-    };
-    lines.push(("positions", positions));
+    lines.push(("positions", positions(config)));
     lines.extend(prices(&config.cost).map(|text| ("prices", text)));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
     lines.extend(narrow_letters(config).map(|hint| ("hint", hint)));
@@ -165,9 +161,31 @@ fn bodies(config: &Config) -> Option<String> {
     Some(format!("from {buckets}{region}{access}, up to {max_body} each, {memory} at a time; may land {wait} late"))
 }
 
-/// What is set and does nothing.
+/// Where positions are kept, or who keeps what is not delivered where there are none.
+fn positions(config: &Config) -> String {
+    let local = match &config.coordination {
+        Coordination::Local(local) => local.directory.display(),
+        Coordination::Dynamodb(dynamodb) => return table(dynamodb, &config.source),
+    };
+    let keeper = match &config.source {
+        Source::S3(source) if source.list.is_none() => "the queue keeps what is not delivered",
+        Source::Firehose(_) => "Firehose sends again what is not delivered",
+        _ => return format!("in the directory {local}"),
+    };
+    format!("none, {keeper}; a process locks the directory {local} all the same")
+}
+
+/// What is set and does nothing, or more than may be meant.
 fn hint(source: &Source) -> Option<&'static str> {
-    let Source::Kinesis(source) = source else { return None };
+    let source = match source {
+        Source::Kinesis(source) => source,
+        Source::S3(source) if source.list.is_none() && source.buckets.is_empty() => {
+            return Some(
+                "without `buckets`, whoever can send to the queue can have any object read that this service may read",
+            );
+        }
+        _ => return None,
+    };
     let set = source.register_consumer || source.consumer != config::DEFAULT_CONSUMER;
     (set && source.mode == Mode::Polling)
         .then_some("`consumer` and `register_consumer` are of no use with mode = \"polling\"")
@@ -321,7 +339,7 @@ mod tests {
             "source       files logs\n\
              sink         nowhere: nothing: what comes as panther is dropped, only has(view.error), what it refuses to \
              mine, not required, asked at the start\n\
-             dead letter  s3 rejects/r/, JSON lines, gzip, a new object after 64 MiB or 1m\n\
+             dead letter  s3 rejects/r/, JSON lines, zstd, a new object after 64 MiB or 1m\n\
              dead letter  mine: file mine, JSON lines, a new one after 256 MiB or 1d\n\
              positions    in the directory state\n",
         );
@@ -339,6 +357,34 @@ mod tests {
              hint         `consumer` and `register_consumer` are of no use with mode = \"polling\"\n",
         );
     }
+
+    #[test]
+    fn sources_without_positions_say_so() {
+        let check = |source: &str, expected: &str| {
+            let text = format!("{source}\ncoordination.local.directory = 'state'\nsinks.console.stdout = {{}}");
+            let config = Config::parse(&text, "test.toml", &Environment::default()).unwrap();
+            let page = summary(&config, &Environment::default(), usize::MAX);
+            let found: Vec<&str> =
+                page.lines().filter(|line| line.starts_with("positions") || line.starts_with("hint")).collect();
+            assert_eq!(found.join("\n"), expected);
+        };
+        let queue = "queue_url = 'https://sqs.eu-west-1.amazonaws.com/123456789012/a'";
+        let none = "positions    none, the queue keeps what is not delivered; a process locks the directory state all the \
+                    same";
+        check(&format!("source.s3 = {{ {queue}, buckets = ['logs'] }}"), none);
+        let hint = "hint         without `buckets`, whoever can send to the queue can have any object read that this \
+                    service may read";
+        check(&format!("source.s3 = {{ {queue} }}"), &format!("{none}\n{hint}"));
+        let kept = "positions    in the directory state";
+        check("source.s3 = { region = 'eu-west-1', list.url = 's3://logs' }", kept);
+        check("source.cloudwatch = { log_groups = ['a'], region = 'eu-west-1' }", kept);
+        check(
+            "source.firehose = { listen = '127.0.0.1:8080', access_keys = [{ env = 'KEY' }] }",
+            "positions    none, Firehose sends again what is not delivered; a process locks the directory state all the \
+             same",
+        );
+    }
+
     #[test]
     fn the_summary_fits_a_terminal_and_warns_of_narrow_dead_letters() {
         let text = "source.file.paths = ['logs']\nsinks.nowhere.null.probe = true\n\

@@ -53,17 +53,18 @@ impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { is_whole, seen, tally, elapsed } = self;
         f.write_str(if *is_whole { "everything was delivered" } else { "stopped before everything was delivered" })?;
-        write!(f, "\n  {} in {}", counts(tally), duration(*elapsed))?;
+        let read = if *is_whole { "" } else { " read" };
+        write!(f, "\n  {} in {}", counts(tally, read), duration(*elapsed))?;
         write!(f, "\n  {}", parts(seen))
     }
 }
 
 /// What became of log events.
-fn counts(tally: &Tally) -> String {
+fn counts(tally: &Tally, read: &str) -> String {
     let sum = |counts: &mut dyn Iterator<Item = u64>| number(counts.sum());
     let skipped = sum(&mut tally.skipped.values().copied());
     let rejects = sum(&mut tally.rejects.values().copied());
-    format!("{} events, {skipped} skipped, {rejects} rejects", number(tally.invocations))
+    format!("{} events{read}, {skipped} skipped, {rejects} rejects", number(tally.invocations))
 }
 
 /// How much was read.
@@ -178,7 +179,7 @@ mod tests {
         };
         let tally = Tally { invocations: 1_234_567_890, ..Tally::default() };
         let outcome = Outcome { is_whole: false, seen: &seen, tally: &tally, elapsed: Duration::from_secs(3661) };
-        let expected = "stopped before everything was delivered\n  1,234,567,890 events, 0 skipped, 0 rejects in 1h 1m 1s\n  \
+        let expected = "stopped before everything was delivered\n  1,234,567,890 events read, 0 skipped, 0 rejects in 1h 1m 1s\n  \
                         8759/8760+ slices (4000 before), 1,234,567 objects (12 gone), 5.0 TiB";
         assert_eq!(outcome.to_string(), expected);
         assert!(expected.lines().all(|line| line.len() <= 80));

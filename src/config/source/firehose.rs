@@ -176,9 +176,7 @@ impl FirehoseSource {
             count => format!("{count} access keys"),
         };
         let (listen, path) = (self.listen, &self.path);
-        vec![format!(
-            "Firehose endpoint {scheme}://{listen}{path} with {keys}, {behind}; no positions, so the coordination is not used"
-        )]
+        vec![format!("Firehose endpoint {scheme}://{listen}{path} with {keys}, {behind}")]
     }
 }
 
