@@ -131,7 +131,7 @@ mod tests {
     async fn what_nobody_wants_any_more_waits_for_no_room() {
         let budget = Budget::new(8);
         let taken = budget.reserve(8).await;
-        let (sender, ended) = std::sync::mpsc::channel::<()>();
+        let (sender, ended) = std::sync::mpsc::sync_channel::<()>(1);
         let mut source = Threaded::new("a", {
             let budget = budget.clone();
             move |runtime, reads| {

@@ -21,12 +21,15 @@ use crate::support::bucket_double::{BUCKET, BucketDouble, Fault};
 /// The lines of partitions, and their positions.
 type Given = BTreeMap<String, (Vec<String>, Vec<String>)>;
 
+/// What happens when a line comes.
+type OnLine = Box<dyn Fn(&str) + Send + Sync>;
+
 /// Lanes that remember what each partition gave: its lines, and its position after each read.
 #[derive(Default)]
 struct Gather {
     given: Mutex<Given>,
-    /// What happens when a line comes, before more is read.
-    on_line: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    /// Called before more is read.
+    on_line: Option<OnLine>,
 }
 
 impl Lanes for Gather {

@@ -233,7 +233,7 @@ impl LiveTail {
         found.sort_by_key(key);
         let is_last = found.len() <= PAGE;
         found.truncate(PAGE);
-        let token = found.last().map(|event| key(event)).filter(|_| !is_last);
+        let token = found.last().map(key).filter(|_| !is_last);
         let event = |(place, put): &(usize, &Put)| {
             json!({ "eventId": format!("{place:056}"), "logStreamName": "stream", "message": put.message,
                 "timestamp": put.time.as_millisecond(), "ingestionTime": put.ingested.as_millisecond() })
