@@ -59,6 +59,7 @@ pub use sinks::{
     HttpClient, Kinesis, Null, ObjectCompression, ObjectEncoding, Otlp, S3, Signing, Sink, SplunkHec, Sqs, Sse, Stdout,
     Taken,
 };
+pub(crate) use source::check_group;
 pub use source::{
     CloudwatchMode, CloudwatchSource, DEFAULT_CONSUMER, FileSource, FirehoseSource, KinesisSource, Mode, OnTrimmed,
     S3List, S3Source, Source,

@@ -18,7 +18,7 @@ use crate::backfill::{self, Job, Place, Tools, Watched};
 use crate::budget::Budget;
 use crate::checkpoint::local::{self, Local};
 use crate::checkpoint::memory::Memory;
-use crate::config::{Config, S3List};
+use crate::config::{Config, S3List, check_group};
 use crate::daemon::{self, Stop, plan};
 use crate::source::cloudwatch::client::Group;
 use crate::telemetry;
@@ -124,6 +124,7 @@ impl Args {
             if group.is_empty() || groups.iter().any(|known| **known == **group) {
                 return Err(UsageError(format!("--log-group {group:?} is empty, or given twice")));
             }
+            check_group(group, &Group::of(group)).map_err(|flaw| UsageError(format!("--log-group: {flaw}")))?;
             groups.push(group.as_str().into());
         }
         Ok(groups)
@@ -358,5 +359,6 @@ mod tests {
         let arns = "--log-group arn:aws:logs:eu-west-1:123456789012:log-group:a \
                     --log-group arn:aws:logs:eu-west-2:123456789012:log-group:a";
         check(&format!("{arns} --from 1h"), "several Regions");
+        check("--log-group a?b --from 1h", "is no log group's name");
     }
 }

@@ -163,16 +163,12 @@ fn bodies(config: &Config) -> Option<String> {
 
 /// Where positions are kept, or who keeps what is not delivered where there are none.
 fn positions(config: &Config) -> String {
-    let local = match &config.coordination {
-        Coordination::Local(local) => local.directory.display(),
-        Coordination::Dynamodb(dynamodb) => return table(dynamodb, &config.source),
-    };
-    let keeper = match &config.source {
-        Source::S3(source) if source.list.is_none() => "the queue keeps what is not delivered",
-        Source::Firehose(_) => "Firehose sends again what is not delivered",
-        _ => return format!("in the directory {local}"),
-    };
-    format!("none, {keeper}; a process locks the directory {local} all the same")
+    match (&config.coordination, &config.source) {
+        (Coordination::Dynamodb(dynamodb), source) => table(dynamodb, source),
+        (_, Source::S3(source)) if source.list.is_none() => "none: the queue keeps what is not delivered".to_owned(),
+        (_, Source::Firehose(_)) => "none: Firehose sends again what is not delivered".to_owned(),
+        (Coordination::Local(local), _) => format!("in the directory {}", local.directory.display()),
+    }
 }
 
 /// What is set and does nothing, or more than may be meant.
@@ -369,8 +365,7 @@ mod tests {
             assert_eq!(found.join("\n"), expected);
         };
         let queue = "queue_url = 'https://sqs.eu-west-1.amazonaws.com/123456789012/a'";
-        let none = "positions    none, the queue keeps what is not delivered; a process locks the directory state all the \
-                    same";
+        let none = "positions    none: the queue keeps what is not delivered";
         check(&format!("source.s3 = {{ {queue}, buckets = ['logs'] }}"), none);
         let hint = "hint         without `buckets`, whoever can send to the queue can have any object read that this \
                     service may read";
@@ -380,8 +375,7 @@ mod tests {
         check("source.cloudwatch = { log_groups = ['a'], region = 'eu-west-1' }", kept);
         check(
             "source.firehose = { listen = '127.0.0.1:8080', access_keys = [{ env = 'KEY' }] }",
-            "positions    none, Firehose sends again what is not delivered; a process locks the directory state all the \
-             same",
+            "positions    none: Firehose sends again what is not delivered",
         );
     }
 

@@ -41,6 +41,10 @@ const LOG_LEVEL: &str = "error,bedrock_tap=warn";
 
 /// What the help says below the flags.
 const PATTERNS: &str = "\
+Examples:
+  bedrock-tap tail --log-group /aws/bedrock/invocations --since 15m
+  bedrock-tap tail --config tap.toml --errors --model '*opus*'
+
 Patterns: PAT is a glob (* ? [abc] {a,b}) for the whole text; without a wildcard it is found anywhere in it. Case never \
 matters. A flag that is given several times takes what any of its patterns takes; different flags must all hold.
 

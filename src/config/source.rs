@@ -13,6 +13,7 @@ mod firehose;
 mod kinesis;
 mod s3;
 
+pub(crate) use cloudwatch::check_group;
 pub use cloudwatch::{CloudwatchMode, CloudwatchSource};
 pub use file::FileSource;
 pub use firehose::FirehoseSource;
@@ -45,6 +46,15 @@ impl Source {
             Self::Cloudwatch(source) => source.check(&at, problems),
             Self::Firehose(source) => source.check(&at, problems),
             Self::File(source) => source.check(&at, problems),
+        }
+    }
+
+    /// Whether it has positions to come back to. Where it has none, whoever told of the records keeps what is not delivered.
+    pub fn has_positions(&self) -> bool {
+        match self {
+            Self::S3(source) => source.list.is_some(),
+            Self::Firehose(_) => false,
+            Self::Kinesis(_) | Self::Cloudwatch(_) | Self::File(_) => true,
         }
     }
 

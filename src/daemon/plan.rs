@@ -67,6 +67,8 @@ impl Plan {
             dead_letter: dead_letter_plan(DEAD_LETTER, &config.dead_letter(), probe),
             dead_letters: letters.map(|(name, letter)| dead_letter_plan(name, letter, probe)).collect(),
             checkpoints: match &config.coordination {
+                // Nothing is opened for them, so that they run without a disk.
+                Coordination::Local(_) if !config.source.has_positions() => CheckpointPlan::Memory,
                 Coordination::Local(local) => {
                     CheckpointPlan::Local(local::Settings { directory: local.directory.clone() })
                 }

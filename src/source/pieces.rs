@@ -179,6 +179,8 @@ impl Pieces {
             return Ok(State::BetweenMembers(Input::new(reader, compression, head)));
         }
         self.cutter.push(&head);
+        // A pipe may give no more than its head for long.
+        self.arrived();
         Ok(State::Text(reader))
     }
 
@@ -398,6 +400,28 @@ mod tests {
         let found = pieces(&content, 4, true, SMALL);
         let found: Vec<&[u8]> = found.iter().map(|piece| piece.data.as_ref()).collect();
         assert_eq!(found, [b"{1}".as_slice(), b"{2}", b"{3}\n"]);
+    }
+
+    /// A pipe that has no more: whoever asks it all the same would wait for ever.
+    struct Silent(io::Cursor<&'static [u8]>);
+
+    impl Read for Silent {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(out)? {
+                0 => Err(io::Error::other("it waits")),
+                count => Ok(count),
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_pipe_waits_for_nothing_behind_it() {
+        for line in ["{1}\n", "one\n", "three\n", "[1]\n"] {
+            let silent = Silent(io::Cursor::new(line.as_bytes()));
+            let mut pieces = Pieces::with_sizes(Box::new(silent), 1 << 20, true, SMALL);
+            let piece = pieces.next_piece().unwrap().unwrap();
+            assert_eq!(piece.data.as_ref(), line.as_bytes());
+        }
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl CloudwatchSource {
 }
 
 /// Finds what is wrong with the form of a log group's name or ARN.
-fn check_group(text: &str, group: &Group) -> Result<(), String> {
+pub(crate) fn check_group(text: &str, group: &Group) -> Result<(), String> {
     if text.starts_with("arn:") {
         let arn = validate::arn(text, "logs")?;
         if group.region.is_none() || !validate::is_region(arn.region) {
