@@ -1,13 +1,16 @@
 //! The client: calls of CloudWatch Logs at a pace that all its clones share. It retries nothing by itself, so that each
 //! call is one that the pace knows of.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::clock::Clock;
 pub use super::clock::HostClock;
@@ -107,7 +110,12 @@ pub struct Logs {
     region: Arc<str>,
     pace: Pace,
     clock: Clock,
+    /// When the log last said of each log group that it cannot be read.
+    said: Arc<Mutex<HashMap<Arc<str>, Instant>>>,
 }
+
+/// The time between two lines of the log on one log group, which may be read in many parts at a time.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 impl fmt::Debug for Logs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,7 +146,17 @@ impl Logs {
         let region = client.config().region().map_or("", |region| region.as_ref()).into();
         let clock = Clock::new(host);
         let client = Client::from_conf(client.config().to_builder().interceptor(clock.clone()).build());
-        Self { client, region, pace: Pace::new(calls_per_second), clock }
+        Self { client, region, pace: Pace::new(calls_per_second), clock, said: Arc::default() }
+    }
+
+    /// Whether it is time to say of a log group that it cannot be read.
+    pub(super) fn is_news(&self, group: &Group) -> bool {
+        let (mut said, now) = (self.said.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let is_news = said.get(&group.given).is_none_or(|last| now.duration_since(*last) >= BETWEEN_LINES);
+        if is_news {
+            said.insert(Arc::clone(&group.given), now);
+        }
+        is_news
     }
 
     /// The time: this host's, put right by what the service's answers say.

@@ -163,7 +163,7 @@ impl Pages {
             Policy::Throttled | Policy::Retry => {
                 let (wait, tries, log_group) = (self.brief.wait(), self.brief.tries(), &self.group.given);
                 // A failure now and then is everyday; one that lasts is news, and stays news at a bounded rate.
-                if tries >= 4 {
+                if tries >= 4 && self.logs.is_news(&self.group) {
                     warn!(%log_group, tries, error = %failure, advice = failure.advice(), "the log group is still not readable");
                 } else {
                     debug!(%log_group, tries, error = %failure, "call failed, trying again");
@@ -171,8 +171,10 @@ impl Pages {
                 Ok(wait)
             }
             Policy::Denied | Policy::NotFound => {
-                warn!(log_group = %self.group.given, error = %failure, advice = failure.advice(),
-                    "the log group waits for a person; its position is kept");
+                if self.logs.is_news(&self.group) {
+                    warn!(log_group = %self.group.given, error = %failure, advice = failure.advice(),
+                        "the log group waits for a person; its position is kept");
+                }
                 Ok(self.slow.wait())
             }
             Policy::Invalid if self.token.is_some() => {
