@@ -8,8 +8,8 @@ use crate::reject::{Fault, Reason, Skip, Stage};
 /// The line that Bedrock writes to the log stream when logging is switched on. Source: six public projects read it.
 const NOTICE: &[u8] = b"Permissions are correctly set for Amazon Bedrock";
 
-/// How Bedrock begins an invocation in its own files.
-const INVOCATION: &[u8] = br#"{"schemaType":"ModelInvocationLog","#;
+/// How Bedrock begins an invocation in its own files: as it did first, and as it does since 2025. Others may begin so, too.
+const INVOCATIONS: [&[u8]; 2] = [br#"{"schemaType":"ModelInvocationLog","#, br#"{"timestamp":""#];
 
 /// Whether a message is the notice that Bedrock writes when logging is switched on.
 pub(crate) fn is_notice(message: &[u8]) -> bool {
@@ -41,7 +41,7 @@ pub(super) fn all(
     let (mut only_wrappers, mut faults, mut next_line_start) = (true, 0, 0);
     while let Some(first) = cursor.peek() {
         let start = cursor.pos();
-        if start >= next_line_start && bytes[start..].starts_with(INVOCATION) {
+        if start >= next_line_start && INVOCATIONS.iter().any(|begin| bytes[start..].starts_with(begin)) {
             // A line that is looked at in vain, as one with many documents, is not looked at again for each of them.
             let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
             next_line_start = end;

@@ -813,3 +813,32 @@ fn walk_with_loose(payload: &[u8]) -> (Vec<String>, Tally) {
     assert_eq!(tally.log_events, loose.0.len() as u64);
     (loose.0, tally)
 }
+
+#[test]
+fn a_document_is_the_same_on_a_line_and_in_a_list() {
+    let modern = invocation("r").replacen(r#""schemaType":"ModelInvocationLog",""#, "\"", 1).replacen(
+        r#""schemaVersion":"1.0","timestamp":"2026-11-22T07:39:00Z","#,
+        r#""timestamp":"2026-11-22T07:39:00Z","#,
+        1,
+    );
+    assert!(modern.starts_with(r#"{"timestamp":""#), "{modern}");
+    let time = r#"{"timestamp":"2026-11-22T07:39:00Z","#;
+    let documents = [
+        modern.clone(),
+        modern.replacen("accountId", "account", 1),
+        modern.replacen("12345678", "\u{e9}", 1),
+        format!("{time}\"message\":\"another log\"}}"),
+        format!("{time}{}", &envelope(&["a", "b"])[1..]),
+        format!("{time}\"records\":[{{\"data\":\"{}\"}}]}}", base64(gzip(envelope(&["a"])))),
+        format!("{time}\"events\":[{}]}}", event("e", &invocation("a"))),
+        format!("{time}\"data\":\"{}\",\"partitionKey\":\"k\"}}", base64(gzip(envelope(&["a"])))),
+        invocation("r").replacen("modelId", "model", 1),
+    ];
+    let words = |text: String| walk_with(text.as_bytes(), limits(), &[]).0.words;
+    for document in &documents {
+        assert_eq!(words(document.clone()), words(format!("[{document}]")), "{document}");
+        let (twice, after) = (format!("{document}{modern}"), format!("{modern}\n{document}\r\n"));
+        assert_eq!(words(twice), words(format!("[{document},{modern}]")), "{document}");
+        assert_eq!(words(after), words(format!("[{modern},{document}]")), "{document}");
+    }
+}
