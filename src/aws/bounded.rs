@@ -9,7 +9,21 @@ use http_body_util::Limited;
 /// Reads so many bytes of an answer at most; a longer one is an error of the call.
 #[derive(Debug)]
 pub(crate) struct BoundedAnswers {
-    pub(crate) max_bytes: usize,
+    max_bytes: usize,
+    /// Only of answers that tell of an error: others may hold what has no bound, such as an object.
+    of_errors: bool,
+}
+
+impl BoundedAnswers {
+    /// Of every answer.
+    pub(crate) const fn all(max_bytes: usize) -> Self {
+        Self { max_bytes, of_errors: false }
+    }
+
+    /// Of answers that tell of an error.
+    pub(crate) const fn errors(max_bytes: usize) -> Self {
+        Self { max_bytes, of_errors: true }
+    }
 }
 
 impl Intercept for BoundedAnswers {
@@ -23,6 +37,9 @@ impl Intercept for BoundedAnswers {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        if self.of_errors && context.response().status().is_success() {
+            return Ok(());
+        }
         let body = context.response_mut().body_mut();
         let whole = std::mem::replace(body, SdkBody::taken());
         *body = SdkBody::from_body_1_x(Limited::new(whole, self.max_bytes));

@@ -12,7 +12,7 @@ use crate::aws::bounded::BoundedAnswers;
 use crate::aws::{Access, AccessError};
 
 /// The bytes of an answer that are read: the longest is that to a put of records, 500 entries of some hundred bytes each.
-pub(super) const BOUNDED: BoundedAnswers = BoundedAnswers { max_bytes: 1 << 20 };
+pub(super) const BOUNDED: BoundedAnswers = BoundedAnswers::all(1 << 20);
 
 /// Finds Region and credentials. A client made of this calls once, since the sink's own retries are those that count, and
 /// gives up after `timeout`.

@@ -132,7 +132,7 @@ impl Logs {
         let config = access.load().await?;
         let mut builder = aws_sdk_cloudwatchlogs::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
-            .interceptor(BoundedAnswers { max_bytes: MAX_ANSWER_BYTES });
+            .interceptor(BoundedAnswers::all(MAX_ANSWER_BYTES));
         if let Some(url) = &access.endpoint_url {
             // Only this client's: an assumed role is asked for at its own service.
             builder = builder.endpoint_url(url);

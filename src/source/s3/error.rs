@@ -1,11 +1,7 @@
 //! A call to the queue that failed: what its code means, and what a person does about it.
 
-use aws_sdk_s3::primitives::SdkBody;
-use aws_sdk_sqs::config::interceptors::BeforeDeserializationInterceptorContextMut;
-use aws_sdk_sqs::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_sqs::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::RequestId;
-use http_body_util::Limited;
 
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
 
@@ -14,7 +10,7 @@ const OLD_PREFIX: &str = "AWS.SimpleQueueService.";
 
 /// The bytes of an answer that are read: ten messages of 1 MiB together, each character escaped, with room. Source: the
 /// Amazon SQS API reference, `ReceiveMessage`.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
+pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,34 +110,6 @@ pub(super) fn plain(code: &str) -> String {
     let is_plain = (1..=100).contains(&code.len())
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b' '));
     if is_plain { code.to_owned() } else { "an unknown code".to_owned() }
-}
-
-/// Reads no more of an answer than it can have; what an object holds is not bounded by this.
-#[derive(Debug)]
-pub(super) struct BoundedAnswers {
-    /// Only of answers that tell of an error.
-    pub(super) of_errors: bool,
-}
-
-impl Intercept for BoundedAnswers {
-    fn name(&self) -> &'static str {
-        "BoundedAnswers"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if self.of_errors && context.response().status().is_success() {
-            return Ok(());
-        }
-        let body = context.response_mut().body_mut();
-        let whole = std::mem::replace(body, SdkBody::taken());
-        *body = SdkBody::from_body_1_x(Limited::new(whole, MAX_ANSWER_BYTES));
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use bytes::{Buf as _, Bytes};
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use super::error::{BoundedAnswers, plain};
+use super::error::{MAX_ANSWER_BYTES, plain};
+use crate::aws::bounded::BoundedAnswers;
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::aws::{Access, AccessError};
 use crate::budget::Budget;
@@ -109,7 +110,7 @@ impl Objects {
         let mut builder = aws_sdk_s3::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .interceptor(BoundedAnswers { of_errors: true })
+            .interceptor(BoundedAnswers::errors(MAX_ANSWER_BYTES))
             // Who reads may wait for room as long as it takes; what counts as silence is told below.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(url) = &access.endpoint_url {

@@ -10,7 +10,8 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
 
-use super::error::{BoundedAnswers, CallError, Policy};
+use super::error::{CallError, MAX_ANSWER_BYTES, Policy};
+use crate::aws::bounded::BoundedAnswers;
 use crate::aws::{Access, AccessError};
 
 /// The messages of a call. Source: the Amazon SQS API reference, `ReceiveMessage` and `DeleteMessageBatch`.
@@ -63,7 +64,7 @@ impl Queue {
         let mut builder = aws_sdk_sqs::config::Builder::from(&config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .interceptor(BoundedAnswers { of_errors: false });
+            .interceptor(BoundedAnswers::all(MAX_ANSWER_BYTES));
         if let Some(url) = &settings.access.endpoint_url {
             builder = builder.endpoint_url(url);
         }

@@ -8,10 +8,11 @@ use aws_sdk_s3::types::EncodingType;
 use jiff::Timestamp;
 use tracing::warn;
 
+use crate::aws::bounded::BoundedAnswers;
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::source::SourceError;
 use crate::source::kinesis::pace::Backoff;
-use crate::source::s3::error::BoundedAnswers;
+use crate::source::s3::error::MAX_ANSWER_BYTES;
 use crate::source::s3::notification::decoded;
 use crate::source::s3::object::Objects;
 
@@ -98,7 +99,7 @@ impl Lister {
             let call = call.set_start_after(pages.start_after.as_deref().map(str::to_owned));
             // Keys may hold what XML cannot.
             let call = call.encoding_type(EncodingType::Url).customize();
-            let call = call.interceptor(BoundedAnswers { of_errors: false });
+            let call = call.interceptor(BoundedAnswers::all(MAX_ANSWER_BYTES));
             let (code, is_denied) = match tokio::time::timeout(self.objects.silence(), Box::pin(call.send())).await {
                 Err(_) => ("no answer in time".to_owned(), false),
                 Ok(Ok(answer)) if is_endless(&answer, pages) => ("a list that does not go on".to_owned(), false),
