@@ -68,7 +68,7 @@ pub struct Args {
     ///
     /// Needs no stream and no setup: credentials that may call logs:DescribeLogGroups, logs:StartLiveTail and
     /// logs:FilterLogEvents are enough. Without logs:StartLiveTail lines come some ten seconds later. AWS charges a live
-    /// session by the minute, after 1,800 free minutes a month; FilterLogEvents costs nothing.
+    /// session by the minute, after 1,800 free minutes a month.
     #[arg(long, value_name = "NAME", conflicts_with = "stream")]
     log_group: Vec<String>,
     /// The Region of the stream or the log groups.
