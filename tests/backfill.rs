@@ -24,7 +24,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::support::bucket_double::{BUCKET, BucketDouble};
-use crate::support::moto::Moto;
+use crate::support::emulator::Emulator;
 
 const LOGS: &str = "AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1";
 const FROM: &str = "2026-01-02T00:00:00Z";
@@ -326,7 +326,7 @@ async fn a_list_in_run_is_read_once_and_a_folder_that_grew_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_groups_are_delivered_by_slices() {
-    let Some(moto) = Moto::start().await else { return };
+    let Some(moto) = Emulator::moto().await else { return };
     let client = aws_sdk_cloudwatchlogs::Client::new(&moto.config);
     let to = Timestamp::from_second(Timestamp::now().as_second() - 60).unwrap();
     let from = to - SignedDuration::from_hours(2);

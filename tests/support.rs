@@ -8,6 +8,7 @@ pub(crate) mod collect;
 pub(crate) mod dynamodb_double;
 #[cfg(feature = "demo")]
 pub(crate) mod elasticsearch_double;
+pub(crate) mod emulator;
 pub(crate) mod engine_script;
 pub(crate) mod eventstream;
 pub(crate) mod fanout_script;
@@ -23,7 +24,6 @@ pub(crate) mod lease_table;
 pub(crate) mod live_tail_double;
 pub(crate) mod log;
 pub(crate) mod logs_double;
-pub(crate) mod moto;
 pub(crate) mod objects_double;
 #[cfg(feature = "demo")]
 pub(crate) mod otlp_double;

@@ -10,7 +10,7 @@ use bedrock_tap::source::BoxFuture;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::moto::Moto;
+use crate::support::emulator::Emulator;
 
 /// Records of a run: a few requests of every sink.
 const RECORDS: usize = 25;
@@ -20,9 +20,9 @@ struct Case {
     /// The kind of the sink.
     kind: &'static str,
     /// Makes the destination, and gives the keys of its section.
-    make: fn(&Moto) -> BoxFuture<'_, String>,
+    make: fn(&Emulator) -> BoxFuture<'_, String>,
     /// The lines that it holds, in its order.
-    read: fn(&Moto) -> BoxFuture<'_, Vec<String>>,
+    read: fn(&Emulator) -> BoxFuture<'_, Vec<String>>,
     /// Whether the destination keeps the order.
     is_ordered: bool,
     /// Whether what is delivered again is there once.
@@ -80,7 +80,7 @@ fn record(number: usize, bytes: usize) -> String {
 }
 
 /// Runs the program on these records until it ends, with one sink of this kind and these keys.
-async fn run(directory: &Path, records: &[String], kind: &str, keys: &str, moto: &Moto) {
+async fn run(directory: &Path, records: &[String], kind: &str, keys: &str, moto: &Emulator) {
     let path = |name: &str| directory.join(name).display().to_string();
     fs::write(path("in"), records.join("\n") + "\n").unwrap();
     let text = format!(
@@ -117,7 +117,7 @@ fn requests(lines: &[String]) -> Vec<String> {
 }
 
 impl Case {
-    async fn check(&self, moto: &Moto) {
+    async fn check(&self, moto: &Emulator) {
         let keys = (self.make)(moto).await;
         let records: Vec<String> = (0..RECORDS).map(|number| record(number, 100)).collect();
         let mut expected: Vec<String> = (0..RECORDS).map(request).collect();
@@ -140,7 +140,7 @@ impl Case {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_delivered_is_read_back_through_the_services() {
-    let Some(moto) = Moto::start().await else { return };
+    let Some(moto) = Emulator::moto().await else { return };
     for case in CASES {
         case.check(&moto).await;
     }
@@ -148,7 +148,7 @@ async fn what_is_delivered_is_read_back_through_the_services() {
 }
 
 /// A queue that takes less than SQS refuses what is larger, and takes the rest.
-async fn small_queue(moto: &Moto) {
+async fn small_queue(moto: &Emulator) {
     let keys = queue(moto, "small", &[(QueueAttributeName::MaximumMessageSize, "8192")]).await;
     let records: Vec<String> = (0..6).map(|number| record(number, if number == 4 { 8000 } else { 100 })).collect();
     let directory = tempfile::tempdir().unwrap();
@@ -162,11 +162,11 @@ async fn small_queue(moto: &Moto) {
     assert!(letter["detail"].as_str().unwrap().contains("InvalidParameterValue"), "{}", letter["detail"]);
 }
 
-fn sqs(moto: &Moto) -> aws_sdk_sqs::Client {
+fn sqs(moto: &Emulator) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::new(&moto.config)
 }
 
-async fn queue(moto: &Moto, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
+async fn queue(moto: &Emulator, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
     let mut call = sqs(moto).create_queue().queue_name(name);
     for (attribute, value) in attributes {
         call = call.attributes(attribute.clone(), *value);
@@ -175,7 +175,7 @@ async fn queue(moto: &Moto, name: &str, attributes: &[(QueueAttributeName, &str)
     format!("queue_url = {:?}\nconcurrency = 1\nprobe = true", made.queue_url.unwrap())
 }
 
-async fn messages(moto: &Moto, name: &str) -> Vec<String> {
+async fn messages(moto: &Emulator, name: &str) -> Vec<String> {
     let client = sqs(moto);
     let url = Box::pin(client.get_queue_url().queue_name(name).send()).await.unwrap().queue_url.unwrap();
     let mut lines = Vec::new();
@@ -193,13 +193,13 @@ async fn messages(moto: &Moto, name: &str) -> Vec<String> {
     }
 }
 
-async fn stream(moto: &Moto, name: &str) -> String {
+async fn stream(moto: &Emulator, name: &str) -> String {
     let client = aws_sdk_kinesis::Client::new(&moto.config);
     Box::pin(client.create_stream().stream_name(name).shard_count(1).send()).await.unwrap();
     format!("stream = {name:?}\nconcurrency = 1\nprobe = true")
 }
 
-async fn records(moto: &Moto, name: &str) -> Vec<String> {
+async fn records(moto: &Emulator, name: &str) -> Vec<String> {
     use aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon;
     let client = aws_sdk_kinesis::Client::new(&moto.config);
     let shards = Box::pin(client.list_shards().stream_name(name).send()).await.unwrap().shards.unwrap();
@@ -211,17 +211,17 @@ async fn records(moto: &Moto, name: &str) -> Vec<String> {
     read.records.iter().map(|record| line(record.data().as_ref())).collect()
 }
 
-fn s3(moto: &Moto) -> aws_sdk_s3::Client {
+fn s3(moto: &Emulator) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(&moto.config).force_path_style(true);
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-async fn bucket(moto: &Moto, name: &str) -> String {
+async fn bucket(moto: &Emulator, name: &str) -> String {
     Box::pin(s3(moto).create_bucket().bucket(name).send()).await.unwrap();
     format!("bucket = {name:?}\nobject_age = \"1s\"\nprobe = true")
 }
 
-async fn delivery_stream(moto: &Moto, name: &str) -> String {
+async fn delivery_stream(moto: &Emulator, name: &str) -> String {
     use aws_sdk_firehose::types::ExtendedS3DestinationConfiguration;
     bucket(moto, name).await;
     let to = ExtendedS3DestinationConfiguration::builder()
@@ -235,7 +235,7 @@ async fn delivery_stream(moto: &Moto, name: &str) -> String {
 }
 
 /// The lines of all objects, plain or in zstd, in the order of their names.
-async fn objects(moto: &Moto, bucket: &str) -> Vec<String> {
+async fn objects(moto: &Emulator, bucket: &str) -> Vec<String> {
     let client = s3(moto);
     let listed = Box::pin(client.list_objects_v2().bucket(bucket).send()).await.unwrap();
     let mut lines = Vec::new();

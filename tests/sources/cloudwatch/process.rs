@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::support::emulator::Emulator;
 use crate::support::fault::Fault;
 use crate::support::logs_double::{Fault as Meet, LogsDouble};
-use crate::support::moto::Moto;
 
 const GROUP: &str = "/aws/bedrock/invocations";
 const KILLS: usize = 6;
@@ -154,7 +154,7 @@ async fn an_answer_larger_than_any_is_not_read_and_not_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_group_of_moto_is_read_whole() {
     const EVENTS: usize = 10_500;
-    let Some(moto) = Moto::start().await else { return };
+    let Some(moto) = Emulator::moto().await else { return };
     let client = aws_sdk_cloudwatchlogs::Client::new(&moto.config);
     client.create_log_group().log_group_name(GROUP).send().await.unwrap();
     client.create_log_stream().log_group_name(GROUP).log_stream_name("s").send().await.unwrap();

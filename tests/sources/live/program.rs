@@ -5,10 +5,13 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use aws_config::Region;
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use jiff::Timestamp;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::support::emulator::Emulator;
 use crate::support::live_tail_double::{End, LiveTail, Session};
 
 const GROUP: &str = "/aws/bedrock";
@@ -121,6 +124,31 @@ async fn tail_shows_what_was_and_what_comes() {
     assert_eq!((code, notes.as_str()), (Some(0), ""), "{shown}");
     let places: Vec<_> = (0..5).map(|number| shown.find(&format!("request-{number:05}"))).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+}
+
+/// Sessions as others stream them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tail_watches_a_log_group_of_ministack() {
+    let Some(ministack) = Emulator::ministack().await else { return };
+    let config = ministack.config.to_builder().region(Region::from_static("eu-west-1")).build();
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&config);
+    logs.create_log_group().log_group_name(GROUP).send().await.unwrap();
+    logs.create_log_stream().log_group_name(GROUP).log_stream_name("s").send().await.unwrap();
+    let put = async |number: usize| {
+        let event = InputLogEvent::builder().timestamp(Timestamp::now().as_millisecond()).message(record(number));
+        let call = logs.put_log_events().log_group_name(GROUP).log_stream_name("s");
+        call.log_events(event.build().unwrap()).send().await.unwrap();
+    };
+    put(0).await;
+    let child = tail(&ministack.url, &["--log-group", GROUP, "--since", "1h", "-n", "6", "--output", "json"]);
+    for number in 1..6 {
+        sleep(Duration::from_secs(1)).await;
+        put(number).await;
+    }
+    let (code, shown, notes) = end(child).await;
+    assert_eq!((code, notes.as_str()), (Some(0), ""), "{shown}");
+    let found: Vec<_> = (0..6).map(|number| shown.matches(&format!("request-{number:05}")).count()).collect();
+    assert_eq!(found, [1; 6], "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::{BUCKET, notification};
-use crate::support::moto::Moto;
+use crate::support::emulator::Emulator;
 use crate::support::objects_double::{Meet, ObjectsDouble};
 use crate::support::queue_double::{self, QueueDouble};
 
@@ -169,7 +169,7 @@ async fn a_second_signal_ends_it_while_an_object_hangs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_notify_of_is_delivered() {
     use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
-    let Some(moto) = Moto::start().await else { return };
+    let Some(moto) = Emulator::moto().await else { return };
     let sqs = aws_sdk_sqs::Client::new(&moto.config);
     let made = Box::pin(sqs.create_queue().queue_name("logs").send()).await.unwrap();
     let url = made.queue_url.unwrap();
