@@ -527,7 +527,7 @@ async fn leases_that_begin_now_do_not_wait_for_what_came_before_them() {
     let expected = fill(&town.script, made, 1..2);
     town.until("what comes is delivered", || one.texts().iter().filter(|text| text.ends_with("-1")).count() >= 2).await;
     let found = one.stop().await;
-    assert_eq!(missing(&expected, found.clone()), Vec::<String>::new());
+    assert_eq!(missing(&expected, found.clone()), Vec::<String>::new(), "{found:?}");
     assert!(!found.contains(&"0-0".to_owned()), "{found:?}");
 }
 
