@@ -1,6 +1,7 @@
 //! A failure: what came back from a service instead of an answer, and what its code means whichever service it is.
 
 use std::error::Error;
+use std::fmt;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
@@ -10,6 +11,16 @@ use super::chain;
 /// What a person does about credentials that a service does not take.
 pub(crate) const CREDENTIALS_ADVICE: &str =
     "check the credentials (expired, revoked, of another account or partition) and this host's clock";
+
+/// What a person does about a call that fails again and again.
+pub(crate) const RETRY_ADVICE: &str =
+    "it is tried again; if it lasts, check the network path, endpoint_url and the credentials' source";
+
+/// Writes what a service said of a failed call, behind what it was.
+pub(crate) fn write_words(f: &mut fmt::Formatter<'_>, message: Option<&str>, request_id: Option<&str>) -> fmt::Result {
+    message.map_or(Ok(()), |message| write!(f, ": {message}"))?;
+    request_id.map_or(Ok(()), |id| write!(f, " (request {id})"))
+}
 
 /// What a failure means at every service; a service's own codes come before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

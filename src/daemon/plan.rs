@@ -40,14 +40,17 @@ impl Plan {
         let source = match &config.source {
             Source::File(source) => SourcePlan::Files(files_of(source, config)?),
             Source::S3(source) => s3::source(source, config),
-            Source::Cloudwatch(source) => cloudwatch::source(source, config),
+            Source::Cloudwatch(source) => cloudwatch::source(source),
             Source::Firehose(source) => firehose::source(source, config),
             Source::Kinesis(source) => match &config.coordination {
                 Coordination::Local(_) => streams::alone(source),
                 Coordination::Dynamodb(table) => streams::shared(source, table),
             },
         };
-        Self::reading(config, source)
+        let plan = Self::reading(config, source)?;
+        // Nothing is opened for positions that there are not, so that such a source runs without a disk.
+        let checkpoints = if config.source.has_positions() { plan.checkpoints } else { CheckpointPlan::Memory };
+        Ok(Self { checkpoints, ..plan })
     }
 
     /// What a configuration runs with another source.
@@ -67,8 +70,6 @@ impl Plan {
             dead_letter: dead_letter_plan(DEAD_LETTER, &config.dead_letter(), probe),
             dead_letters: letters.map(|(name, letter)| dead_letter_plan(name, letter, probe)).collect(),
             checkpoints: match &config.coordination {
-                // Nothing is opened for them, so that they run without a disk.
-                Coordination::Local(_) if !config.source.has_positions() => CheckpointPlan::Memory,
                 Coordination::Local(local) => {
                     CheckpointPlan::Local(local::Settings { directory: local.directory.clone() })
                 }

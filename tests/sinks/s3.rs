@@ -11,7 +11,8 @@ use bedrock_tap::sink::s3::{self, Encoding, Encryption, Settings};
 use bedrock_tap::sink::{Batch, Planned, Range, Sink, SinkError};
 
 use super::contract::{self, Double, Trouble};
-use crate::support::bucket_double::{BUCKET, BucketDouble, Fault, error_body};
+use crate::support::bucket_double::{BUCKET, BucketDouble, Fault};
+use crate::support::objects_double::error_body;
 
 pub(super) struct S3 {
     pub(super) bucket: BucketDouble,

@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::objects_double::{error_body, unescaped};
+
 /// The bucket's name.
 pub(crate) const BUCKET: &str = "logs";
 
@@ -267,25 +269,6 @@ impl http_body::Body for Broken {
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
         std::task::Poll::Ready(self.0.take().map(Err))
     }
-}
-
-fn unescaped(path: &str) -> String {
-    let mut bytes = path.bytes();
-    let mut text = Vec::new();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
-            text.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
-        } else {
-            text.push(byte);
-        }
-    }
-    String::from_utf8(text).unwrap()
-}
-
-/// An error as S3 writes it.
-pub(crate) fn error_body(code: &str) -> String {
-    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>it quotes secret-text</Message></Error>")
 }
 
 fn error(status: u16, code: &str, more: Option<(&'static str, &'static str)>) -> Response {

@@ -225,8 +225,10 @@ impl http_body::Body for Content {
     }
 }
 
-fn unescaped(path: &str) -> String {
-    let (mut bytes, mut text) = (path.bytes(), Vec::new());
+/// The path of a request without its escapes.
+pub(crate) fn unescaped(path: &str) -> String {
+    let mut bytes = path.bytes();
+    let mut text = Vec::new();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
             let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
@@ -238,8 +240,12 @@ fn unescaped(path: &str) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// An error as S3 writes it.
+pub(crate) fn error_body(code: &str) -> String {
+    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>it quotes secret-text</Message></Error>")
+}
+
 fn error(status: u16, code: &str) -> Response {
-    let body =
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>it quotes secret-text</Message></Error>");
+    let body = error_body(code);
     (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, "application/xml")], body).into_response()
 }

@@ -53,3 +53,37 @@ pub fn access(config: &Config, is_objects: bool) -> Access {
 fn beside(access: Access) -> Access {
     Access { endpoint_url: None, ..access }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backfill::Place;
+    use crate::checkpoint::local;
+    use crate::config::Environment;
+    use crate::daemon::CheckpointPlan;
+
+    #[test]
+    fn positions_are_kept_whatever_the_configured_source_has() {
+        let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/a";
+        let sources = [
+            "kinesis = { stream = 'a', region = 'eu-west-1' }".to_owned(),
+            format!("s3.queue_url = '{queue}'"),
+            "firehose = { listen = '127.0.0.1:8080', access_keys = [{ env = 'KEY' }] }".to_owned(),
+        ];
+        for source in sources {
+            let text = format!("source.{source}\nsinks.console.stdout = {{}}");
+            let config = Config::parse(&text, "test.toml", &Environment::default()).unwrap();
+            let time = |text: &str| text.parse().unwrap();
+            let job = Job {
+                place: Place::LogGroups(vec!["a".into()]),
+                from: time("2026-01-01T00:00:00Z"),
+                to: time("2026-01-02T00:00:00Z"),
+                access: access(&config, false),
+            };
+            let run = Run::untold(&job);
+            let plan = of(&config, job, run, Path::new("state"), Arc::default()).unwrap();
+            let CheckpointPlan::Local(local::Settings { directory }) = plan.checkpoints else { panic!("{source}") };
+            assert_eq!(directory, Path::new("state"));
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::RequestId;
 
-use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
+use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, RETRY_ADVICE, write_words};
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +78,7 @@ impl CallError {
             (Policy::Throttled, _) => {
                 format!("other callers share the quota of logs:{operation} in {region}: lower calls_per_second")
             }
-            (Policy::Retry, _) => "it is tried again; if it lasts, check the network path, endpoint_url and the \
-                                   credentials' source"
-                .to_owned(),
+            (Policy::Retry, _) => RETRY_ADVICE.to_owned(),
             (Policy::Invalid, _) => {
                 format!("check the name or ARN of the log group {log_group}, its Region and the filter pattern")
             }
@@ -91,13 +89,7 @@ impl CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}: {}", self.operation, self.log_group, self.code)?;
-        if let Some(message) = &self.message {
-            write!(f, ": {message}")?;
-        }
-        if let Some(id) = &self.request_id {
-            write!(f, " (request {id})")?;
-        }
-        Ok(())
+        write_words(f, self.message.as_deref(), self.request_id.as_deref())
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 
-use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, meaning_of};
+use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning, RETRY_ADVICE, meaning_of, write_words};
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +106,7 @@ impl CallError {
             (Policy::Throttled, _) => {
                 format!("other consumers share the limits of {resource}: lower calls_per_second, or add shards")
             }
-            (Policy::Retry, _) => "it is tried again; if it lasts, check the network path, endpoint_url and the \
-                                   credentials' source"
-                .to_owned(),
+            (Policy::Retry, _) => RETRY_ADVICE.to_owned(),
             (Policy::IteratorExpired, _) => "a new iterator is asked for; nothing to do".to_owned(),
             (Policy::TokenExpired, _) => "the listing begins again; nothing to do".to_owned(),
             (Policy::StreamBusy, _) => format!("wait until {resource} is ACTIVE"),
@@ -123,13 +121,7 @@ impl CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}: {}", self.operation, self.resource, self.code)?;
-        if let Some(message) = &self.message {
-            write!(f, ": {message}")?;
-        }
-        if let Some(id) = &self.request_id {
-            write!(f, " (request {id})")?;
-        }
-        Ok(())
+        write_words(f, self.message.as_deref(), self.request_id.as_deref())
     }
 }
 
