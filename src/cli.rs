@@ -9,6 +9,8 @@ pub mod check;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod detect;
+pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod tail;
@@ -44,6 +46,10 @@ pub enum Command {
     Tail(tail::Args),
     /// Turn payloads of any framing into lines on standard output.
     Decode(decode::Args),
+    /// Run detection rules over any input, and print what they find.
+    Detect(detect::Args),
+    /// List, show and test detection rules.
+    Rules(rules::Args),
     /// Run an embedded stream of realistic records through the real path.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -68,6 +74,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backfill(args) => backfill::execute(*args),
         Command::Tail(args) => tail::execute(args),
         Command::Decode(args) => decode::execute(args),
+        Command::Detect(args) => detect::execute(args),
+        Command::Rules(args) => rules::execute(args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::execute(args),
         Command::Check(args) => check::execute(args),

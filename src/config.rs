@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
-use toml::de::{DeValue, ValueDeserializer};
 
 use conform::Findings;
-use document::{Document, KeyPath, Problem};
+use document::{Document, MAX_FAULTS, Problem};
 use shape::Shape;
 
 mod access;
@@ -31,6 +29,7 @@ mod extract;
 mod log;
 mod panther;
 mod redact;
+mod rule;
 mod secret;
 mod select;
 mod shape;
@@ -52,6 +51,7 @@ pub use extract::Extract;
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
+pub use rule::{RuleFile, RuleTest, managed_rules};
 pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{
@@ -147,9 +147,6 @@ fn default_drain_timeout() -> Duration {
 /// The largest file that is read. A configuration is a few KiB; anything near this is another file, given by mistake.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The most faults that are shown and looked into. Whoever has more has given another file, or will run the check again.
-const MAX_FAULTS: usize = 25;
-
 impl Config {
     /// Reads and checks a configuration file, with the overrides of the process's environment.
     ///
@@ -198,7 +195,7 @@ impl Config {
         let shape = Shape::of_config();
         let mut faults = environment.apply(&mut document, &shape);
         let Findings { mut problems, unusable } = shape.check(document.tree.get_ref());
-        let config = Self::read(&document, unusable, &mut problems);
+        let config: Option<Self> = document::read(&document, unusable, &mut problems);
         if let Some(config) = &config {
             config.check(&mut problems);
             destinations::check_regions(config, has_region, &mut problems);
@@ -212,34 +209,6 @@ impl Config {
                 faults.splice(0..0, located);
                 Err(ConfigError::new(name, faults).and_more(more))
             }
-        }
-    }
-
-    /// Reads the document without what is unusable in it, and goes on after a value that cannot be read, so that one run
-    /// shows all faults.
-    fn read(document: &Document<'_>, mut unusable: Vec<KeyPath>, problems: &mut Vec<Problem>) -> Option<Self> {
-        let mut tree = document.tree.clone();
-        for path in &unusable {
-            document::remove(tree.get_mut(), path);
-        }
-        loop {
-            let root = Spanned::new(tree.span(), DeValue::Table(tree.get_ref().clone()));
-            let error = match Self::deserialize(ValueDeserializer::from(root)) {
-                Ok(config) => return Some(config),
-                Err(error) => error,
-            };
-            let path = error.span().map(|span| document.path_at(&span)).unwrap_or_default();
-            // A table that lacks what was taken out of it is no fault of its own, and all that the file itself lacks is
-            // found by its shape.
-            let consequence = error.message().starts_with("missing field") && !problems.is_empty();
-            if !consequence && !unusable.iter().any(|taken| taken.is_below(&path)) {
-                problems.push(Problem::value(path.clone(), error.message()));
-            }
-            // Each round takes something out, so that this ends; the bound is for files with thousands of faults.
-            if problems.len() > MAX_FAULTS || !document::remove(tree.get_mut(), &path) {
-                return None;
-            }
-            unusable.push(path);
         }
     }
 

@@ -128,7 +128,12 @@ impl<'a> Walk<'a> {
         let event = LogEvent { message: text, ..event };
         match parse::message(event, self.limits.depth) {
             Parsed::Invocation(invocation) => self.invocation(&invocation),
-            Parsed::Skip(kind) => self.skip(kind, 1),
+            Parsed::Skip(kind) => {
+                if kind == Skip::NotInvocation {
+                    self.visit.other(&event, &self.context);
+                }
+                self.skip(kind, 1);
+            }
             Parsed::Fault(fault) => self.reject(fault, message, Some(&event)),
         }
     }

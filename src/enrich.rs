@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::body::View;
+use crate::detect::Finding;
 use crate::format::object::Object;
 use crate::invocation::Invocation;
 
@@ -51,6 +52,24 @@ pub struct Marks {
     pub output_body: Option<&'static str>,
     /// What redaction did, if there was any.
     pub redacted: Option<Redacted>,
+    /// What detection found.
+    pub findings: Vec<Found>,
+}
+
+/// A finding, as it is marked on its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The rule's id.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: &'static str,
+}
+
+impl Found {
+    /// The mark of a finding.
+    pub fn of(finding: &Finding) -> Self {
+        Self { rule: finding.rule.id.clone(), severity: finding.severity.as_str() }
+    }
 }
 
 /// What a redaction did to one event.

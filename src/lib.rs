@@ -4,7 +4,7 @@
 //! The modules stand in the order in which the data flows:
 //!
 //! ```text
-//! source ─ records ─▶ decode ▶ extract ▶ parse ▶ enrich ▶ select ▶ redact ▶ format ─ batch ─▶ sink ─ durable ─▶ checkpoint
+//! source ─ records ─▶ decode ▶ extract ▶ parse ▶ enrich ▶ select ▶ detect ▶ redact ▶ format ─ batch ─▶ sink ─ durable ─▶ checkpoint
 //!   I/O              └──────────────── pure, synchronous, cannot fail ───────────┘   I/O               I/O
 //! ```
 //!
@@ -30,8 +30,11 @@ pub mod bodies;
 
 pub mod body;
 pub mod enrich;
+pub mod expression;
 pub mod redact;
 pub mod select;
+
+pub mod detect;
 
 pub mod format;
 pub mod pipeline;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::decode::{self, Scratch, Walk};
+use crate::detect::{Detector, Trail};
 use crate::enrich::cost::Prices;
-use crate::enrich::{Event, Marks};
+use crate::enrich::{Event, Found, Marks};
 use crate::extract::LogEvent;
 use crate::format::key::Template;
 use crate::format::{Format, Lines};
@@ -68,6 +69,8 @@ impl Default for Limits {
 pub trait Visit {
     /// A log event that was read as an invocation. Gives as what it was left out; none if it was kept.
     fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip>;
+    /// A log event that is no invocation, before it is skipped: it may be a record of another service.
+    fn other(&mut self, _event: &LogEvent<'_>, _context: &Context<'_>) {}
     /// Something that could not be read: its bytes as they came, and the log event's envelope where there was one.
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin);
     /// Log events that are no invocations.
@@ -178,6 +181,8 @@ pub struct Settings {
     pub selection: Option<Arc<Selection>>,
     /// What models cost.
     pub prices: Arc<Prices>,
+    /// What looks for trouble in what is kept.
+    pub detection: Option<Detection>,
     /// What each output gets.
     pub outputs: Vec<Output>,
     /// `p_source_id`
@@ -186,6 +191,15 @@ pub struct Settings {
     pub source_label: Option<String>,
     /// Whether the panther format writes unknown fields under `unmapped`.
     pub unmapped: bool,
+}
+
+/// Detection in the line.
+#[derive(Clone, Debug)]
+pub struct Detection {
+    /// The rules; all lines share them.
+    pub detector: Arc<Detector>,
+    /// Whether what they find is marked on the event.
+    pub marks: bool,
 }
 
 /// What one output gets.
@@ -218,6 +232,7 @@ impl Default for Settings {
             log_groups: globset::GlobSet::empty(),
             selection: None,
             prices: Arc::default(),
+            detection: None,
             outputs: Vec::new(),
             source_id: None,
             source_label: None,
@@ -259,13 +274,15 @@ impl Line {
         parcel.outputs.resize_with(self.settings.outputs.len(), Lines::default);
         let plans = std::mem::take(&mut self.settings.outputs);
         let selection = self.settings.selection.clone();
+        let detection = self.settings.detection.clone();
         let Parcel { outputs, rejects, tally, fetched } = parcel;
         let before = fetched.as_mut().map(|fetched| {
             fetched.begin();
             (tally.clone(), rejects.len())
         });
-        let (selection, noted) = (selection.as_deref(), Noted::default());
-        let mut packer = Packer { selection, plans: &plans, outputs, rejects, noted, fetched: fetched.as_mut() };
+        let (selection, detection, noted) = (selection.as_deref(), detection.as_ref(), Noted::default());
+        let mut packer =
+            Packer { selection, detection, plans: &plans, outputs, rejects, noted, fetched: fetched.as_mut() };
         self.visit(record, parse_time, &mut packer, tally);
         let noted = packer.noted;
         if let (Some(fetched), Some((counted, rejected))) = (fetched, before)
@@ -282,6 +299,7 @@ impl Line {
 /// Encodes what is kept for each output, and keeps rejects with their bytes.
 struct Packer<'a> {
     selection: Option<&'a Selection>,
+    detection: Option<&'a Detection>,
     plans: &'a [Output],
     outputs: &'a mut [Lines],
     rejects: &'a mut Vec<Rejected>,
@@ -299,6 +317,12 @@ impl Packer<'_> {
             self.noted.unevaluated += verdict.failures;
             if verdict.skip.is_some() {
                 return verdict.skip;
+            }
+        }
+        if let Some(Detection { detector, marks }) = self.detection {
+            let findings = detector.observe(&event, context);
+            if *marks {
+                event.marks.findings = findings.iter().map(Found::of).collect();
             }
         }
         for (plan, lines) in self.plans.iter().zip(self.outputs.iter_mut()) {
@@ -345,6 +369,16 @@ impl Visit for Packer<'_> {
             fetched.done(skip);
         }
         skip
+    }
+
+    fn other(&mut self, event: &LogEvent<'_>, context: &Context<'_>) {
+        let Some(Detection { detector, .. }) = self.detection.filter(|detection| detection.detector.looks_at_trails())
+        else {
+            return;
+        };
+        if let Some(trail) = Trail::read(event.message) {
+            detector.observe_trail(&trail, context.parse_time);
+        }
     }
 
     fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) {

@@ -4,19 +4,11 @@
 use sha2::{Digest, Sha256};
 
 use crate::enrich::Event;
+use crate::expression::{Demand, Expression, Names, Variables, view_json};
 use crate::invocation::JsonStr;
 use crate::json::push_hex;
 use crate::pipeline::Context;
 use crate::reject::Skip;
-
-mod check;
-mod expression;
-mod needs;
-mod value;
-mod variables;
-
-pub use expression::{Expression, Flaw, MAX_CHARACTERS};
-use variables::{Demand, Variables, view_json};
 
 /// What the user wants to see. An event that `drop` matches is left out, then one that `keep` does not match, and of the
 /// rest a sample is kept.
@@ -62,7 +54,7 @@ impl Selection {
     pub fn verdict(&self, event: &Event<'_>, context: &Context<'_>) -> Verdict {
         let view = view_json(event, context, &self.demand);
         // An event that is over a limit is kept, as one that an expression does not fit.
-        let variables = Variables::build(event.invocation, &view, &self.demand).ok();
+        let variables = Variables::build(event.invocation, &view, &self.demand, Names::Exact).ok();
         let mut failures = 0;
         // Losing an event is worse than one too many: what cannot be told is told in its favour.
         let mut ask = |expression: &Expression, otherwise: bool| {

@@ -4,10 +4,14 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::error::{Excerpt, Fault, Place};
+
+/// The most faults that are shown and looked into. Whoever has more has given another file, or will run the check again.
+pub(super) const MAX_FAULTS: usize = 25;
 
 /// A key's full path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -292,5 +296,36 @@ pub(super) fn remove(tree: &mut DeTable<'_>, path: &KeyPath) -> bool {
     match tree.get_mut(first.as_str()).map(Spanned::get_mut) {
         Some(DeValue::Table(table)) => remove(table, &KeyPath(rest.to_vec())),
         _ => false,
+    }
+}
+/// Reads the document without what is unusable in it, and goes on after a value that cannot be read, so that one run
+/// shows all faults.
+pub(super) fn read<'d, T: Deserialize<'d>>(
+    document: &Document<'d>,
+    mut unusable: Vec<KeyPath>,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let mut tree = document.tree.clone();
+    for path in &unusable {
+        remove(tree.get_mut(), path);
+    }
+    loop {
+        let root = Spanned::new(tree.span(), DeValue::Table(tree.get_ref().clone()));
+        let error = match T::deserialize(ValueDeserializer::from(root)) {
+            Ok(config) => return Some(config),
+            Err(error) => error,
+        };
+        let path = error.span().map(|span| document.path_at(&span)).unwrap_or_default();
+        // A table that lacks what was taken out of it is no fault of its own, and all that the file itself lacks is
+        // found by its shape.
+        let consequence = error.message().starts_with("missing field") && !problems.is_empty();
+        if !consequence && !unusable.iter().any(|taken| taken.is_below(&path)) {
+            problems.push(Problem::value(path.clone(), error.message()));
+        }
+        // Each round takes something out, so that this ends; the bound is for files with thousands of faults.
+        if problems.len() > MAX_FAULTS || !remove(tree.get_mut(), &path) {
+            return None;
+        }
+        unusable.push(path);
     }
 }

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::document::{KeyPath, Problem};
-use crate::select::{Expression, Flaw, Selection};
+use crate::expression::{Expression, Flaw};
+use crate::select::Selection;
 
 /// Which invocations are delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,9 +1,9 @@
 //! The shape of the file, as JSON Schema: made from the types and their doc comments, printed for editors, and what a
 //! document is compared with.
 
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::Config;
@@ -53,9 +53,14 @@ fn polish(schema: &mut Schema) {
 impl Shape {
     /// The shape of [`Config`].
     pub(super) fn of_config() -> Self {
-        let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
+        Self::of::<Config>("bedrock-tap configuration")
+    }
+
+    /// The shape of a file that holds a `T`.
+    pub(super) fn of<T: JsonSchema>(title: &str) -> Self {
+        let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
         RecursiveTransform(polish).transform(&mut schema);
-        schema.insert("title".into(), json!("bedrock-tap configuration"));
+        schema.insert("title".into(), json!(title));
         Self { schema: schema.to_value() }
     }
 

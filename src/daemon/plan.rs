@@ -96,6 +96,7 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
             .map_err(|flaw| anyhow::anyhow!("`select`: {}", flaw.message))?
             .map(Arc::new),
         prices: Arc::new(config.cost.prices()),
+        detection: None,
         outputs: Vec::new(),
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),

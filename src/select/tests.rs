@@ -175,7 +175,7 @@ fn a_sample_is_stable_and_near_its_ratio() {
 fn only_what_is_asked_for_is_built() {
     let check = |text: &str, event: &[&str], view: &[&str]| {
         let demand = compile(text).demand().clone();
-        let paths = |needs: Option<needs::Needs>| needs.map(|needs| needs.paths()).unwrap_or_default();
+        let paths = |needs: Option<crate::expression::Needs>| needs.map(|needs| needs.paths()).unwrap_or_default();
         assert_eq!((paths(demand.event), paths(demand.view)), (owned(event), owned(view)), "{text}");
     };
     fn owned(paths: &[&str]) -> Vec<String> {
@@ -198,13 +198,13 @@ fn only_what_is_asked_for_is_built() {
     check("'error' in view", &[], &["*"]);
     // What one expression needs in part and another as a whole is built as a whole, and once.
     let both = Selection::new(Some(compile("has(view.usage.input)")), Some(compile("view.usage == {}")), None);
-    assert_eq!(both.demand.view.as_ref().map(needs::Needs::paths), Some(vec!["usage.*".to_owned()]));
+    assert_eq!(both.demand.view.as_ref().map(crate::expression::Needs::paths), Some(vec!["usage.*".to_owned()]));
     // What is not asked for is not in what the interpreter is given.
     with_event(CALL, |event, context| {
         let json = |text: &str| view_json(event, context, compile(text).demand());
         assert_eq!(json("view.stop_reason == ''"), r#"{"stop_reason":"tool_use"}"#);
         let expression = compile("has(event.input.inputBodyJson) && event.accountId == ''");
-        let built = Variables::build(event.invocation, "", expression.demand()).unwrap();
+        let built = Variables::build(event.invocation, "", expression.demand(), Names::Exact).unwrap();
         assert_eq!(built.bytes, "123456789012".len());
     });
 }

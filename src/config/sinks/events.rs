@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::document::{KeyPath, Problem};
 use crate::config::{Select, select};
+use crate::expression::Flaw;
 use crate::format::Format;
-use crate::select::{Flaw, Selection};
+use crate::select::Selection;
 
 /// A destination and what it takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

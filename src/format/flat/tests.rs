@@ -157,7 +157,12 @@ fn parameters() {
 #[test]
 fn marks() {
     let redacted = Redacted { masked: [("email".to_owned(), 2)].into(), bodies: Some("hashed") };
-    let marks = Marks { input_body: Some("fetched"), output_body: Some("missing"), redacted: Some(redacted) };
+    let marks = Marks {
+        input_body: Some("fetched"),
+        output_body: Some("missing"),
+        redacted: Some(redacted),
+        ..Marks::default()
+    };
     let expected = json!({
         "input_body_state": "fetched", "output_body_state": "missing",
         "redacted": r#"{"bodies":"hashed","masked":{"email":2}}"#

@@ -1,11 +1,13 @@
 //! Values: JSON as CEL's interpreter takes it, as far as it is needed. Texts without escapes are borrowed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString};
 use cel::common::value::Val;
 
 use super::needs::Needs;
+use super::variables::Names;
 use crate::json::{Cursor, JsonError, Kind, unescape};
 
 /// A value that may borrow from the event.
@@ -20,13 +22,14 @@ const MAX_DEPTH: usize = crate::json::MAX_DEPTH + 16;
 /// Builds the values of one event, and counts them.
 pub(super) struct Builder {
     left: usize,
+    pub(super) names: Names,
     /// Bytes of the texts that were built.
     pub(super) bytes: usize,
 }
 
 /// The event is too large or too deep to be built, or no JSON.
 #[derive(Debug)]
-pub(super) struct Unbuilt;
+pub(crate) struct Unbuilt;
 
 impl From<JsonError> for Unbuilt {
     fn from(_: JsonError) -> Self {
@@ -35,8 +38,8 @@ impl From<JsonError> for Unbuilt {
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
-        Self { left: MAX_VALUES, bytes: 0 }
+    pub(super) fn new(names: Names) -> Self {
+        Self { left: MAX_VALUES, names, bytes: 0 }
     }
 
     /// A JSON value.
@@ -85,12 +88,25 @@ impl Builder {
                 let mut members = HashMap::new();
                 cursor.object(|cursor, key| {
                     let key = unescape(json.get(key).unwrap_or_default());
-                    let Some(needs) = needs.of(&key) else {
-                        return cursor.value(crate::json::MAX_DEPTH).map(drop).map_err(Unbuilt::from);
-                    };
-                    let value = self.value(json, cursor, needs, depth)?;
-                    members.insert(CelMapKey::String(CelString::from(key)), value);
-                    Ok(())
+                    let start = cursor.clone();
+                    let mut is_read = false;
+                    for (name, needs) in needs.asked_as(&key, self.names) {
+                        *cursor = start.clone();
+                        let value = self.value(json, cursor, needs, depth)?;
+                        is_read = true;
+                        // The exact name wins over one that differs in case, wherever they stand.
+                        let is_exact = name == key;
+                        let slot = members.entry(CelMapKey::String(CelString::from(name.to_owned())));
+                        match slot {
+                            Entry::Occupied(mut slot) if is_exact => drop(slot.insert(value)),
+                            Entry::Occupied(_) => {}
+                            Entry::Vacant(slot) => drop(slot.insert(value)),
+                        }
+                    }
+                    if !is_read {
+                        cursor.value(crate::json::MAX_DEPTH)?;
+                    }
+                    Ok::<_, Unbuilt>(())
                 })?;
                 Ok(object(members, needs))
             }

@@ -14,9 +14,9 @@ use crate::pipeline::Context;
 
 /// What expressions need of each variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Demand {
-    pub(super) event: Option<Needs>,
-    pub(super) view: Option<Needs>,
+pub(crate) struct Demand {
+    pub(crate) event: Option<Needs>,
+    pub(crate) view: Option<Needs>,
 }
 
 impl Demand {
@@ -26,7 +26,7 @@ impl Demand {
     }
 
     /// Adds what another expression needs.
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (variable, needs) in [(Variable::Event, &other.event), (Variable::View, &other.view)] {
             if let Some(needs) = needs {
                 self.of(variable).get_or_insert_default().merge(needs);
@@ -44,7 +44,7 @@ impl Demand {
 
 /// A variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variable {
+pub(crate) enum Variable {
     /// The record.
     Event,
     /// The view.
@@ -64,13 +64,22 @@ impl Variable {
     }
 }
 
+/// How the names of members are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// They must be the same.
+    Exact,
+    /// One that differs only in the case of its letters is taken where the same is not there, as Panther's rules do.
+    Folded,
+}
+
 /// The variables of one event, as far as they are needed.
 #[derive(Debug)]
-pub(super) struct Variables<'v> {
+pub(crate) struct Variables<'v> {
     event: Option<Boxed<'v>>,
     view: Option<Boxed<'v>>,
     /// Bytes of the texts in them.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl<'v> Variables<'v> {
@@ -78,11 +87,26 @@ impl<'v> Variables<'v> {
     ///
     /// # Errors
     /// The event is over a limit.
-    pub(super) fn build(invocation: &'v Invocation<'v>, view: &'v str, demand: &Demand) -> Result<Self, Unbuilt> {
-        let mut builder = Builder::new();
+    pub(crate) fn build(
+        invocation: &'v Invocation<'v>,
+        view: &'v str,
+        demand: &Demand,
+        names: Names,
+    ) -> Result<Self, Unbuilt> {
+        let mut builder = Builder::new(names);
         let event = demand.event.as_ref().map(|needs| record(invocation, needs, &mut builder)).transpose()?;
         let view = demand.view.as_ref().map(|needs| builder.json(view, needs)).transpose()?;
         Ok(Self { event, view, bytes: builder.bytes })
+    }
+
+    /// Builds what is needed of a record that is no invocation, as JSON.
+    ///
+    /// # Errors
+    /// The record is over a limit.
+    pub(crate) fn of_json(record: &'v str, demand: &Demand, names: Names) -> Result<Self, Unbuilt> {
+        let mut builder = Builder::new(names);
+        let event = demand.event.as_ref().map(|needs| builder.json(record, needs)).transpose()?;
+        Ok(Self { event, view: None, bytes: builder.bytes })
     }
 
     /// A variable's value.
@@ -96,7 +120,7 @@ impl<'v> Variables<'v> {
 }
 
 /// The needed part of the view as JSON; empty where nothing is needed.
-pub(super) fn view_json(event: &Event<'_>, context: &Context<'_>, demand: &Demand) -> String {
+pub(crate) fn view_json(event: &Event<'_>, context: &Context<'_>, demand: &Demand) -> String {
     let mut json = Vec::new();
     if let Some(needs) = &demand.view {
         view::write(event, context, &mut json, |name| needs.of(name).is_some());
@@ -115,12 +139,21 @@ impl<'v> Fields<'v, '_> {
     fn put(
         &mut self,
         name: &'static str,
-        value: impl FnOnce(&Needs, &mut Builder) -> Result<Boxed<'v>, Unbuilt>,
+        value: impl Fn(&Needs, &mut Builder) -> Result<Boxed<'v>, Unbuilt>,
     ) -> Result<(), Unbuilt> {
-        if let Some(needs) = self.needs.of(name) {
-            self.members.insert(CelMapKey::from(name), value(needs, self.builder)?);
+        for (asked, needs) in self.needs.asked_as(name, self.builder.names) {
+            let value = value(needs, self.builder)?;
+            self.insert(asked, name, value);
         }
         Ok(())
+    }
+
+    /// The exact name is never pushed aside by one that only looks like it.
+    fn insert(&mut self, asked: &str, name: &str, value: Boxed<'v>) {
+        let key = CelMapKey::String(CelString::from(asked.to_owned()));
+        if asked == name || !self.members.contains_key(&key) {
+            self.members.insert(key, value);
+        }
     }
 
     fn string(&mut self, name: &'static str, value: Option<JsonStr<'v>>) -> Result<(), Unbuilt> {
@@ -139,9 +172,9 @@ impl<'v> Fields<'v, '_> {
     fn unknown(&mut self, invocation: &'v Invocation<'v>, section: Section) -> Result<(), Unbuilt> {
         for field in invocation.unknown.iter().filter(|field| field.section == section) {
             let name = field.key.decode();
-            if let Some(needs) = self.needs.of(&name) {
+            for (asked, needs) in self.needs.asked_as(&name, self.builder.names) {
                 let value = self.builder.json(field.value.0, needs)?;
-                self.members.insert(CelMapKey::String(CelString::from(name)), value);
+                self.insert(asked, &name, value);
             }
         }
         Ok(())

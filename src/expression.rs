@@ -1,8 +1,8 @@
 //! An expression of CEL, checked and ready to be evaluated, in bounded time, on any thread.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cel::common::types::{CelBool, CelString, STRING_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
@@ -10,8 +10,17 @@ use cel::context::VariableResolver;
 use cel::{Env, ExecutionError, IdedExpr, Value};
 use regex::Regex;
 
-use super::check::{self, Checked};
-use super::variables::{Demand, Variables};
+mod answer;
+mod check;
+mod needs;
+mod value;
+mod variables;
+
+pub use answer::{Answer, Bindings};
+use check::Checked;
+#[cfg(test)]
+pub(crate) use needs::Needs;
+pub(crate) use variables::{Demand, Names, Variables, view_json};
 
 /// The longest expression. Real ones have a few hundred characters; what is generated has its place elsewhere.
 pub const MAX_CHARACTERS: usize = 4096;
@@ -30,10 +39,26 @@ const BUDGET: u64 = 256 << 20;
 const STEP: u64 = 2_560;
 
 /// The name that a step asks for whether there is something left. No expression can spell it.
-pub(super) const STEP_NAME: &str = "@step";
+const STEP_NAME: &str = "@step";
 
 /// What comes before the number of a regex in its name.
 const PATTERN_NAME: &str = "@regex";
+
+/// What an expression may use, and what it is to give.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect<'d> {
+    /// Names beside the variables, each of a value in the [`Bindings`].
+    pub names: &'d [String],
+    /// Whether it is to be true or false.
+    pub is_question: bool,
+    /// Whether there is a view; records of other services have none.
+    pub has_view: bool,
+}
+
+impl Dialect<'_> {
+    /// Questions about an invocation.
+    pub const QUESTION: Self = Self { names: &[], is_question: true, has_view: true };
+}
 
 /// An expression that was checked.
 pub struct Expression {
@@ -56,7 +81,7 @@ pub struct Flaw {
 
 impl Flaw {
     /// A flaw; what it quotes of the expression is cut short, and shown without control characters.
-    pub(super) fn new(message: impl AsRef<str>) -> Self {
+    pub(crate) fn new(message: impl AsRef<str>) -> Self {
         let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
         let mut message: String = message.as_ref().chars().flat_map(plain).take(MAX_MESSAGE + 1).collect();
         if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
@@ -66,7 +91,7 @@ impl Flaw {
     }
 
     /// The same flaw with the place where it is.
-    pub(super) fn at(self, line: usize, column: usize) -> Self {
+    fn at(self, line: usize, column: usize) -> Self {
         let place = if line == 1 { format!("column {column}") } else { format!("line {line}, column {column}") };
         Self { message: format!("in {place} of the expression: {}", self.message), ..self }
     }
@@ -78,41 +103,84 @@ impl Expression {
     /// # Errors
     /// What is wrong with it.
     pub fn compile(text: &str) -> Result<Self, Flaw> {
+        Self::compile_in(text, Dialect::QUESTION)
+    }
+
+    /// Reads and checks an expression of a dialect.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile_in(text: &str, dialect: Dialect<'_>) -> Result<Self, Flaw> {
         let characters = text.chars().count();
         if characters > MAX_CHARACTERS {
             let allowed = Some(format!("1 to {MAX_CHARACTERS} characters"));
             return Err(Flaw { allowed, ..Flaw::new(format!("the expression has {characters} characters")) });
         }
-        let source = text.to_owned();
-        let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || Self::read(&source));
-        match reader.map(std::thread::JoinHandle::join) {
-            Ok(Ok(expression)) => expression,
-            // A parser of somebody else that panics has met what it cannot read.
-            Ok(Err(_)) => Err(Flaw::new("the expression cannot be read")),
-            Err(error) => Err(Flaw::new(format!("the expression cannot be read: {error}"))),
-        }
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let reader = reader.spawn_scoped(scope, || Self::read(text, dialect));
+            match reader.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(expression)) => expression,
+                // A parser of somebody else that panics has met what it cannot read.
+                Ok(Err(_)) => Err(Flaw::new("the expression cannot be read")),
+                Err(error) => Err(Flaw::new(format!("the expression cannot be read: {error}"))),
+            }
+        })
     }
 
-    fn read(text: &str) -> Result<Self, Flaw> {
-        let environment = environment().map_err(|error| Flaw::new(error.to_string()))?;
+    fn read(text: &str, dialect: Dialect<'_>) -> Result<Self, Flaw> {
+        let environment = match ENVIRONMENT.get() {
+            Some(environment) => Arc::clone(environment),
+            None => {
+                let made = environment().map_err(|error| Flaw::new(error.to_string()))?;
+                Arc::clone(ENVIRONMENT.get_or_init(|| Arc::new(made)))
+            }
+        };
         let (root, source) =
             environment.parser().parse_with_source_info(text).map_err(|errors| check::syntax(&errors))?;
-        let Checked { root, patterns, demand } = check::check(root, &source, text)?;
-        Ok(Self { root, patterns, demand, environment: Arc::new(environment) })
+        let Checked { root, patterns, demand } = check::check(root, &source, text, dialect)?;
+        Ok(Self { root, patterns, demand, environment })
     }
 
     /// What it needs of the variables.
-    pub(super) fn demand(&self) -> &Demand {
+    pub(crate) fn demand(&self) -> &Demand {
         &self.demand
     }
 
     /// What it says of an event; none where it cannot be evaluated, gives no boolean, or takes too long.
-    pub(super) fn evaluate(&self, variables: &Variables<'_>) -> Option<bool> {
-        let scope = Scope { expression: self, variables, left: AtomicU64::new(BUDGET) };
+    pub(crate) fn evaluate(&self, variables: &Variables<'_>) -> Option<bool> {
+        self.evaluate_with(variables, &Bindings::default())
+    }
+
+    /// What it says of an event with further values; none as for [`Self::evaluate`].
+    pub(crate) fn evaluate_with(&self, variables: &Variables<'_>, bindings: &Bindings) -> Option<bool> {
+        self.resolve(variables, bindings, |value| Some(*value.downcast_ref::<CelBool>()?.inner()))
+    }
+
+    /// What it gives for an event with further values; none where it cannot be evaluated, or takes too long.
+    pub(crate) fn answer(&self, variables: &Variables<'_>, bindings: &Bindings) -> Option<Answer> {
+        self.resolve(variables, bindings, |value| Some(Answer::of(&Value::try_from(value).ok()?)))
+    }
+
+    /// Adds what it gives for an event to the values that further expressions may use, if it gives something.
+    pub(crate) fn bind(&self, name: &str, variables: &Variables<'_>, bindings: &mut Bindings) {
+        if let Some(value) = self.resolve(variables, bindings, |value| Value::try_from(value).ok()) {
+            bindings.push(name, value);
+        }
+    }
+
+    fn resolve<T>(
+        &self,
+        variables: &Variables<'_>,
+        bindings: &Bindings,
+        take: impl FnOnce(&dyn Val) -> Option<T>,
+    ) -> Option<T> {
+        let scope = Scope { expression: self, variables, bindings, left: AtomicU64::new(BUDGET) };
         let mut context = cel::Context::with_env(Arc::clone(&self.environment));
         context.set_variable_resolver(&scope);
-        let answer = *Value::resolve_val(&self.root, &context).ok()?.downcast_ref::<CelBool>()?.inner();
-        scope.spend(0).then_some(answer)
+        let value = Value::resolve_val(&self.root, &context).ok()?;
+        let taken = take(value.as_ref())?;
+        scope.spend(0).then_some(taken)
     }
 }
 
@@ -126,6 +194,7 @@ impl fmt::Debug for Expression {
 struct Scope<'s, 'v> {
     expression: &'s Expression,
     variables: &'s Variables<'v>,
+    bindings: &'s Bindings,
     left: AtomicU64,
 }
 
@@ -150,6 +219,9 @@ impl VariableResolver for Scope<'_, '_> {
                 .get(number.parse::<usize>().ok()?)
                 .map(|pattern| CowVal::Borrowed(pattern));
         }
+        if let Some(value) = self.bindings.get(name) {
+            return self.spend(STEP).then(|| CowVal::Borrowed(value));
+        }
         let value = self.variables.get(name)?;
         // Whoever asks for a variable may look at all of it, and in a loop again at each step.
         self.spend(self.variables.bytes as u64).then(|| CowVal::Borrowed(value.as_ref()))
@@ -158,13 +230,13 @@ impl VariableResolver for Scope<'_, '_> {
 
 /// A regex that was compiled once; CEL's own `matches` compiles its text at each call.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(pub(super) Regex);
+struct Pattern(Regex);
 
 static PATTERN_TYPE: Type = Type::new_unspecified_type("regex");
 
 impl Pattern {
     /// The name of the regex with this number, for expressions.
-    pub(super) fn name(number: usize) -> String {
+    fn name(number: usize) -> String {
         format!("{PATTERN_NAME}{number}")
     }
 }
@@ -188,6 +260,9 @@ impl Val for Pattern {
 }
 
 impl StaticVal for Pattern {}
+
+/// The environment of all expressions.
+static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
 
 /// CEL's standard library, with `matches` for compiled regexes.
 fn environment() -> Result<Env, cel::DeclarationError> {

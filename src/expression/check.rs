@@ -8,9 +8,9 @@ use cel::common::types::CelBool;
 use cel::parser::ParseErrors;
 use regex::RegexBuilder;
 
-use super::expression::{Flaw, Pattern, STEP_NAME};
 use super::needs::Asked;
 use super::variables::{Demand, Variable};
+use super::{Dialect, Flaw, Pattern, STEP_NAME};
 use crate::format::view;
 
 /// Nesting of an expression, operators included. In a debug build the interpreter takes 40 KiB of stack for each level: half
@@ -82,10 +82,16 @@ pub(super) struct Checked {
 }
 
 /// Checks an expression, and makes it ready.
-pub(super) fn check(mut root: IdedExpr, source: &SourceInfo, text: &str) -> Result<Checked, Flaw> {
-    let mut walk = Walk { source, text, patterns: Vec::new(), demand: Demand::default(), bound: Vec::new(), loops: 0 };
+pub(super) fn check(
+    mut root: IdedExpr,
+    source: &SourceInfo,
+    text: &str,
+    dialect: Dialect<'_>,
+) -> Result<Checked, Flaw> {
+    let bound = dialect.names.to_vec();
+    let mut walk = Walk { source, text, dialect, patterns: Vec::new(), demand: Demand::default(), bound, loops: 0 };
     walk.expression(&mut root, 0)?;
-    if !may_be_boolean(&root.expr) {
+    if dialect.is_question && !may_be_boolean(&root.expr) {
         return Err(Flaw::new("the expression gives neither true nor false"));
     }
     Ok(Checked { root, patterns: walk.patterns, demand: walk.demand })
@@ -157,6 +163,7 @@ fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<
 struct Walk<'s> {
     source: &'s SourceInfo,
     text: &'s str,
+    dialect: Dialect<'s>,
     patterns: Vec<Pattern>,
     demand: Demand,
     /// Variables of the loops around.
@@ -216,6 +223,9 @@ impl Walk<'_> {
 
     /// Notes that a member of a variable is needed.
     fn path(&mut self, id: u64, Path { variable, members, asked }: Path) -> Result<(), Flaw> {
+        if variable == Variable::View && !self.dialect.has_view {
+            return Err(self.at(id, Flaw::new("there is no `view` of these records, only `event`")));
+        }
         if variable == Variable::View
             && let Some(first) = members.first()
         {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::variables::Names;
+
 /// What is needed of a value: all of it, some members, or, with neither, no more than that it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     whole: bool,
     /// Whether it is asked if it is there at all.
     tested: bool,
@@ -56,6 +58,17 @@ impl Needs {
         if self.whole { Some(self) } else { self.members.get(name) }
     }
 
+    /// The names under which the member `key` is asked for, each with what is needed of it.
+    pub(super) fn asked_as<'n>(&'n self, key: &'n str, names: Names) -> impl Iterator<Item = (&'n str, &'n Self)> {
+        let exact = self.of(key).map(|needs| (key, needs));
+        let members = (names == Names::Folded && !self.whole).then_some(&self.members);
+        let folded = members
+            .into_iter()
+            .flatten()
+            .filter(move |(name, _)| name.as_str() != key && name.eq_ignore_ascii_case(key));
+        exact.into_iter().chain(folded.map(|(name, needs)| (name.as_str(), needs)))
+    }
+
     /// Whether the value itself is looked at, and not only members of it.
     pub(super) fn is_whole(&self) -> bool {
         self.whole
@@ -63,7 +76,7 @@ impl Needs {
 
     /// The paths, for tests: `*` where all of a value is needed, `?` where only that it is there.
     #[cfg(test)]
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         if self.whole || self.members.is_empty() {
             return vec![if self.whole { "*" } else { "?" }.to_owned()];
         }

@@ -1,0 +1,109 @@
+//! A template: a text with expressions in braces, such as `{view.account} called {view.model}`, filled in for an event.
+
+use crate::expression::{Answer, Bindings, Demand, Dialect, Expression, Flaw, Variables};
+
+/// What stands in the place of what is not known.
+pub const UNKNOWN: &str = "unknown";
+
+/// The longest title or dedup string, in characters, and what stands behind one that was cut. As Panther does.
+pub const MAX_CHARACTERS: usize = 1000;
+const TRUNCATED: &str = "... (truncated)";
+
+/// A text with places that each event fills in.
+#[derive(Debug, Default)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Place(Expression),
+}
+
+impl Template {
+    /// Reads a template. `{{` and `}}` are braces.
+    ///
+    /// # Errors
+    /// A brace that is not closed, or an expression that is not valid.
+    pub fn compile(text: &str, dialect: Dialect<'_>) -> Result<Self, Flaw> {
+        let dialect = Dialect { is_question: false, ..dialect };
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, brace) = rest.split_at(at);
+            plain.push_str(before);
+            if brace.starts_with("{{") || brace.starts_with("}}") {
+                plain.push_str(&brace[..1]);
+                rest = &brace[2..];
+                continue;
+            }
+            let end = if brace.starts_with('{') { end_of_place(brace) } else { None };
+            let Some(end) = end else { return Err(Flaw::new("a brace without its other half; write it twice")) };
+            parts.push(Part::Text(std::mem::take(&mut plain)));
+            parts.push(Part::Place(Expression::compile_in(&brace[1..end], dialect)?));
+            rest = &brace[end + 1..];
+        }
+        plain.push_str(rest);
+        parts.push(Part::Text(plain));
+        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        Ok(Self { parts })
+    }
+
+    /// What it needs of the variables.
+    pub(crate) fn add_demand(&self, demand: &mut Demand) {
+        for part in &self.parts {
+            if let Part::Place(expression) = part {
+                demand.merge(expression.demand());
+            }
+        }
+    }
+
+    /// The text for an event.
+    pub(crate) fn fill(&self, variables: &Variables<'_>, bindings: &Bindings) -> String {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(plain) => text.push_str(plain),
+                Part::Place(expression) => {
+                    let answer = expression.answer(variables, bindings).as_ref().and_then(Answer::text);
+                    text.push_str(answer.as_deref().unwrap_or(UNKNOWN));
+                }
+            }
+        }
+        cut(text)
+    }
+}
+
+/// Where the place that begins here ends: the brace that closes it, and not one in quotes or of a map.
+fn end_of_place(text: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Cuts a text that is too long.
+pub(crate) fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARACTERS) {
+        text.truncate(end);
+        text.push_str(TRUNCATED);
+    }
+    text
+}

@@ -1,0 +1,122 @@
+//! A trial: a rule run over records by itself, for its own tests.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{Alert, Detector, Finding, LogType, Rule, Trail, state};
+use crate::enrich::Event;
+use crate::enrich::cost::Prices;
+use crate::extract::LogEvent;
+use crate::parse::{self, Parsed};
+use crate::pipeline::Context;
+use crate::record::Origin;
+
+/// What a rule made of records.
+#[derive(Debug, Default)]
+pub struct Trial {
+    /// Its findings.
+    pub findings: Vec<Finding>,
+    /// The alerts that they added up to, as they stand at the end.
+    pub alerts: Vec<Alert>,
+    /// Records for which it could not be evaluated.
+    pub unevaluated: u64,
+}
+
+/// Why a trial could not be held.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// What stands there is no JSON.
+    #[error("the events are not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// What stands there is no record of the rule's log type.
+    #[error("event {number} is no record of {log_type}: {reason}")]
+    Record {
+        /// Which, from 1.
+        number: usize,
+        /// The rule's.
+        log_type: &'static str,
+        /// What it is instead.
+        reason: String,
+    },
+}
+
+/// When the first record of a trial was, unless it says so itself; each further one is a second later.
+const START: &str = "2026-01-15T10:00:00Z";
+
+/// Nesting of records in tests.
+const DEPTH: usize = crate::json::MAX_DEPTH;
+
+/// Runs a rule over records: JSON objects behind one another. What a record of its kind must have and does not, it gets.
+///
+/// # Errors
+/// What is no record.
+pub fn run(rule: &Arc<Rule>, events: &str) -> Result<Trial, TrialError> {
+    let detector = Detector::new(std::slice::from_ref(rule), state::Limits::default());
+    let prices = Prices::default();
+    let origin = Origin::File { path: "test".into(), offset: 0 };
+    let context = Context {
+        origin: &origin,
+        parse_time: Timestamp::now(),
+        source_id: None,
+        source_label: None,
+        unmapped: true,
+        prices: &prices,
+    };
+    let mut trial = Trial::default();
+    let records = serde_json::Deserializer::from_str(events).into_iter::<Map<String, Value>>();
+    for (index, record) in records.enumerate() {
+        let record = completed(record?, rule.log_type, index).to_string();
+        let no_record =
+            |reason: String| TrialError::Record { number: index + 1, log_type: rule.log_type.as_str(), reason };
+        match rule.log_type {
+            LogType::Invocation => {
+                let event = LogEvent { message: &record, ..LogEvent::default() };
+                match parse::message(event, DEPTH) {
+                    Parsed::Invocation(invocation) => {
+                        trial.findings.extend(detector.observe(&Event::new(&invocation), &context));
+                    }
+                    Parsed::Skip(skip) => return Err(no_record(skip.as_str().to_owned())),
+                    Parsed::Fault(fault) => return Err(no_record(fault.to_string())),
+                }
+            }
+            LogType::CloudTrail => {
+                let trail = Trail::read(&record).ok_or_else(|| no_record("no event".to_owned()))?;
+                trial.findings.extend(detector.observe_trail(&trail, context.parse_time));
+            }
+        }
+    }
+    trial.unevaluated = detector.unevaluated();
+    trial.alerts = detector.state().take_due();
+    Ok(trial)
+}
+
+/// The record with what it must have.
+fn completed(mut record: Map<String, Value>, log_type: LogType, index: usize) -> Value {
+    let start: Timestamp = START.parse().unwrap_or_default();
+    let seconds = i64::try_from(index).unwrap_or_default();
+    let time = start.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(start).to_string();
+    let defaults = match log_type {
+        LogType::Invocation => vec![
+            ("schemaType", json!("ModelInvocationLog")),
+            ("timestamp", json!(time)),
+            ("accountId", json!("123456789012")),
+            ("region", json!("us-east-1")),
+            ("requestId", json!(format!("request-{}", index + 1))),
+            ("modelId", json!("anthropic.claude-haiku-4-5-20251001-v1:0")),
+            ("identity", json!({"arn": "arn:aws:sts::123456789012:assumed-role/app/session"})),
+        ],
+        LogType::CloudTrail => vec![
+            ("eventTime", json!(time)),
+            ("eventID", json!(format!("event-{}", index + 1))),
+            ("eventSource", json!("bedrock.amazonaws.com")),
+            ("awsRegion", json!("us-east-1")),
+            ("recipientAccountId", json!("123456789012")),
+        ],
+    };
+    for (name, value) in defaults {
+        record.entry(name).or_insert(value);
+    }
+    Value::Object(record)
+}
