@@ -72,7 +72,7 @@ fn text_lines() {
     check(
         Some(120),
         "2026-10-07 07:51:59  critical  tap.guardrail-intervened        \
-         App/alice: a guardrail blocked VIOLENCE in amazon.nova-…",
+         App/alice: a guardrail blocked VIOLENCE in amazon.nova-m…",
     );
     check(Some(80), "10-07 07:51:59 critical guardrail-intervened App/alice: a guardrail blocked VIO…");
     check(Some(50), "07:51:59 crit guardrail-i… App/alice: a guardrail…");

@@ -56,8 +56,9 @@ const GROWN: [(Column, usize); 16] = [
 /// From this width on two blanks stand between columns, not one.
 const WIDE: usize = 96;
 
-/// What was found takes at most this part of a line.
-const MARKER_SHARE: usize = 3;
+/// What was found has this part of a line, and at most so many columns.
+const MARKS_SHARE: usize = 4;
+const MAX_MARKS: usize = 34;
 
 /// Which columns are shown, and how wide each is.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub struct Layout {
     columns: Vec<(Column, usize)>,
     gap: usize,
     width: usize,
+    /// The columns in which stands what was found; none where room for it is made only when it is needed.
+    marks: usize,
 }
 
 impl Layout {
@@ -94,7 +97,16 @@ impl Layout {
         }
         // A request id is the longest and the least looked at: it stands last.
         columns.sort_by_key(|(column, _)| *column as usize);
-        Self { columns, gap, width }
+        Self { columns, gap, width, marks: 0 }
+    }
+
+    /// The layout of lines that have room for what was found, marked or not.
+    pub fn with_marks(width: usize) -> Self {
+        let marks = (width / MARKS_SHARE).clamp(1, MAX_MARKS).min(width);
+        let room = width.saturating_sub(marks + 1);
+        let Self { mut columns, gap, .. } = Self::new(room);
+        columns.iter_mut().for_each(|(_, columns)| *columns = room.min(*columns));
+        Self { columns, gap, width, marks }
     }
 
     /// The line that tells a new day.
@@ -107,13 +119,19 @@ impl Layout {
         if row.findings.is_empty() {
             return self.columns_of(row, colours).0;
         }
-        // What was found is worth more than the columns that make room for it.
-        let marker = row.findings_in((self.width / MARKER_SHARE).max(1).min(self.width));
-        let room = self.width.saturating_sub(width(&marker) + self.gap);
-        let (mut line, used) = Self::new(room).columns_of(row, colours);
-        let gap = if used == 0 { 0 } else { self.width.saturating_sub(used + width(&marker)).min(self.gap) };
-        line.extend(std::iter::repeat_n(' ', gap));
-        line.push_str(&colours.paint(row.findings_tone(), &marker));
+        if self.marks == 0 {
+            // What was found is worth more than the columns that make room for it.
+            return Self::with_marks(self.width).marked(row, colours);
+        }
+        self.marked(row, colours)
+    }
+
+    /// A row with its mark, which stands in the same place in every line.
+    fn marked(&self, row: &Row, colours: Colours) -> String {
+        let (mut line, used) = self.columns_of(row, colours);
+        let mark = row.findings_in(self.marks);
+        line.extend(std::iter::repeat_n(' ', self.width.saturating_sub(used + self.marks)));
+        line.push_str(&colours.paint(row.findings_tone(), &mark));
         line
     }
 
@@ -283,11 +301,17 @@ mod tests {
         };
         check(&one, 0, "");
         check(&one, 1, "!");
+        check(&one, 9, "07:51… !");
         check(&one, 12, "07:51:59 !");
-        check(&one, 40, "07:51:59 claude-haiku-4-5 ! guardrail-i…");
-        check(&one, 60, "07:51:59 claude-haiku-4-5  end_turn   ! guardrail-intervened");
-        check(&one, 80, "07:51:59 claude-haiku-4-5 App/alice 1645/15 end_turn ! tap.guardrail-intervened");
-        check(&two, 80, "x");
+        check(&one, 40, "07:51:59 us.claude-haiku-4-5  ! guardra…");
+        check(&one, 60, "07:51:59 claude-haiku-… App/alice end_turn   ! guardrail-in…");
+        check(&one, 80, "07:51:59 claude-haiku-4-5 App/alice      1645/15 end_turn   ! guardrail-interve…");
+        check(&two, 80, "07:51:59 claude-haiku-4-5 App/alice      1645/15 end_turn   ! panther.x +2");
+        let unmarked = Layout::with_marks(80).line(&row(), Colours::Off);
+        assert_eq!(
+            unmarked, "07:51:59 claude-haiku-4-5 App/alice      1645/15 end_turn",
+            "columns stay where they are"
+        );
         let line = Layout::new(80).line(&two, Colours::On);
         assert!(line.ends_with("\x1b[1;31m! panther.x +2\x1b[0m"), "{line:?}");
         for columns in 0..200 {

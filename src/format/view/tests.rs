@@ -237,3 +237,16 @@ fn the_names_inside_are_those_that_are_written() {
     );
     assert_eq!(written["guardrail"]["units"], serde_json::json!({"topicPolicyUnits": 3}));
 }
+
+#[test]
+fn what_was_found_can_be_asked_for() {
+    let line = crate::format::samples::with_event(&record("", "", ""), |event, context| {
+        event.marks.findings = crate::enrich::found();
+        let mut out = Vec::new();
+        encode(event, context, &mut out);
+        serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+    });
+    let expected =
+        serde_json::json!([{"rule": "tap.refused", "severity": "low"}, {"rule": "acme.\"x\"", "severity": "high"}]);
+    assert_eq!(line["bedrock_tap"]["findings"], expected);
+}
