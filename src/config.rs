@@ -105,7 +105,7 @@ pub struct Config {
     /// neither less nor more than a number), or gives neither true nor false, leaves nothing out and is counted
     /// (`unevaluated`), because an invocation too many is better than a lost one. There are `has`, `all`, `exists`,
     /// `exists_one`, `filter`, `map` (two in each other at most, 100000 steps), `size`, `contains`, `startsWith`,
-    /// `endsWith`, `matches` and conversions. Default: all are delivered.
+    /// `endsWith`, `matches`, `split` and conversions. Default: all are delivered.
     #[serde(default)]
     pub select: Select,
     /// What the `panther` format writes beside the schema's fields.

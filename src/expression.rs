@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use cel::common::types::{CelBool, CelString, STRING_TYPE, Type};
+use cel::common::types::{CelBool, CelList, CelString, STRING_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use cel::{Env, ExecutionError, IdedExpr, Value};
@@ -264,7 +264,7 @@ impl StaticVal for Pattern {}
 /// The environment of all expressions.
 static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
 
-/// CEL's standard library, with `matches` for compiled regexes.
+/// CEL's standard library, with `matches` for compiled regexes, and `split` of the library for strings.
 fn environment() -> Result<Env, cel::DeclarationError> {
     let mut environment = Env::stdlib();
     environment.add_overload("matches", "matches_regex", vec![STRING_TYPE, PATTERN_TYPE.to_owned()], matches)?;
@@ -275,7 +275,24 @@ fn environment() -> Result<Env, cel::DeclarationError> {
         vec![PATTERN_TYPE.to_owned()],
         matches,
     )?;
+    environment.add_member_overload("split", "string_split", STRING_TYPE, vec![STRING_TYPE], split)?;
     Ok(environment)
+}
+
+/// The parts of a text between separators; the text itself where the separator is empty, which would take it apart.
+fn split<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [text, separator] = arguments.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
+    match (text.downcast_ref::<CelString<'_>>(), separator.downcast_ref::<CelString<'_>>()) {
+        (Some(text), Some(separator)) => {
+            let parts: Vec<&str> = match separator.inner() {
+                "" => vec![text.inner()],
+                separator => text.inner().split(separator).collect(),
+            };
+            let part = |part: &str| Box::new(CelString::from(part.to_owned())) as Box<dyn Val>;
+            Ok(CowVal::owned(CelList::from(parts.into_iter().map(part).collect::<Vec<_>>())))
+        }
+        _ => Err(ExecutionError::missing_argument_or_target()),
+    }
 }
 
 fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {

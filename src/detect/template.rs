@@ -5,7 +5,7 @@ use crate::expression::{Answer, Bindings, Demand, Dialect, Expression, Flaw, Var
 /// What stands in the place of what is not known.
 pub const UNKNOWN: &str = "unknown";
 
-/// The longest title or dedup string, in characters, and what stands behind one that was cut. As Panther does.
+/// The longest title or dedup string, in characters, with what stands at the end of one that was cut. As Panther does.
 pub const MAX_CHARACTERS: usize = 1000;
 const TRUNCATED: &str = "... (truncated)";
 
@@ -101,9 +101,29 @@ fn end_of_place(text: &str) -> Option<usize> {
 
 /// Cuts a text that is too long.
 pub(crate) fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(MAX_CHARACTERS) {
-        text.truncate(end);
+    if text.char_indices().nth(MAX_CHARACTERS).is_some() {
+        let kept = text.char_indices().nth(MAX_CHARACTERS - TRUNCATED.len());
+        text.truncate(kept.map_or(text.len(), |(end, _)| end));
         text.push_str(TRUNCATED);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_ends_within_the_limit() {
+        let check = |length: usize, kept: usize, is_cut: bool| {
+            let text = cut("×".repeat(length));
+            assert_eq!(text.chars().filter(|c| *c == '×').count(), kept, "{length}");
+            assert_eq!(text.ends_with(TRUNCATED), is_cut, "{length}");
+            assert!(text.chars().count() <= MAX_CHARACTERS, "{length}");
+        };
+        check(0, 0, false);
+        check(1000, 1000, false);
+        check(1001, 985, true);
+        check(5000, 985, true);
+    }
 }
