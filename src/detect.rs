@@ -18,6 +18,7 @@ use crate::expression::{Demand, Names, Variables, view_json};
 use crate::pipeline::Context;
 
 pub mod alert;
+pub mod choice;
 pub mod finding;
 pub mod rule;
 pub mod state;
@@ -26,6 +27,7 @@ pub mod trail;
 pub mod trial;
 
 pub use alert::Alert;
+pub use choice::{Choice, ChoiceError};
 pub use finding::{Finding, Source};
 pub use rule::{LogType, Rule, Severity};
 pub use state::State;
