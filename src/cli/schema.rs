@@ -1,9 +1,9 @@
-//! `bedrock-tap schema`: prints the schema of the events, of the output, or of the configuration.
+//! `bedrock-tap schema`: prints the schema of the events, of the output, of the configuration, or of a rule.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::config::Config;
+use crate::config::{Config, RuleFile};
 use crate::format::flat;
 use crate::schema;
 
@@ -26,6 +26,8 @@ enum Kind {
     Flat,
     /// The JSON Schema of the configuration file
     Config,
+    /// The JSON Schema of a detection rule's file
+    Rule,
 }
 
 /// Runs the command.
@@ -38,6 +40,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Kind::JsonSchema => format!("{:#}\n", schema::json_schema()),
         Kind::Flat => format!("{:#}\n", flat::json_schema()),
         Kind::Config => format!("{:#}\n", Config::json_schema()),
+        Kind::Rule => format!("{:#}\n", RuleFile::json_schema()),
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever closed the pipe has seen enough.
