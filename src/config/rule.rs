@@ -12,9 +12,9 @@ mod files;
 mod managed;
 mod parts;
 
-pub use files::{RuleFilesError, own_rules};
-pub use parts::RuleTest;
-use parts::{AggregateFile, Baseline, Binding, FirstSeen, Mitre, SeverityWhen};
+pub use files::{RuleFilesError, own_rules, rule_files};
+pub use parts::{Baseline, RuleTest};
+use parts::{AggregateFile, Binding, FirstSeen, Mitre, SeverityWhen};
 
 use super::conform::Findings;
 use super::document::{self, Document, KeyPath, MAX_FAULTS, Problem, Target};
@@ -107,6 +107,10 @@ pub struct RuleFile {
     /// Events with what the rule must say of them. Run by `bedrock-tap rules test`. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<RuleTest>,
+    /// The file as it is written.
+    #[serde(skip)]
+    #[schemars(skip)]
+    text: String,
 }
 
 fn default_log_type() -> LogType {
@@ -143,6 +147,11 @@ impl RuleFile {
         Self::shape().into_schema()
     }
 
+    /// The file as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     fn shape() -> Shape {
         Shape::of::<Self>("bedrock-tap detection rule")
     }
@@ -158,7 +167,9 @@ impl RuleFile {
         }
         let rule = file.as_ref().and_then(|file| file.compile(&mut problems));
         match (file, rule) {
-            (Some(file), Some(rule)) if problems.is_empty() => Ok((file, Arc::new(rule))),
+            (Some(file), Some(rule)) if problems.is_empty() => {
+                Ok((Self { text: text.to_owned(), ..file }, Arc::new(rule)))
+            }
             _ => {
                 problems.sort_by_key(|problem| document.start_of(problem));
                 let more = problems.len().saturating_sub(MAX_FAULTS);

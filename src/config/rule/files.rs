@@ -33,16 +33,31 @@ impl RuleFilesError {
     }
 }
 
-/// The rules in these files, in directories (every `*.toml` in them, however deep) and in the files that globs match; in
+/// A rule with its file.
+type Read = (RuleFile, Arc<Rule>);
+
+/// The rules of the user's own in these files, in directories (every `*.toml` in them, however deep) and in the files that globs match; in
 /// the order of their ids, each with its file.
 ///
 /// # Errors
-/// Every file that cannot be read or is not valid, and every id that comes twice.
-pub fn own_rules(paths: &[String]) -> Result<Vec<(RuleFile, Arc<Rule>)>, RuleFilesError> {
+/// Every file that cannot be read or is not valid, every id that comes twice, and every id of the program's own.
+pub fn own_rules(paths: &[String]) -> Result<Vec<Read>, RuleFilesError> {
+    read_all(paths, false)
+}
+
+/// As [`own_rules`], and takes the ids of the program's own: to test them, not to use them.
+///
+/// # Errors
+/// As [`own_rules`].
+pub fn rule_files(paths: &[String]) -> Result<Vec<Read>, RuleFilesError> {
+    read_all(paths, true)
+}
+
+fn read_all(paths: &[String], may_be_managed: bool) -> Result<Vec<Read>, RuleFilesError> {
     let (mut rules, mut errors) = (Vec::new(), Vec::new());
     let mut names: HashMap<String, String> = HashMap::new();
     for name in paths.iter().flat_map(|path| files(path, &mut errors)).collect::<Vec<_>>() {
-        match read(&name).and_then(|text| RuleFile::parse_of(&text, &name, false)) {
+        match read(&name).and_then(|text| RuleFile::parse_of(&text, &name, may_be_managed)) {
             Ok((file, rule)) => match names.get(&file.id.to_ascii_lowercase()) {
                 // A file that is named twice, by itself and by its directory, is still one.
                 Some(first) if is_same(first, &name) => {}
