@@ -13,8 +13,8 @@ mod managed;
 mod parts;
 
 pub use files::{RuleFilesError, own_rules, rule_files};
-pub use parts::{Baseline, RuleTest};
 use parts::{AggregateFile, Binding, FirstSeen, Mitre, SeverityWhen};
+pub use parts::{Baseline, RuleTest};
 
 use super::conform::Findings;
 use super::document::{self, Document, KeyPath, MAX_FAULTS, Problem, Target};

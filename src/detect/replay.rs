@@ -124,18 +124,21 @@ impl Replay {
         let later = self.now.checked_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap_or(Timestamp::MAX);
         self.take_alerts(later);
         let mut alerts: Vec<_> = std::mem::take(&mut self.alerts).into_values().collect();
-        alerts.sort_by(|one, other| (one.first_seen, &one.rule.id, &one.id).cmp(&(other.first_seen, &other.rule.id, &other.id)));
+        alerts.sort_by(|one, other| {
+            (one.first_seen, &one.rule.id, &one.id).cmp(&(other.first_seen, &other.rule.id, &other.id))
+        });
         alerts
     }
 
     fn take_alerts(&mut self, now: Timestamp) {
         let mut state = self.detector.state();
         loop {
-            let due = take_due(&mut state, now);
+            let due = state.take_due(now);
             if due.is_empty() || !self.has_alerts {
                 return;
             }
             for alert in due {
+                state.told(&alert.id, alert.revision);
                 self.alerts.insert(alert.id.clone(), alert);
             }
         }
@@ -145,11 +148,6 @@ impl Replay {
     pub fn unevaluated(&self) -> u64 {
         self.detector.unevaluated()
     }
-}
-
-/// Alerts that are due, which are told by being taken.
-pub(super) fn take_due(state: &mut super::State, _now: Timestamp) -> Vec<Alert> {
-    state.take_due()
 }
 
 impl Detector {

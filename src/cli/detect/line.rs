@@ -62,15 +62,7 @@ impl Form {
     }
 }
 
-fn text(
-    time: &str,
-    severity: Severity,
-    rule: &str,
-    title: &str,
-    rest: &str,
-    colours: Colours,
-    out: &mut Vec<u8>,
-) {
+fn text(time: &str, severity: Severity, rule: &str, title: &str, rest: &str, colours: Colours, out: &mut Vec<u8>) {
     let tone = match severity {
         Severity::Info | Severity::Low => Tone::Plain,
         Severity::Medium => Tone::Warning,

@@ -54,10 +54,13 @@ fn find(files: &[RuleFile], id: &str) -> Result<RuleFile, UsageError> {
     match ends.as_slice() {
         [file] => Ok((*file).clone()),
         [] => {
-            let near = nearest(id, files.iter().flat_map(|file| {
-                let ends = file.id.match_indices('.').map(|(at, _)| &file.id[at + 1..]);
-                ends.chain([file.id.as_str()])
-            }));
+            let near = nearest(
+                id,
+                files.iter().flat_map(|file| {
+                    let ends = file.id.match_indices('.').map(|(at, _)| &file.id[at + 1..]);
+                    ends.chain([file.id.as_str()])
+                }),
+            );
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "`bedrock-tap rules list` shows all there are".to_owned(),

@@ -37,7 +37,11 @@ pub(super) fn page(args: &Args) -> anyhow::Result<(String, ExitCode)> {
     }
     let Report { mut page, passed, failed, untested, .. } = report;
     let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-    page.push_str(&format!("{}, {}: {passed} passed, {failed} failed", plural(rules.len(), "rule"), plural(passed + failed, "test")));
+    page.push_str(&format!(
+        "{}, {}: {passed} passed, {failed} failed",
+        plural(rules.len(), "rule"),
+        plural(passed + failed, "test")
+    ));
     if untested > 0 {
         page.push_str(&format!("; {} without tests", plural(untested, "rule")));
     }
