@@ -1,7 +1,7 @@
 //! `bedrock-tap detect`: rules over any input that `decode` takes, one finding a line.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -226,9 +226,4 @@ impl Visit for Looked {
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe)
-}
-
-/// Whether standard output is a terminal.
-fn is_terminal() -> bool {
-    io::stdout().is_terminal()
 }

@@ -1,11 +1,11 @@
 //! A line of `detect`: a finding or an alert, for people or as JSON.
 
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
 
 use crate::cli::tail::printer::Look;
-use crate::detect::{Alert, Finding, Severity};
-use crate::format::text::escape::{Place, push_escaped};
-use crate::format::text::{Colours, Tone};
+use crate::detect::alert::{self, AlertContext, AlertFormat};
+use crate::detect::{Alert, Finding, finding};
+use crate::format::text::Colours;
 
 /// The form of the lines, as it is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,109 +19,49 @@ pub(super) enum Format {
 /// The form of the lines, as they are printed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
-    Text(Colours),
+    /// Fitted to a terminal's width, if it is one.
+    Text {
+        columns: Option<usize>,
+        colours: Colours,
+    },
     Json,
 }
 
 impl Form {
     /// The form that is chosen, or else that fits standard output.
     pub(super) fn of_process(format: Option<Format>) -> Self {
+        let Look { columns, colours, .. } = Look::of_process(None);
         match format {
             Some(Format::Json) => Self::Json,
-            None if !super::is_terminal() => Self::Json,
-            _ => Self::Text(Look::of_process(None).colours),
+            None if columns.is_none() => Self::Json,
+            _ => Self::Text { columns, colours },
         }
     }
 
     pub(super) fn finding(self, finding: &Finding, out: &mut Vec<u8>) {
         match self {
-            Self::Text(colours) => {
-                let request = finding.request_id.as_deref().map(|id| format!("({id})")).unwrap_or_default();
-                let time = finding.time.to_string();
-                text(&time, finding.severity, &finding.rule.id, &finding.title, &request, colours, out);
+            Self::Text { columns, colours } => {
+                out.extend_from_slice(finding::text(finding, columns, colours).as_bytes());
             }
-            Self::Json => push(&finding_json(finding), out),
+            Self::Json => finding::json(finding, out),
         }
+        out.push(b'\n');
     }
 
     pub(super) fn alert(self, alert: &Alert, out: &mut Vec<u8>) {
         match self {
-            Self::Text(colours) => {
-                let plural = if alert.count == 1 { "" } else { "s" };
-                let last = if alert.last_seen == alert.first_seen {
-                    String::new()
-                } else {
-                    format!(", the last {}", alert.last_seen)
+            Self::Text { columns, colours } => out.extend_from_slice(alert::text(alert, columns, colours).as_bytes()),
+            Self::Json => {
+                let context = AlertContext {
+                    routing_key: None,
+                    told: None,
+                    version: env!("CARGO_PKG_VERSION"),
+                    now: Timestamp::now(),
                 };
-                let count = format!("({} event{plural}{last})", alert.count);
-                let time = alert.first_seen.to_string();
-                text(&time, alert.severity, &alert.rule.id, &alert.title, &count, colours, out);
+                // This format writes every alert.
+                let _ = AlertFormat::Json.encode(alert, &context, out);
             }
-            Self::Json => push(&alert_json(alert), out),
         }
+        out.push(b'\n');
     }
-}
-
-fn text(time: &str, severity: Severity, rule: &str, title: &str, rest: &str, colours: Colours, out: &mut Vec<u8>) {
-    let tone = match severity {
-        Severity::Info | Severity::Low => Tone::Plain,
-        Severity::Medium => Tone::Warning,
-        Severity::High | Severity::Critical => Tone::Error,
-    };
-    // What comes from a record may hold anything, also what steers a terminal.
-    let plain = |text: &str| {
-        let mut plain = String::new();
-        push_escaped(&mut plain, text, Place::Body);
-        plain.replace('\n', " ")
-    };
-    let severity = format!("{:8}", severity.as_str());
-    let line = format!(
-        "{} {} {} {} {}",
-        time,
-        colours.paint(tone, &severity),
-        colours.paint(Tone::Name, rule),
-        plain(title),
-        colours.paint(Tone::Dim, &plain(rest))
-    );
-    out.extend_from_slice(line.trim_end().as_bytes());
-    out.push(b'\n');
-}
-
-fn push(value: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(value.to_string().as_bytes());
-    out.push(b'\n');
-}
-
-fn members(members: &[(String, String)]) -> Value {
-    Value::Object(members.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<Map<_, _>>())
-}
-
-fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "time": finding.time.to_string(),
-        "rule_id": finding.rule.id,
-        "severity": finding.severity.as_str(),
-        "title": finding.title,
-        "dedup": finding.dedup,
-        "event_id": finding.event_id,
-        "request_id": finding.request_id,
-        "group": members(&finding.group),
-        "context": members(&finding.context),
-    })
-}
-
-fn alert_json(alert: &Alert) -> Value {
-    json!({
-        "id": alert.id,
-        "rule_id": alert.rule.id,
-        "severity": alert.severity.as_str(),
-        "title": alert.title,
-        "dedup": alert.dedup,
-        "first_seen": alert.first_seen.to_string(),
-        "last_seen": alert.last_seen.to_string(),
-        "count": alert.count,
-        "group": members(&alert.group),
-        "context": members(&alert.context),
-        "event_ids": alert.event_ids,
-    })
 }
