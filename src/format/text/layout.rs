@@ -56,6 +56,9 @@ const GROWN: [(Column, usize); 16] = [
 /// From this width on two blanks stand between columns, not one.
 const WIDE: usize = 96;
 
+/// What was found takes at most this part of a line.
+const MARKER_SHARE: usize = 3;
+
 /// Which columns are shown, and how wide each is.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -101,6 +104,22 @@ impl Layout {
 
     /// The row, fitted: never wider than the terminal.
     pub fn line(&self, row: &Row, colours: Colours) -> String {
+        if row.findings.is_empty() {
+            return self.columns_of(row, colours).0;
+        }
+        // What was found is worth more than the columns that make room for it.
+        let marker = row.findings_in((self.width / MARKER_SHARE).max(1).min(self.width));
+        let room = self.width.saturating_sub(width(&marker) + self.gap);
+        let (mut line, used) = Self::new(room).columns_of(row, colours);
+        let gap = if used == 0 { 0 } else { self.width.saturating_sub(used + width(&marker)).min(self.gap) };
+        line.extend(std::iter::repeat_n(' ', gap));
+        line.push_str(&colours.paint(row.findings_tone(), &marker));
+        line
+    }
+
+    /// The columns, and how wide they are together.
+    fn columns_of(&self, row: &Row, colours: Colours) -> (String, usize) {
+        let mut used = 0;
         let mut line = String::with_capacity(self.width * 2);
         let mut blanks = 0;
         let mut skipped = 0;
@@ -117,10 +136,11 @@ impl Layout {
             let (before, after) = if matches!(column, Tokens | Cost | Latency) { (padding, 0) } else { (0, padding) };
             line.extend(std::iter::repeat_n(' ', blanks + before));
             line.push_str(&colours.paint(tone(row, column), &text));
+            used += blanks + before + width(&text);
             // Blanks at the end of a line are never written.
             blanks = after + self.gap;
         }
-        line
+        (line, used)
     }
 }
 
@@ -175,6 +195,7 @@ fn tokens(row: &Row, columns: usize) -> String {
 mod tests {
     use super::super::tests::row;
     use super::*;
+    use crate::detect::Severity;
 
     #[test]
     fn a_line_shows_what_fits() {
@@ -247,6 +268,34 @@ mod tests {
         };
         let line = Layout::new(80).line(&failed, Colours::Off);
         assert!(line.ends_with("App/alice ServiceQuotaExceededException"), "{line}");
+    }
+
+    #[test]
+    fn what_was_found_stands_at_the_end() {
+        let found = |rules: &[(&str, Severity)]| Row {
+            findings: rules.iter().map(|(rule, severity)| ((*rule).to_owned(), *severity)).collect(),
+            ..row()
+        };
+        let one = found(&[("tap.guardrail-intervened", Severity::Medium)]);
+        let two = found(&[("tap.refused", Severity::Low), ("panther.x", Severity::High), ("acme.y", Severity::High)]);
+        let check = |row: &Row, columns: usize, expected: &str| {
+            assert_eq!(Layout::new(columns).line(row, Colours::Off), expected, "{columns} columns");
+        };
+        check(&one, 0, "");
+        check(&one, 1, "!");
+        check(&one, 12, "07:51:59 !");
+        check(&one, 40, "07:51:59 claude-haiku-4-5 ! guardrail-i…");
+        check(&one, 60, "07:51:59 claude-haiku-4-5  end_turn   ! guardrail-intervened");
+        check(&one, 80, "07:51:59 claude-haiku-4-5 App/alice 1645/15 end_turn ! tap.guardrail-intervened");
+        check(&two, 80, "x");
+        let line = Layout::new(80).line(&two, Colours::On);
+        assert!(line.ends_with("\x1b[1;31m! panther.x +2\x1b[0m"), "{line:?}");
+        for columns in 0..200 {
+            for row in [&one, &two] {
+                let line = Layout::new(columns).line(row, Colours::Off);
+                assert!(width(&line) <= columns && !line.ends_with(' '), "{columns}: {line}");
+            }
+        }
     }
 
     #[test]
