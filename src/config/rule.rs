@@ -269,7 +269,7 @@ impl RuleFile {
 
     /// A hash of what stored counts depend on.
     fn fingerprint(&self) -> u64 {
-        let measured: Vec<_> = self.aggregates.iter().map(|aggregate| &aggregate.of).collect();
+        let measured: Vec<_> = self.aggregates.iter().map(|aggregate| (aggregate.function, &aggregate.of)).collect();
         let history = (self.baseline.as_ref().map(|b| &b.of), self.first_seen.as_ref().map(|f| &f.of));
         let parts = format!(
             "{:?}",
