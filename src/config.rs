@@ -51,7 +51,7 @@ pub use extract::Extract;
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
-pub use rule::{RuleFile, RuleTest, managed_rules};
+pub use rule::{Baseline, RuleFile, RuleFilesError, RuleTest, managed_rules, own_rules, rule_files};
 pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{

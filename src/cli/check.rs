@@ -50,7 +50,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, UsageError> {
 const MAX_WIDTH: u16 = 100;
 
 /// How errors look on standard error: coloured on a terminal, unless `NO_COLOR` is set and not empty.
-fn terminal() -> Look {
+pub(crate) fn terminal() -> Look {
     let stderr = io::stderr();
     if !stderr.is_terminal() {
         return Look::PLAIN;
