@@ -13,13 +13,14 @@ use crate::config::{
     AssumeRole, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
 };
 use crate::delivery::work::Crew;
-use crate::pipeline::{Output, Settings};
+use crate::pipeline::{Detection, Output, Settings};
 use crate::redact::{self, Redactor};
 use crate::source::file as files;
 use crate::telemetry;
 
 pub mod backfill;
 pub mod cloudwatch;
+mod detection;
 pub mod firehose;
 mod list;
 pub mod s3;
@@ -35,7 +36,8 @@ impl Plan {
     /// What a configuration runs.
     ///
     /// # Errors
-    /// Files that the source names and that are not there or cannot be read; a key that is not there.
+    /// Files that the source names and that are not there or cannot be read; a key that is not there; a rule that is not
+    /// valid, as [`ConfigError`](crate::config::ConfigError).
     pub fn of(config: &Config) -> anyhow::Result<Self> {
         let source = match &config.source {
             Source::File(source) => SourcePlan::Files(files_of(source, config)?),
@@ -48,7 +50,8 @@ impl Plan {
             },
         };
         let plan = Self::reading(config, source)?;
-        // Nothing is opened for positions that there are not, so that such a source runs without a disk.
+        // Nothing is opened for positions that there are not, so that such a source runs without a disk; what detection
+        // remembers says for itself where it is kept.
         let checkpoints = if config.source.has_positions() { plan.checkpoints } else { CheckpointPlan::Memory };
         Ok(Self { checkpoints, ..plan })
     }
@@ -56,15 +59,21 @@ impl Plan {
     /// What a configuration runs with another source.
     ///
     /// # Errors
-    /// A key that is not there.
+    /// A key that is not there; a rule that is not valid.
     fn reading(config: &Config, source: SourcePlan) -> anyhow::Result<Self> {
         // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
         let probe = config.sinks.values().any(|sink| sink.events().probe);
         let letters = config.dead_letters.iter();
         let sinks: Vec<_> = config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect();
+        let looking = detection::plan(config)?;
+        let detection = looking.as_ref().map(|plan| Detection {
+            detector: Arc::clone(&plan.detector),
+            marks: config.detect.findings,
+        });
         Ok(Self {
             source,
-            crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, ..line(config)? }),
+            crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, detection, ..line(config)? }),
+            detection: looking,
             bodies: bodies(config),
             sinks,
             dead_letter: dead_letter_plan(DEAD_LETTER, &config.dead_letter(), probe),

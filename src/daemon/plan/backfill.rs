@@ -9,12 +9,31 @@ use crate::backfill::{self, Job, Tools, Watched};
 use crate::config::{Config, Coordination, LocalCoordination, Source};
 use crate::daemon::{Plan, Seam, SourcePlan};
 
+/// What becomes of the alerts of a backfill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alerts {
+    /// They are sent.
+    Sent,
+    /// Nobody hears of them.
+    Kept,
+}
+
 /// What delivers a job.
 ///
 /// # Errors
 /// See [`Plan::of`].
-pub fn of(config: &Config, job: Job, run: Run, state: &Path, watched: Arc<Watched>) -> anyhow::Result<Plan> {
+pub fn of(
+    config: &Config,
+    job: Job,
+    run: Run,
+    state: &Path,
+    alerts: Alerts,
+    watched: Arc<Watched>,
+) -> anyhow::Result<Plan> {
     let mut config = config.clone();
+    if alerts == Alerts::Kept {
+        config.alerts.clear();
+    }
     // The daemon may be running: its positions and its default dead letter are its own.
     config.coordination = Coordination::Local(LocalCoordination { directory: state.to_path_buf() });
     let max_inflated_bytes = config.decode.limits().inflated_bytes;
@@ -81,7 +100,7 @@ mod tests {
                 access: access(&config, false),
             };
             let run = Run::untold(&job);
-            let plan = of(&config, job, run, Path::new("state"), Arc::default()).unwrap();
+            let plan = of(&config, job, run, Path::new("state"), Alerts::Kept, Arc::default()).unwrap();
             let CheckpointPlan::Local(local::Settings { directory }) = plan.checkpoints else { panic!("{source}") };
             assert_eq!(directory, Path::new("state"));
         }
