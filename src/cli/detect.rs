@@ -46,7 +46,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
             line.visit(&record, Timestamp::now(), &mut looked, &mut tally);
         }
     }
-    for alert in looked.detector.state().take_due() {
+    for alert in looked.detector.state().take_due(Timestamp::now()) {
         println!("{} {} {} {}", alert.rule.id, alert.severity.as_str(), alert.title, alert.count);
     }
     Ok(ExitCode::SUCCESS)

