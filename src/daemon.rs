@@ -29,6 +29,7 @@ pub mod plan;
 mod stop;
 
 use alerts::{AlertPlan, Outbox};
+use detection::Remembered;
 
 pub use detection::{DetectionPlan, Detected};
 pub use stop::Stop;
@@ -223,8 +224,8 @@ async fn build(
         CheckpointPlan::Memory => None,
         CheckpointPlan::Local(settings) => Some(open::local(settings).await?),
     };
-    let memory = match &plan.detection {
-        Some(detection) => detection.recall(local.as_ref()).await?,
+    let memory = match plan.detection.as_ref().map(Remembered::of) {
+        Some(remembered) => remembered.recall(local.clone()).await?,
         None => None,
     };
     let checkpoints: Arc<dyn CheckpointStore> = match local {

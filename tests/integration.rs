@@ -10,6 +10,7 @@ mod bodies;
 mod chaos;
 mod config;
 mod decode;
+mod detect;
 mod engine;
 mod fuzz;
 #[cfg(feature = "demo")]

@@ -25,22 +25,35 @@ pub struct DetectionPlan {
     pub alerts: Vec<AlertPlan>,
 }
 
-impl DetectionPlan {
+/// What is taken up at the start, and where it is kept from then on.
+pub(super) struct Remembered {
+    detector: Arc<Detector>,
+    rules: Vec<Arc<Rule>>,
+    keep: Option<local::Settings>,
+}
+
+impl Remembered {
+    /// What this plan remembers.
+    pub(super) fn of(plan: &DetectionPlan) -> Self {
+        Self { detector: Arc::clone(&plan.detector), rules: plan.rules.clone(), keep: plan.keep.clone() }
+    }
+
     /// Takes up what was remembered before, where it is kept. `local` is the store of the positions.
     ///
     /// # Errors
     /// A store that cannot be opened or read.
-    pub(super) async fn recall(&self, local: Option<&Arc<Local>>) -> anyhow::Result<Option<Arc<Memory>>> {
-        let Some(settings) = &self.keep else { return Ok(None) };
+    pub(super) async fn recall(self, local: Option<Arc<Local>>) -> anyhow::Result<Option<Arc<Memory>>> {
+        let Self { detector, rules, keep } = self;
+        let Some(settings) = keep else { return Ok(None) };
         let store: Arc<dyn Entries> = match local {
-            Some(local) if local.is_in(&settings.directory) => Arc::clone(local) as _,
-            _ => open::local(settings.clone()).await.context("what detection remembers is kept beside the positions")?,
+            Some(local) if local.is_in(&settings.directory) => local,
+            _ => open::local(settings).await.context("what detection remembers is kept where positions are")?,
         };
-        let memory = Memory::new(Arc::clone(&self.detector), store);
-        let restored = memory.recall(self.rules.clone()).await?;
+        let memory = Memory::new(detector, store);
+        let restored = memory.recall(rules).await?;
         if restored.kept + restored.dropped > 0 {
             let (kept, dropped) = (restored.kept, restored.dropped);
-            info!(kept, dropped, "detection goes on with what it remembers; what rules do not know any more is dropped");
+            info!(kept, dropped, "detection goes on with what it remembers; what no rule knows any more is dropped");
         }
         Ok(Some(Arc::new(memory)))
     }
