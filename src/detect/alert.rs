@@ -9,9 +9,14 @@ use super::rule::{Rule, Severity};
 use crate::format::object::Object;
 
 mod json;
+mod line;
 mod ocsf;
 mod pagerduty;
 mod slack;
+mod subject;
+
+pub use json::json_schema;
+pub use line::text;
 
 /// An alert as it stands.
 #[derive(Clone, Debug)]
@@ -40,6 +45,19 @@ pub struct Alert {
     pub event_ids: Vec<String>,
     /// 1 when it is opened, and one more with each update that is sent.
     pub revision: u64,
+}
+
+impl Alert {
+    /// Whether it is told of for the first time.
+    fn is_new(&self) -> bool {
+        self.revision <= 1
+    }
+
+    /// What it is, in a few words: its title, or where that is blank its rule's name or id.
+    fn headline(&self) -> &str {
+        let names = [&self.title, &self.rule.name];
+        names.into_iter().find(|name| !name.trim().is_empty()).unwrap_or(&self.rule.id)
+    }
 }
 
 /// A format that a sink of alerts can ask for.
@@ -121,17 +139,17 @@ const MAX_PAIRS: usize = 100;
 
 /// Characters of a name and of a value.
 const MAX_NAME: usize = 100;
-const MAX_VALUE: usize = 2000;
+const MAX_VALUE: usize = 1100;
 
 /// At most so many characters of a text; `…` is the last where some are missing.
-fn bounded(text: &str, characters: usize) -> Cow<'_, str> {
+pub(super) fn bounded(text: &str, characters: usize) -> Cow<'_, str> {
     let Some((end, _)) = text.char_indices().nth(characters) else { return Cow::Borrowed(text) };
     let last = text[..end].char_indices().next_back().map_or(0, |(at, _)| at);
     Cow::Owned(format!("{}…", &text[..last]))
 }
 
 /// Appends names with their values as one object, empty where there are none.
-fn pairs(object: &mut Object<'_>, key: &'static str, pairs: &[(String, String)]) {
+pub(super) fn pairs(object: &mut Object<'_>, key: &'static str, pairs: &[(String, String)]) {
     object.object(key, |object| {
         for (name, value) in named(pairs) {
             object.entry(&name, &value);

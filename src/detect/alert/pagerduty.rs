@@ -3,9 +3,11 @@
 //!
 //! Source of the members and their limits: "Send an alert event", PagerDuty's Events API v2 reference.
 
-use super::{Alert, AlertContext, MAX_EVENT_IDS, bounded, pairs};
+use super::subject::Subject;
+use super::{Alert, AlertContext, MAX_EVENT_IDS, bounded, named};
 use crate::detect::rule::Severity;
 use crate::format::object::Object;
+use crate::format::text::escape::{Place, push_escaped};
 
 /// Characters of the summary.
 const MAX_SUMMARY: usize = 1024;
@@ -13,10 +15,13 @@ const MAX_SUMMARY: usize = 1024;
 /// Characters of the key. An alert's id has 32.
 const MAX_KEY: usize = 255;
 
-/// Characters of what else is written once: prose and names. The whole event may have 512 KB; with these limits it has
-/// less than that whatever the characters.
+/// Limits of all else. The whole event may have 512 KB; with these it has less, whatever the characters: of one, JSON may
+/// make six bytes.
 const MAX_PROSE: usize = 2000;
 const MAX_NAME: usize = 255;
+const MAX_EVENT_ID: usize = 100;
+const MAX_PAIRS: usize = 30;
+const MAX_VALUE: usize = 500;
 const MAX_LINKS: usize = 20;
 
 /// Appends an alert as one JSON object.
@@ -45,11 +50,12 @@ pub(super) fn encode(alert: &Alert, context: &AlertContext<'_>, out: &mut Vec<u8
 
 fn payload(object: &mut Object<'_>, alert: &Alert, context: &AlertContext<'_>) {
     let rule = &alert.rule;
-    // A summary and a source must not be empty.
-    let title = if alert.title.trim().is_empty() { &rule.name } else { &alert.title };
-    let title = if title.trim().is_empty() { &rule.id } else { title };
-    object.text("summary", &bounded(title, MAX_SUMMARY));
-    object.text("source", rule.log_type.as_str());
+    let subject = Subject::of(alert);
+    let mut summary = String::new();
+    push_escaped(&mut summary, alert.headline(), Place::Body);
+    object.text("summary", &bounded(&summary, MAX_SUMMARY));
+    let source: Vec<_> = [Some("aws"), subject.account, subject.region].into_iter().flatten().collect();
+    object.text("source", &source.join(":"));
     object.text("severity", severity(alert.severity));
     object.text("timestamp", &alert.last_seen.to_string());
     object.text("component", "Amazon Bedrock");
@@ -72,10 +78,10 @@ fn details(object: &mut Object<'_>, alert: &Alert, context: &AlertContext<'_>) {
     object.integer("count", i64::try_from(alert.count).ok());
     object.text("first_seen", &alert.first_seen.to_string());
     object.text("last_seen", &alert.last_seen.to_string());
-    pairs(object, "group", &alert.group);
-    pairs(object, "context", &alert.context);
+    object.object("group", |object| details_of(object, &alert.group));
+    object.object("context", |object| details_of(object, &alert.context));
     object.array("event_ids", |array| {
-        alert.event_ids.iter().take(MAX_EVENT_IDS).for_each(|id| array.text(&bounded(id, MAX_NAME)));
+        alert.event_ids.iter().take(MAX_EVENT_IDS).for_each(|id| array.text(&bounded(id, MAX_EVENT_ID)));
     });
     if !rule.description.is_empty() {
         object.text("description", &bounded(&rule.description, MAX_PROSE));
@@ -84,6 +90,12 @@ fn details(object: &mut Object<'_>, alert: &Alert, context: &AlertContext<'_>) {
         object.text("runbook", &bounded(runbook, MAX_PROSE));
     }
     object.text("bedrock_tap", context.version);
+}
+
+fn details_of(object: &mut Object<'_>, pairs: &[(String, String)]) {
+    for (name, value) in named(pairs).into_iter().take(MAX_PAIRS) {
+        object.entry(&name, &bounded(&value, MAX_VALUE));
+    }
 }
 
 /// PagerDuty has four words.
