@@ -31,7 +31,7 @@ mod stop;
 use alerts::{AlertPlan, Outbox};
 use detection::Remembered;
 
-pub use detection::{DetectionPlan, Detected};
+pub use detection::{Detected, DetectionPlan};
 pub use stop::Stop;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and

@@ -117,9 +117,9 @@ t.toml:1:1: `region`: no key of this name
   = hint: it belongs elsewhere: `bodies.region`, `coordination.dynamodb.region`,
           `source.cloudwatch.region`, `source.kinesis.region`,
           `source.s3.region`, `sinks.NAME.KIND.region`
-  = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
-             drain_timeout, extract, log, memory_budget, panther, redact,
-             select, sinks, source",
+  = allowed: alerts, bodies, coordination, cost, dead_letter, dead_letters,
+             decode, detect, drain_timeout, extract, log, memory_budget,
+             panther, redact, select, sinks, source",
     );
     check(
         "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
@@ -141,9 +141,9 @@ t.toml:3:2: `logs`: no key of this name
 3 | [logs]
   |  ^^^^
   = hint: did you mean `log`?
-  = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
-             drain_timeout, extract, log, memory_budget, panther, redact,
-             select, sinks, source
+  = allowed: alerts, bodies, coordination, cost, dead_letter, dead_letters,
+             decode, detect, drain_timeout, extract, log, memory_budget,
+             panther, redact, select, sinks, source
 
 t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
 6 | format = …
@@ -992,9 +992,9 @@ fn errors_name_the_variable() {
 t.toml has 9 faults
 
 environment variable BEDROCK_TAP__: `""`: no key of this name
-    = allowed: bodies, coordination, cost, dead_letter, dead_letters, decode,
-               drain_timeout, extract, log, memory_budget, panther, redact,
-               select, sinks, source
+    = allowed: alerts, bodies, coordination, cost, dead_letter, dead_letters,
+               decode, detect, drain_timeout, extract, log, memory_budget,
+               panther, redact, select, sinks, source
 
 environment variable BEDROCK_TAP__DECODE__MAX_EVENTS:
     `decode.max_events`: expected an integer, found a string

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[cfg(feature = "demo")]
+mod backfill;
+#[cfg(feature = "demo")]
 mod endpoints;
 mod killed;
 mod refused;

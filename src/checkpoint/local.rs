@@ -565,4 +565,41 @@ mod tests {
         }
         writer.await.unwrap();
     }
+
+    #[tokio::test]
+    async fn entries_are_kept_beside_the_positions() {
+        let directory = tempfile::tempdir().unwrap();
+        let recalled = async |store: &Local| {
+            let (sender, entries) = std::sync::mpsc::sync_channel(8);
+            store.recall(sender).await.unwrap();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            entries.into_iter().map(|(key, value)| text(key) + "=" + &text(value)).collect::<Vec<_>>()
+        };
+        let remember = async |store: &Local, changes: &[(&str, Option<&str>)]| {
+            let bytes = |text: &str| text.as_bytes().to_vec();
+            let changes = changes.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect();
+            store.remember(Arc::new(changes)).await.unwrap();
+        };
+        let store = Local::open(&settings(&directory)).unwrap();
+        assert!(recalled(&store).await.is_empty());
+        remember(&store, &[("a", Some("1")), ("b", Some("2")), ("c", None)]).await;
+        remember(&store, &[("a", Some("3")), ("b", None), ("d", Some(""))]).await;
+        commit(&store, &partition("calls", "1"), after("1")).await;
+        assert!(store.is_in(&settings(&directory).directory) && !store.is_in(directory.path()));
+        drop(store);
+        let store = Local::open(&settings(&directory)).unwrap();
+        assert_eq!(recalled(&store).await, ["a=3", "d="]);
+        assert_eq!(store.load("calls").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_enough_entries_gets_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Local::open(&settings(&directory)).unwrap();
+        let changes: Changes = (0..100_u8).map(|key| (vec![key], Some(vec![key]))).collect();
+        store.remember(Arc::new(changes)).await.unwrap();
+        let (sender, entries) = std::sync::mpsc::sync_channel(200);
+        drop(entries);
+        store.recall(sender).await.unwrap();
+    }
 }

@@ -9,8 +9,8 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::UsageError;
 use crate::aws::region;
 use crate::config::{
-    self, ActiveRules, AlertSink, AssumeRole, Config, ConfigError, Coordination, DynamodbCoordination, Environment, KinesisSource, Look, Mode, Redact,
-    RedactedBodies, Select, Source, Taken, fold, units::format_duration,
+    self, ActiveRules, AlertSink, AssumeRole, Config, ConfigError, Coordination, DynamodbCoordination, Environment,
+    KinesisSource, Look, Mode, Redact, RedactedBodies, Select, Source, Taken, fold, units::format_duration,
 };
 use crate::detect::Severity;
 
@@ -27,9 +27,9 @@ pub struct Args {
 /// # Errors
 /// A configuration that is not valid, as [`UsageError`]; standard output that cannot be written.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let config =
-        Config::load_where(&args.config, &region::is_known).map_err(shown)?;
-    let active = config.detect.load().and_then(|active| config.check_alerts(&active).map(|()| active)).map_err(shown)?;
+    let config = Config::load_where(&args.config, &region::is_known).map_err(shown)?;
+    let active =
+        config.detect.load().and_then(|active| config.check_alerts(&active).map(|()| active)).map_err(shown)?;
     let stdout = io::stdout();
     let width = if stdout.is_terminal() { columns(terminal_size_of(&stdout)) } else { usize::MAX };
     let text = summary(&config, &active, &Environment::of_process(), width);
@@ -90,7 +90,9 @@ fn summary(config: &Config, active: &ActiveRules, environment: &Environment, wid
     for (name, sink) in &config.sinks {
         lines.push(("sink", format!("{name}: {}{}", sink.describe(), taken(sink.events()))));
     }
-    lines.extend(config.alerts.iter().map(|(name, sink)| ("alerts", format!("{name}: {}{}", sink.describe(), heard(sink)))));
+    lines.extend(
+        config.alerts.iter().map(|(name, sink)| ("alerts", format!("{name}: {}{}", sink.describe(), heard(sink)))),
+    );
     let default = if config.dead_letter.is_none() { " (the default)" } else { "" };
     lines.push(("dead letter", format!("{}{default}", config.dead_letter().describe())));
     let letters = config.dead_letters.iter().map(|(name, letter)| format!("{name}: {}", letter.describe()));

@@ -100,7 +100,8 @@ impl Told {
             Some(key) if self.format == AlertFormat::Pagerduty => key.check(&at, problems),
             Some(_) => problems.push(Problem::key(at, "is of no use unless `format` is `pagerduty`")),
             None if self.format == AlertFormat::Pagerduty => {
-                let hint = "the integration's key at PagerDuty: `routing_key = { env = \"NAME\" }` or `{ file = \"path\" }`";
+                let hint =
+                    "the integration's key at PagerDuty: `routing_key = { env = \"NAME\" }` or `{ file = \"path\" }`";
                 problems.push(Problem::key(at, "missing").hint(hint));
             }
             None => {}

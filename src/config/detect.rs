@@ -12,9 +12,9 @@ use super::document::{KeyPath, Problem};
 use super::rule::{RuleFile, managed_rules};
 use super::units::{ByteSize, DurationText, duration, shortened};
 use super::{Config, ConfigError, FileSource, MAX_FILE_BYTES, validate};
+use crate::detect::Rule;
 use crate::detect::choice::{Choice, ChoiceError};
 use crate::detect::state::Limits;
-use crate::detect::Rule;
 use crate::source::file::inputs::{self, Input};
 
 /// Which rules are on, and what they remember.

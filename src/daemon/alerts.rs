@@ -186,3 +186,63 @@ impl Told {
 
 /// Everything is durable, or the sink is gone, which its own task says.
 type Sent = Result<(), Gone>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RuleFile;
+    use crate::detect::state::Limits;
+
+    fn alert(revision: u64, severity: Severity) -> Alert {
+        let text = "id = 'a.b'\nname = 'n'\ndescription = 'd'\nseverity = 'low'\nmatch = 'true'\ntitle = 't'\n";
+        let rule = RuleFile::parse(text, "t.toml").unwrap_or_else(|error| panic!("{error}")).1;
+        let time = "2026-01-02T03:04:05Z".parse().unwrap();
+        Alert {
+            id: "1".into(),
+            rule,
+            severity,
+            title: "t".into(),
+            dedup: "d".into(),
+            group: Vec::new(),
+            context: Vec::new(),
+            first_seen: time,
+            last_seen: time,
+            count: revision,
+            event_ids: Vec::new(),
+            revision,
+        }
+    }
+
+    #[test]
+    fn an_alert_is_told_once_all_have_its_newest_revision() {
+        let detector = Arc::new(Detector::new(&[], Limits::default()));
+        let told = Told { detector, under_way: Mutex::default() };
+        let waits_for = || told.under_way.lock().unwrap().get("1").map(|(_, desks)| desks.len());
+        let (first, second) = (alert(1, Severity::Low), alert(2, Severity::Low));
+        told.begin(&first, [0, 1].into_iter());
+        told.durable(&first, 0);
+        assert_eq!(waits_for(), Some(1));
+        told.begin(&second, [0, 1].into_iter());
+        told.durable(&first, 1);
+        assert_eq!(waits_for(), Some(2), "what is overtaken ticks nothing off");
+        told.durable(&second, 1);
+        told.durable(&second, 1);
+        assert_eq!(waits_for(), Some(1));
+        told.durable(&second, 0);
+        assert_eq!(waits_for(), None);
+        told.durable(&second, 0);
+    }
+
+    #[test]
+    fn an_audience_hears_what_it_asked_for() {
+        let check = |rules: Option<&str>, least: Option<Severity>, expected: bool| {
+            let rules = rules.map(|rule| [rule.to_owned()].into());
+            let audience = Audience { rules, severity: least, ..Audience::default() };
+            assert_eq!(audience.hears(&alert(1, Severity::Medium)), expected);
+        };
+        check(None, None, true);
+        check(Some("a.b"), Some(Severity::Medium), true);
+        check(Some("a.c"), None, false);
+        check(None, Some(Severity::High), false);
+    }
+}

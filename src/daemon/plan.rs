@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::{CheckpointPlan, Plan, SinkPlan, SourcePlan};
+use super::{CheckpointPlan, DetectionPlan, Plan, SinkPlan, SourcePlan};
 use crate::aws::{Access, CredentialsFrom};
 use crate::bodies;
 use crate::checkpoint::local;
@@ -39,6 +39,8 @@ impl Plan {
     /// Files that the source names and that are not there or cannot be read; a key that is not there; a rule that is not
     /// valid, as [`ConfigError`](crate::config::ConfigError).
     pub fn of(config: &Config) -> anyhow::Result<Self> {
+        // What is wrong with the rules is said before what is wrong with the world.
+        let detection = detection::plan(config)?;
         let source = match &config.source {
             Source::File(source) => SourcePlan::Files(files_of(source, config)?),
             Source::S3(source) => s3::source(source, config),
@@ -49,7 +51,7 @@ impl Plan {
                 Coordination::Dynamodb(table) => streams::shared(source, table),
             },
         };
-        let plan = Self::reading(config, source)?;
+        let plan = Self::reading(config, source, detection)?;
         // Nothing is opened for positions that there are not, so that such a source runs without a disk; what detection
         // remembers says for itself where it is kept.
         let checkpoints = if config.source.has_positions() { plan.checkpoints } else { CheckpointPlan::Memory };
@@ -59,17 +61,15 @@ impl Plan {
     /// What a configuration runs with another source.
     ///
     /// # Errors
-    /// A key that is not there; a rule that is not valid.
-    fn reading(config: &Config, source: SourcePlan) -> anyhow::Result<Self> {
+    /// A key that is not there.
+    fn reading(config: &Config, source: SourcePlan, looking: Option<DetectionPlan>) -> anyhow::Result<Self> {
         // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
         let probe = config.sinks.values().any(|sink| sink.events().probe);
         let letters = config.dead_letters.iter();
         let sinks: Vec<_> = config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect();
-        let looking = detection::plan(config)?;
-        let detection = looking.as_ref().map(|plan| Detection {
-            detector: Arc::clone(&plan.detector),
-            marks: config.detect.findings,
-        });
+        let detection = looking
+            .as_ref()
+            .map(|plan| Detection { detector: Arc::clone(&plan.detector), marks: config.detect.findings });
         Ok(Self {
             source,
             crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, detection, ..line(config)? }),

@@ -133,3 +133,139 @@ impl Commits for Remembering<'_> {
         self.positions.stored(partition)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex as Held;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::SyncSender;
+
+    use super::*;
+    use crate::checkpoint::memory;
+    use crate::config::RuleFile;
+    use crate::delivery::delivered_for_test;
+    use crate::detect::{Finding, state};
+    use crate::record::{Position, ShardId};
+
+    /// Entries in memory, with the number of saves; it fails when told so.
+    #[derive(Default)]
+    struct Shelf {
+        entries: Held<BTreeMap<Vec<u8>, Vec<u8>>>,
+        saves: AtomicU64,
+        fails: AtomicBool,
+    }
+
+    impl Entries for Shelf {
+        fn recall(&self, entries: SyncSender<(Vec<u8>, Vec<u8>)>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+            let all = self.entries.lock().unwrap().clone();
+            Box::pin(async move {
+                tokio::task::spawn_blocking(move || all.into_iter().for_each(|entry| entries.send(entry).unwrap()))
+                    .await
+                    .unwrap();
+                Ok(())
+            })
+        }
+
+        fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+            Box::pin(async move {
+                // A disk takes its time.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.saves.fetch_add(1, Ordering::SeqCst);
+                if self.fails.load(Ordering::SeqCst) {
+                    return Err(CheckpointError::Retry { store: "shelf".into(), source: "it fails".into() });
+                }
+                let mut entries = self.entries.lock().unwrap();
+                for (key, value) in changes.iter() {
+                    match value {
+                        Some(value) => drop(entries.insert(key.clone(), value.clone())),
+                        None => drop(entries.remove(key)),
+                    }
+                }
+                Ok(())
+            })
+        }
+    }
+
+    fn rule() -> Arc<Rule> {
+        let text = "id = 'a.b'\nname = 'n'\ndescription = 'd'\nseverity = 'low'\nmatch = 'true'\ntitle = 't'\n\
+                    group_by = ['event.accountId']\nthreshold = 2\n";
+        RuleFile::parse(text, "t.toml").unwrap_or_else(|error| panic!("{error}")).1
+    }
+
+    fn observe(detector: &Detector, rule: &Arc<Rule>, account: &str, event: &str) {
+        let time = "2026-01-02T03:04:05Z".parse().unwrap();
+        let finding = Finding {
+            rule: Arc::clone(rule),
+            severity: rule.severity,
+            title: "t".into(),
+            dedup: account.into(),
+            group: vec![("accountId".into(), account.into())],
+            context: Vec::new(),
+            time,
+            event_id: event.into(),
+            request_id: None,
+            measures: Vec::new(),
+        };
+        assert!(detector.state().observe(&finding, time));
+    }
+
+    fn memory(rule: &Arc<Rule>, shelf: &Arc<Shelf>) -> (Arc<Detector>, Memory) {
+        let detector = Arc::new(Detector::new(std::slice::from_ref(rule), state::Limits::default()));
+        let memory = Memory::new(Arc::clone(&detector), Arc::clone(shelf) as Arc<dyn Entries>);
+        (detector, memory)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_save_serves_all_who_wait() {
+        let (rule, shelf) = (rule(), Arc::<Shelf>::default());
+        let (detector, memory) = memory(&rule, &shelf);
+        memory.save().await.unwrap();
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 0, "there is nothing to save");
+        observe(&detector, &rule, "1", "a");
+        let (first, second, third) = tokio::join!(memory.save(), memory.save(), memory.save());
+        assert!(first.is_ok() && second.is_ok() && third.is_ok());
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 1);
+        let begun = Instant::now();
+        observe(&detector, &rule, "1", "b");
+        memory.save().await.unwrap();
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 2);
+        assert!(begun.elapsed() >= PACE && begun.elapsed() < LONGEST_PACE, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_save_loses_no_change_and_holds_the_position_back() {
+        let (rule, shelf) = (rule(), Arc::<Shelf>::default());
+        let (detector, memory) = memory(&rule, &shelf);
+        let positions = memory::Memory::default();
+        let remembering = Remembering { memory: &memory, positions: &positions };
+        let partition = Partition { stream: "a".into(), shard: ShardId::new("1") };
+        let delivered = || delivered_for_test(partition.clone(), Position::Offset(1));
+        observe(&detector, &rule, "1", "a");
+        shelf.fails.store(true, Ordering::SeqCst);
+        let error = remembering.commit(delivered()).await.unwrap_err();
+        assert!(matches!(error, CheckpointError::Retry { .. }));
+        assert_eq!(remembering.stored(&partition).await.unwrap(), Stored::default());
+        shelf.fails.store(false, Ordering::SeqCst);
+        remembering.commit(delivered()).await.unwrap();
+        assert_eq!(remembering.stored(&partition).await.unwrap().position, Some(Position::Offset(1)));
+        assert!(!shelf.entries.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_known_to_the_next() {
+        let (rule, shelf) = (rule(), Arc::<Shelf>::default());
+        let (detector, first) = memory(&rule, &shelf);
+        observe(&detector, &rule, "1", "a");
+        first.save().await.unwrap();
+        let (detector, second) = memory(&rule, &shelf);
+        let restored = second.recall(vec![Arc::clone(&rule)]).await.unwrap();
+        assert!(restored.kept > 0 && restored.dropped == 0);
+        // Seen before, it does not count a second time.
+        let now = "2026-01-02T03:05:00Z".parse().unwrap();
+        observe(&detector, &rule, "1", "a");
+        assert!(detector.state().take_due(now).is_empty());
+        observe(&detector, &rule, "1", "b");
+        assert_eq!(detector.state().take_due(now).len(), 1);
+    }
+}

@@ -29,7 +29,11 @@ async fn an_endpoint_that_is_down_holds_up_neither_events_nor_other_sinks() {
     let (up, asked) = (Arc::clone(&is_up), Arc::clone(&down));
     let double = HttpDouble::start(move |seen| {
         asked.store(true, Ordering::SeqCst);
-        if up.load(Ordering::SeqCst) { Ok(seen.text().lines().map(str::to_owned).collect()) } else { Err((503, "".into())) }
+        if up.load(Ordering::SeqCst) {
+            Ok(seen.text().lines().map(str::to_owned).collect())
+        } else {
+            Err((503, "".into()))
+        }
     })
     .await;
     let home = Home::new(&format!(
@@ -49,7 +53,10 @@ async fn an_endpoint_that_is_down_holds_up_neither_events_nor_other_sinks() {
     let held: Vec<Value> = double.held().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told = told(&held);
     assert_eq!(told.len(), 20);
-    assert!(told.values().all(|ids| ids.len() == 1 && ids.values().all(|counts| counts.last() == Some(&50))), "{told:?}");
+    assert!(
+        told.values().all(|ids| ids.len() == 1 && ids.values().all(|counts| counts.last() == Some(&50))),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,8 +72,7 @@ async fn slack_and_pagerduty_hear_of_alerts() {
     let key = "0123456789abcdef0123456789abcdef";
     let child = home.command("run").env("KEY", key).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     assert!(ended(child).await);
-    let (pager, channel): (Vec<_>, Vec<_>) =
-        double.seen().into_iter().partition(|seen| seen.target == "/v2/enqueue");
+    let (pager, channel): (Vec<_>, Vec<_>) = double.seen().into_iter().partition(|seen| seen.target == "/v2/enqueue");
     // One a request, each an object of its own.
     let pager: Vec<Value> = pager.iter().map(|seen| serde_json::from_str(&seen.text()).unwrap()).collect();
     let channel: Vec<Value> = channel.iter().map(|seen| serde_json::from_str(&seen.text()).unwrap()).collect();

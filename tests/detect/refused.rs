@@ -22,7 +22,7 @@ fn a_broken_rule_is_shown_with_its_place() {
     let home = Home::new("");
     let path = home.path("rules/broken.toml");
     fs::write(&path, RULE.replace("acme.storm", "acme.broken").replace("view.operation", "view.opration")).unwrap();
-    check(&home, &[&format!("{}:5:10:", path.display()), "did you mean `operation`?"]);
+    check(&home, &[&format!("{}:5:9:", path.display()), "did you mean `operation`?"]);
     fs::write(&path, "id = 'acme.broken'\nname = ").unwrap();
     check(&home, &[&format!("{}:2:", path.display())]);
     fs::remove_file(&path).unwrap();
@@ -40,7 +40,10 @@ fn rules_that_are_not_there_are_refused() {
         ("[alerts.a.stdout]\nrules = ['tap.guardrail-intervened']\n", "of those that are on"),
         ("[alerts.a.stdout]\nsevrity = 'high'\n", "did you mean `severity`?"),
         ("[alerts.a.stdout]\nformat = 'slack'\n", "make it `[alerts.NAME.http]`"),
-        ("[alerts.a.file]\npath = 'a'\nformat = 'pagerduty'\nrouting_key.env = 'KEY'\n", "is a message of an HTTP endpoint"),
+        (
+            "[alerts.a.file]\npath = 'a'\nformat = 'pagerduty'\nrouting_key.env = 'KEY'\n",
+            "is a message of an HTTP endpoint",
+        ),
         ("[alerts.a.http]\nurl = 'http://h'\nformat = 'pagerduty'\n", "`alerts.a.http.routing_key`: missing"),
         ("[alerts.a.http]\nurl = 'http://h'\nrouting_key.env = 'KEY'\n", "is of no use unless `format` is `pagerduty`"),
         ("[alerts.a.http]\nurl = 'http://h'\nformat = 'slack'\nbody = 'json_array'\n", "leave `body` out"),
@@ -52,7 +55,8 @@ fn rules_that_are_not_there_are_refused() {
     }
     let home = Home::new("[alerts.a.stdout]\n");
     let config = fs::read_to_string(home.path("config.toml")).unwrap();
-    let text: String = config.lines().filter(|line| !line.starts_with("files")).map(|line| format!("{line}\n")).collect();
+    let text: String =
+        config.lines().filter(|line| !line.starts_with("files")).map(|line| format!("{line}\n")).collect();
     fs::write(home.path("config.toml"), text).unwrap();
     check(&home, &["no rule is on, so there is no alert to send"]);
 }

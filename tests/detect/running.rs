@@ -1,5 +1,12 @@
 //! Runs over files: findings mark events, they add up to alerts, and a restart forgets neither.
 
+use std::sync::Arc;
+
+use bedrock_tap::config::{Config, Environment};
+use bedrock_tap::daemon::{self, Plan, Stop};
+use bedrock_tap::sink::{Batch, Planned, Sink, SinkError};
+use bedrock_tap::source::BoxFuture;
+
 use super::{Home, account, stderr, told};
 
 const ALERTS: &str = "[alerts.history.file]\npath = 'HOME/alerts.jsonl'\n";
@@ -69,8 +76,7 @@ fn a_sink_hears_of_what_it_asks_for() {
 fn what_is_remembered_stays_within_its_bound() {
     let home = Home::new(&format!("max_keys = 1000\n{ALERTS}"));
     for part in 0..3 {
-        let lines: String =
-            (0..1000).map(|number| super::event(&account(part * 1000 + number), part) + "\n").collect();
+        let lines: String = (0..1000).map(|number| super::event(&account(part * 1000 + number), part) + "\n").collect();
         std::fs::write(home.path("in").join(format!("{part}.jsonl")), lines).unwrap();
     }
     // The newest are remembered: two more calls make three.
@@ -95,4 +101,30 @@ fn without_alerts_nothing_is_kept_for_anybody() {
     home.configure(ALERTS);
     home.run();
     assert!(home.lines("alerts.jsonl").is_empty());
+}
+
+/// A sink that is gone for good.
+struct Gone;
+
+impl Sink for Gone {
+    fn deliver(&self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), SinkError>> {
+        let error = SinkError::Stop { advice: "mend it".into(), source: None };
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+#[tokio::test]
+async fn a_sink_of_alerts_that_is_gone_stops_the_daemon_and_is_named() {
+    let home = Home::new(ALERTS);
+    home.put("a.jsonl", &account(1), 0..3);
+    let text = std::fs::read_to_string(home.path("config.toml")).unwrap();
+    let config = Config::parse(&text, "t.toml", &Environment::default()).unwrap();
+    let mut plan = Plan::of(&config).unwrap();
+    plan.detection.as_mut().unwrap().alerts[0].sink.planned = Planned::made(Arc::new(Gone));
+    let error = daemon::run(plan, Stop::default()).await.unwrap_err();
+    assert_eq!(format!("{error:#}"), "the sink history has stopped: the sink cannot deliver any more: mend it");
+    assert_eq!(home.lines("events.jsonl").len(), 3);
+    // The next start sends what was not sent.
+    home.run();
+    assert_eq!(told(&home.lines("alerts.jsonl")).len(), 1);
 }

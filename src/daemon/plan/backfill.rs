@@ -7,6 +7,7 @@ use crate::aws::{Access, CredentialsFrom};
 use crate::backfill::journal::Run;
 use crate::backfill::{self, Job, Tools, Watched};
 use crate::config::{Config, Coordination, LocalCoordination, Source};
+use crate::daemon::plan::detection;
 use crate::daemon::{Plan, Seam, SourcePlan};
 
 /// What becomes of the alerts of a backfill.
@@ -36,6 +37,7 @@ pub fn of(
     }
     // The daemon may be running: its positions and its default dead letter are its own.
     config.coordination = Coordination::Local(LocalCoordination { directory: state.to_path_buf() });
+    let detection = detection::plan(&config)?;
     let max_inflated_bytes = config.decode.limits().inflated_bytes;
     let source = SourcePlan::Partitions(Box::new(move |seam: Seam| {
         Box::pin(async move {
@@ -47,7 +49,7 @@ pub fn of(
             backfill::read(job, run, tools).await.map(drop)
         })
     }));
-    Plan::reading(&config, source)
+    Plan::reading(&config, source, detection)
 }
 
 /// How the services of a backfill are reached where its flags do not say: as the configured source, as far as it is of

@@ -50,8 +50,7 @@ fn audience(sink: &AlertSink, rules: &[Arc<Rule>]) -> anyhow::Result<Audience> {
     };
     Ok(Audience {
         format: told.format,
-        rules: choice
-            .map(|choice| choice.choose(rules).iter().map(|rule| rule.id.clone()).collect::<BTreeSet<_>>()),
+        rules: choice.map(|choice| choice.choose(rules).iter().map(|rule| rule.id.clone()).collect::<BTreeSet<_>>()),
         severity: Some(told.severity),
         routing_key,
     })
