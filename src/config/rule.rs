@@ -141,13 +141,15 @@ pub struct AggregateFile {
     pub at_least: f64,
 }
 
-/// What is usual: the median and the median absolute deviation of the group's events before.
+/// What is usual: the median and the median absolute deviation of the group's events before. Events that stand out are
+/// among those that later ones are compared with: half of them would have to before that is what is usual.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     /// The value of one event.
     pub of: String,
-    /// It is above the median by so many deviations (1.4826 median absolute deviations each), 0 to 1000.
+    /// It is above the median by so many deviations (1.4826 median absolute deviations each, and at least a tenth of the
+    /// median, so that a small rise does not stand out where all were alike), 0 to 1000.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub deviations: f64,
     /// And it is at least this. Default: `0`.
@@ -176,7 +178,8 @@ pub struct FirstSeen {
     #[serde(default = "default_samples")]
     #[schemars(range(min = 0, max = 512))]
     pub min_samples: u32,
-    /// How long something stays known after it was last seen, `1m` to `30d`. Default: `30d`.
+    /// How long something stays known after it was last seen, `1m` to `30d`; of more than 512 values of a group those that
+    /// were seen last. Default: `30d`.
     #[serde(default = "default_month", with = "units::duration")]
     #[schemars(with = "units::DurationText", extend("x-minimum" = "1m", "x-maximum" = "30d"))]
     pub window: Duration,
@@ -355,7 +358,7 @@ impl RuleFile {
 
     /// A hash of what stored counts depend on.
     fn fingerprint(&self) -> u64 {
-        let measured: Vec<_> = self.aggregates.iter().map(|aggregate| &aggregate.of).collect();
+        let measured: Vec<_> = self.aggregates.iter().map(|aggregate| (aggregate.function, &aggregate.of)).collect();
         let history = (self.baseline.as_ref().map(|b| &b.of), self.first_seen.as_ref().map(|f| &f.of));
         let parts = format!(
             "{:?}",

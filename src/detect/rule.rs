@@ -163,6 +163,10 @@ pub enum Function {
     Distinct,
 }
 
+/// The least deviation of a baseline, as a share of its median. Where nearly all events are alike, the median absolute
+/// deviation is 0 or close to it, and without this every tiny rise would stand out.
+pub const MIN_DEVIATION: f64 = 0.1;
+
 /// What an event is compared with: the events of its group before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum History {

@@ -1,31 +1,73 @@
 //! State: what detection remembers of events, by rule, group and dedup string: who did what when within the windows, and
 //! the alerts that are open. Bounded; what was seen least recently goes first.
+//!
+//! ```text
+//! finding ▶ key ▶ entry: samples (time, id, measures) ▶ window is enough? ▶ open alert ▶ outbox ▶ due ▶ told
+//!                   └── least recently seen goes ──┘                          └─ stays until it is told ─┘
+//! ```
+//!
+//! Time is that of the events. The clock of a key is the time of its youngest event, and never ahead of the process: an
+//! event from the future counts in the windows of its own time, and makes nobody late. An event that is older than the
+//! clock by more than `lateness` is a finding still, but counts nowhere: its window may be gone, and so may be the
+//! knowledge that it was counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::alert::Alert;
-use super::finding::{Finding, Measure};
-use super::rule::{Function, History};
+use super::finding::Finding;
+use super::rule::Rule;
+
+mod bound;
+mod entry;
+mod history;
+mod key;
+mod open;
+mod outbox;
+mod samples;
+mod stored;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use bound::{Bound, Table};
+use entry::{Body, Entry, Taken};
+use history::Question;
+use key::Key;
+use outbox::{Gone, Outbox};
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Keys: rule, group and dedup string.
+    /// Keys: rule, group and dedup string, and for a history rule and group.
     pub keys: usize,
-    /// Bytes of all that is remembered, about.
+    /// Bytes of all that is remembered. A quarter of them at most are alerts that nobody was told of.
     pub bytes: usize,
     /// How much later than a younger event of its key an event may come and still count, in its window.
-    pub lateness: std::time::Duration,
+    pub lateness: Duration,
     /// How long after an alert was given out its changes wait, by the clock of the process.
-    pub update_every: std::time::Duration,
+    pub update_every: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            keys: 1_000_000,
+            bytes: 512 << 20,
+            lateness: Duration::from_secs(900),
+            update_every: Duration::from_secs(300),
+        }
+    }
 }
 
 /// One key's stored form, new or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What it is stored under.
+    /// What it is stored under: a letter for what it is, and 16 bytes.
     pub key: Vec<u8>,
     /// What is stored; none where it is gone.
     pub value: Option<Vec<u8>>,
@@ -45,7 +87,7 @@ pub struct Restored {
 pub struct Counts {
     /// Keys that are remembered.
     pub keys: u64,
-    /// Bytes of all that is remembered, about.
+    /// Bytes of all that is remembered, with what the allocator needs for it.
     pub bytes: u64,
     /// Keys that had to go before their time, because of the bounds.
     pub evicted: u64,
@@ -53,222 +95,217 @@ pub struct Counts {
     pub late: u64,
     /// Findings of events that had been counted already.
     pub redelivered: u64,
-    /// Samples that had to go before their time, because their key had too many.
+    /// Samples and values that had to go before their time, because their key had too many.
     pub cut: u64,
-    /// Findings that were counted.
+    /// Findings, each event's once unless it came late.
     pub findings: u64,
     /// Alerts that were opened.
     pub alerts: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            keys: 1_000_000,
-            bytes: 512 << 20,
-            lateness: std::time::Duration::from_secs(900),
-            update_every: std::time::Duration::from_secs(300),
-        }
-    }
+    /// Alerts that wait no longer on their own, because too many waited: an update is made again with the next finding,
+    /// and alerts that nobody was told of are one for each rule.
+    pub merged: u64,
 }
 
 /// What is remembered.
 #[derive(Debug)]
 pub struct State {
     limits: Limits,
-    entries: HashMap<Key, Entry>,
+    table: Table,
+    outbox: Outbox,
+    counts: Counts,
+    /// The youngest event's time, but never ahead of the process.
+    clock: i64,
 }
 
-/// Rule, group and dedup string.
-type Key = (String, String, String);
+/// An event so far in the future of its key is the first to go where there are too many: an hour, in microseconds.
+const AHEAD: i64 = 3_600_000_000;
 
-#[derive(Debug, Default)]
-struct Entry {
-    /// Sorted by time.
-    samples: Vec<Sample>,
-    alert: Option<Alert>,
-    is_due: bool,
+/// What stands before the keys of entries and of alerts.
+const ENTRY: u8 = b'k';
+const ALERT: u8 = b'a';
+
+/// Entries that are looked at for whether they are over: each time that something is observed, and that is asked for
+/// alerts.
+const SWEPT: u32 = 1;
+const SWEPT_WHEN_ASKED: u32 = 64;
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-#[derive(Clone, Debug)]
-struct Sample {
-    time: Timestamp,
-    event_id: String,
-    measures: Vec<Option<Measure>>,
+fn since_1970(time: Timestamp) -> i64 {
+    time.as_microsecond().clamp(-samples::FARTHEST, samples::FARTHEST)
+}
+
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
 
 impl State {
     /// Nothing is remembered yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, entries: HashMap::new() }
+        Self { limits, table: Table::new(), outbox: Outbox::default(), counts: Counts::default(), clock: i64::MIN }
     }
 
     /// Remembers a finding. Says whether it is one: of a rule with a history, only an event that stands out is. `now` is
-    /// the time of the process: no event is taken to be younger.
-    pub fn observe(&mut self, finding: &Finding, _now: Timestamp) -> bool {
-        let counting = &finding.rule.counting;
-        let group: Vec<_> = finding.group.iter().map(|(_, value)| value.as_str()).collect();
-        let key = (finding.rule.id.clone(), group.join("\0"), finding.dedup.clone());
-        let entry = self.entries.entry(key).or_default();
-        let is_known = entry.samples.iter().any(|sample| sample.event_id == finding.event_id);
-        let sample =
-            Sample { time: finding.time, event_id: finding.event_id.clone(), measures: finding.measures.clone() };
-        let stands_out = counting.history.is_none_or(|history| stands_out(&history, &entry.samples, &sample));
-        if !is_known {
-            let at = entry.samples.partition_point(|known| known.time <= sample.time);
-            entry.samples.insert(at, sample);
+    /// the time of the process.
+    pub fn observe(&mut self, finding: &Finding, now: Timestamp) -> bool {
+        let (at, now) = (since_1970(finding.time), since_1970(now));
+        self.clock = self.clock.max(at.min(now));
+        self.sweep(now, SWEPT);
+        let (stands_out, mut is_in_time) = self.remember(finding, at, now);
+        let mut is_known = false;
+        if stands_out && is_in_time {
+            let taken = self.count(finding, at, now);
+            is_in_time = taken.is_some();
+            is_known = taken == Some(Taken::Known);
         }
-        if stands_out && !is_known {
-            entry.count(finding);
-        }
-        let _ = self.limits;
+        self.counts.late += u64::from(!is_in_time);
+        self.counts.redelivered += u64::from(is_known);
+        self.counts.findings += u64::from(stands_out && !is_known);
+        self.keep_to_bounds(now);
         stands_out
     }
 
-    /// Alerts that are new, or not what was told of them last.
-    pub fn take_due(&mut self, _now: Timestamp) -> Vec<Alert> {
-        let entries = self.entries.values_mut();
-        entries.filter_map(|entry| if std::mem::take(&mut entry.is_due) { entry.alert.clone() } else { None }).collect()
+    /// Asks the history of a group, and adds the event to it: whether it stands out, and whether it came in time.
+    fn remember(&mut self, finding: &Finding, at: i64, now: i64) -> (bool, bool) {
+        let Some(history) = &finding.rule.counting.history else { return (true, true) };
+        let measure = finding.measures.get(finding.rule.counting.aggregates.len()).copied().flatten();
+        let question = Question { history, head: entry::head(finding, at), measure };
+        let lateness = micros(self.limits.lateness);
+        let bound = self.bound();
+        let evicted = &mut self.counts.evicted;
+        let slot = self.table.touch(key::history(finding), &bound, evicted, || Entry::past(&finding.rule));
+        let cut = &mut self.counts.cut;
+        let answer = self.table.update(slot, |_, entry| {
+            let is_in_time = entry.tick(at, now, lateness);
+            let kept = micros(history.window()).saturating_add(lateness);
+            let Body::Past(past) = &mut entry.body else { return (false, is_in_time) };
+            let stands_out = past.stands_out(&question);
+            if is_in_time {
+                past.learn(&question, stands_out, (entry.clock, kept), cut);
+            }
+            (stands_out, is_in_time)
+        });
+        answer.unwrap_or((false, true))
+    }
+
+    /// Counts a finding; none if it came too late.
+    fn count(&mut self, finding: &Finding, at: i64, now: i64) -> Option<Taken> {
+        let lateness = micros(self.limits.lateness);
+        let every = micros(self.limits.update_every);
+        let bound = self.bound();
+        let evicted = &mut self.counts.evicted;
+        let slot = self.table.touch(key::counted(finding), &bound, evicted, || Entry::counted(&finding.rule));
+        let (outbox, counts) = (&mut self.outbox, &mut self.counts);
+        self.table.update(slot, |key, entry| {
+            let is_in_time = entry.tick(at, now, lateness);
+            let clock = entry.clock;
+            let Body::Counted(counted) = &mut entry.body else { return None };
+            if !is_in_time {
+                return None;
+            }
+            let taken = counted.take(finding, &entry::head(finding, at), (clock, lateness), &mut counts.cut);
+            counts.alerts += u64::from(matches!(taken, Taken::Opened(_)));
+            if let Taken::Opened(number) | Taken::Added(number) = taken {
+                outbox.put(key, &counted.open[number], finding, at, (now, every));
+            }
+            Some(taken)
+        })?
+    }
+
+    fn bound(&self) -> Bound {
+        Bound { keys: self.limits.keys, bytes: self.limits.bytes }
+    }
+
+    fn sweep(&mut self, now: i64, slots: u32) {
+        let (clock, lateness) = (self.clock, micros(self.limits.lateness));
+        self.table.sweep(slots, |entry| entry.is_over(now, clock, lateness));
+    }
+
+    fn keep_to_bounds(&mut self, now: i64) {
+        let waiting = self.limits.bytes / 4;
+        if self.outbox.bytes() > waiting {
+            let every = micros(self.limits.update_every);
+            let left = self.outbox.shed(waiting, (now, every), &mut self.counts.merged);
+            left.into_iter().for_each(|gone| self.settle(gone));
+        }
+        while self.table.bytes() + self.outbox.bytes() > self.limits.bytes && self.table.can_evict() {
+            self.table.evict(&mut self.counts.evicted);
+        }
+    }
+
+    /// An alert has left the outbox: its key knows from now on what was told.
+    fn settle(&mut self, gone: Gone) {
+        let Some(slot) = self.table.find(&gone.key) else { return };
+        self.table.update(slot, |_, entry| {
+            if let Body::Counted(counted) = &mut entry.body
+                && let Some(open) = counted.open.iter_mut().find(|open| open.opened == gone.opened)
+            {
+                (open.revision, open.given) = (gone.revision, gone.given);
+            }
+        });
+    }
+
+    /// Alerts that are new, or not what was told of them last: at once when they are opened, and then at most once in
+    /// each [`Limits::update_every`] and once more when their period is over. They are under way until they are told, and
+    /// are not given out again unless they change.
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<Alert> {
+        let now = since_1970(now);
+        self.sweep(now, SWEPT_WHEN_ASKED);
+        self.outbox.take_due(now)
     }
 
     /// An alert is durable everywhere, as it stood in this revision.
     pub fn told(&mut self, id: &str, revision: u64) {
-        for entry in self.entries.values_mut() {
-            if entry.alert.as_ref().is_some_and(|alert| alert.id == id && alert.revision <= revision) {
-                entry.is_due = false;
-            }
+        if let Some(gone) = key::unhex(id).and_then(|id| self.outbox.told(id, revision)) {
+            self.settle(gone);
         }
     }
 
     /// The stored form of what has changed since the last call.
     pub fn changes(&mut self) -> Vec<Change> {
-        Vec::new()
+        let mut changes = Vec::new();
+        self.table.changes(ENTRY, &mut changes);
+        self.outbox.changes(ALERT, &mut changes);
+        changes
     }
 
-    /// Remembers what was stored. Alerts that were not told of as they stood are due again.
-    pub fn restore(
-        &mut self,
-        rules: &[std::sync::Arc<super::Rule>],
-        entries: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
-    ) -> Restored {
-        let _ = rules;
-        Restored { kept: 0, dropped: entries.count() as u64 }
+    /// Remembers what was stored, in any order. Alerts that nobody was told of, or not of their last change, are due
+    /// again. What is remembered already stays as it is.
+    pub fn restore(&mut self, rules: &[Arc<Rule>], entries: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Restored {
+        let rules: HashMap<&str, &Arc<Rule>> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
+        let mut restored = Restored::default();
+        let mut kept: Vec<(Key, Entry)> = Vec::new();
+        for (key, value) in entries {
+            let is_kept = match (key.split_first(), stored::split(&key)) {
+                (Some((&ENTRY, _)), Some(key)) => {
+                    let entry = stored::restored_entry(&value, &rules);
+                    entry.map(|entry| kept.push((key, entry))).is_some()
+                }
+                (Some((&ALERT, _)), Some(id)) => stored::restored_outgoing(&value, &rules)
+                    .is_some_and(|(known, outgoing)| known == id && self.outbox.restore(id, outgoing)),
+                _ => false,
+            };
+            if is_kept { restored.kept += 1 } else { restored.dropped += 1 }
+        }
+        kept.sort_by_key(|(_, entry)| entry.touched);
+        for (key, entry) in kept {
+            self.clock = self.clock.max(entry.clock);
+            let now = entry.touched;
+            let bound = self.bound();
+            if !self.table.restore(key, entry, &bound, &mut self.counts.evicted) {
+                restored.kept -= 1;
+                restored.dropped += 1;
+            }
+            self.keep_to_bounds(now);
+        }
+        restored
     }
 
     /// Figures.
     pub fn counts(&self) -> Counts {
-        Counts { keys: self.entries.len() as u64, ..Counts::default() }
-    }
-}
-
-impl Entry {
-    fn count(&mut self, finding: &Finding) {
-        let counting = &finding.rule.counting;
-        if let Some(alert) = &mut self.alert
-            && finding.time.duration_since(alert.first_seen).unsigned_abs() < counting.dedup_period
-        {
-            alert.count += 1;
-            alert.last_seen = alert.last_seen.max(finding.time);
-            alert.severity = alert.severity.max(finding.severity);
-            self.is_due = true;
-            return;
-        }
-        let within = |sample: &&Sample| {
-            let age = finding.time.duration_since(sample.time);
-            !age.is_negative() && age.unsigned_abs() < counting.window
-        };
-        let window: Vec<_> = self.samples.iter().filter(within).collect();
-        let holds = counting.aggregates.iter().enumerate().all(|(index, aggregate)| {
-            let numbers = window.iter().filter_map(|sample| sample.measures.get(index).copied().flatten());
-            value(aggregate.function, numbers) >= aggregate.at_least
-        });
-        if window.len() >= counting.threshold as usize && holds {
-            self.is_due = true;
-            self.alert = Some(Alert {
-                id: String::new(),
-                rule: std::sync::Arc::clone(&finding.rule),
-                severity: finding.severity,
-                title: finding.title.clone(),
-                dedup: finding.dedup.clone(),
-                group: finding.group.clone(),
-                context: finding.context.clone(),
-                first_seen: window.first().map_or(finding.time, |sample| sample.time),
-                last_seen: finding.time,
-                count: window.len() as u64,
-                event_ids: window.iter().map(|sample| sample.event_id.clone()).collect(),
-                revision: 1,
-            });
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn value(function: Function, measures: impl Iterator<Item = Measure>) -> f64 {
-    let measures: Vec<_> = measures.collect();
-    let numbers: Vec<_> = measures
-        .iter()
-        .filter_map(|measure| match measure {
-            Measure::Number(number) => Some(*number),
-            Measure::Hash(_) => None,
-        })
-        .collect();
-    match function {
-        Function::Sum => numbers.iter().sum(),
-        Function::Mean => numbers.iter().sum::<f64>() / numbers.len().max(1) as f64,
-        Function::Max => numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        Function::Min => numbers.iter().copied().fold(f64::INFINITY, f64::min),
-        Function::Distinct => {
-            let different: std::collections::BTreeSet<_> = measures
-                .iter()
-                .map(|measure| match measure {
-                    Measure::Number(number) => number.to_bits(),
-                    Measure::Hash(hash) => *hash,
-                })
-                .collect();
-            different.len() as f64
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn stands_out(history: &History, samples: &[Sample], new: &Sample) -> bool {
-    let measure = |sample: &Sample| sample.measures.last().copied().flatten();
-    let before = |window: std::time::Duration| {
-        samples.iter().filter(move |sample| {
-            let age = new.time.duration_since(sample.time);
-            sample.event_id != new.event_id && !age.is_negative() && age.unsigned_abs() < window
-        })
-    };
-    match *history {
-        History::Baseline { deviations, at_least, at_least_medians, min_samples, window } => {
-            let mut numbers: Vec<f64> = before(window)
-                .filter_map(|sample| match measure(sample) {
-                    Some(Measure::Number(number)) => Some(number),
-                    _ => None,
-                })
-                .collect();
-            let Some(Measure::Number(number)) = measure(new) else { return false };
-            if numbers.len() < min_samples as usize {
-                return false;
-            }
-            let median = median(&mut numbers);
-            let mut distances: Vec<f64> = numbers.iter().map(|number| (number - median).abs()).collect();
-            let deviation = 1.4826 * self::median(&mut distances);
-            number > median + deviations * deviation && number >= at_least && number >= at_least_medians * median
-        }
-        History::FirstSeen { min_samples, window } => {
-            let known: Vec<_> = before(window).collect();
-            known.len() as f64 >= f64::from(min_samples)
-                && measure(new).is_some_and(|new| known.iter().all(|sample| measure(sample) != Some(new)))
-        }
-    }
-}
-
-fn median(numbers: &mut [f64]) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    match numbers.len() {
-        0 => 0.0,
-        odd if odd % 2 == 1 => numbers[odd / 2],
-        even => f64::midpoint(numbers[even / 2 - 1], numbers[even / 2]),
+        let bytes = self.table.bytes() + self.outbox.bytes();
+        Counts { keys: self.table.len() as u64, bytes: bytes as u64, ..self.counts }
     }
 }
