@@ -11,6 +11,7 @@ mod chaos;
 mod config;
 mod decode;
 mod detect_cli;
+mod detect;
 mod engine;
 mod fuzz;
 #[cfg(feature = "demo")]
