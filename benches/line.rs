@@ -12,19 +12,22 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use bedrock_tap::body::View;
+use bedrock_tap::config::managed_rules;
 use bedrock_tap::decode::Inflater;
+use bedrock_tap::detect::{self, state};
 use bedrock_tap::enrich::Event;
 use bedrock_tap::enrich::cost::Prices;
 use bedrock_tap::extract::LogEvent;
 use bedrock_tap::format::{Format, Lines};
 use bedrock_tap::invocation::Invocation;
 use bedrock_tap::parse::{self, Parsed};
-use bedrock_tap::pipeline::{Context, Limits, Line, Parcel, Settings, Tally, Visit};
+use bedrock_tap::pipeline::{Context, Detection, Limits, Line, Parcel, Settings, Tally, Visit};
 use bedrock_tap::record::{Origin, Record};
 use bedrock_tap::redact::{Bodies, Detector, Redactor};
 use bedrock_tap::reject::{Fault, Skip};
@@ -56,7 +59,20 @@ pub(crate) struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        let settings = Settings { limits: LIMITS, outputs: vec![Format::Panther.into()], ..Settings::default() };
+        Self::with(None)
+    }
+
+    /// With all managed rules on, and nothing remembered yet.
+    fn detecting() -> Self {
+        let rules = managed_rules().expect("the managed rules are valid");
+        let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
+        let detector = Arc::new(detect::Detector::new(&rules, state::Limits::default()));
+        Self::with(Some(Detection { detector, marks: false }))
+    }
+
+    fn with(detection: Option<Detection>) -> Self {
+        let outputs = vec![Format::Panther.into()];
+        let settings = Settings { limits: LIMITS, outputs, detection, ..Settings::default() };
         Self { line: Line::new(settings), parcel: Parcel::default() }
     }
 
@@ -90,12 +106,14 @@ pub(crate) enum Contender {
     Redact,
     /// The whole line.
     Line,
+    /// The whole line with all managed rules on.
+    Detection,
     /// The straightforward program.
     Value,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Floor,
         Self::Flate2,
         Self::Decode,
@@ -105,6 +123,7 @@ impl Contender {
         Self::View,
         Self::Redact,
         Self::Line,
+        Self::Detection,
         Self::Value,
     ];
 }
@@ -254,6 +273,10 @@ fn run(
         Contender::Line => clock::processor_time(|| {
             corpus.records.iter().for_each(|record| keep(subject.process(record, now)));
         }),
+        Contender::Detection => {
+            let mut subject = Subject::detecting();
+            clock::processor_time(|| corpus.records.iter().for_each(|record| keep(subject.process(record, now))))
+        }
         Contender::Value => clock::processor_time(|| {
             for data in data() {
                 buffer.clear();

@@ -230,6 +230,7 @@ async fn deliver(records: &Arc<Vec<Record>>, config: &Config) {
         abandon,
         total: Arc::default(),
         shelf: Arc::default(),
+        memory: None,
     });
     let partition = Partition { stream: "bench".into(), shard: ShardId::new("shardId-000000000000") };
     let source = Box::new(Shard { records: Arc::clone(records), next: 0, budget: Budget::new(128 << 20) });

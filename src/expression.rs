@@ -12,6 +12,8 @@ use regex::Regex;
 
 mod answer;
 mod check;
+pub(crate) mod condition;
+pub(crate) mod literal;
 mod needs;
 mod value;
 mod variables;
@@ -20,7 +22,7 @@ pub use answer::{Answer, Bindings};
 use check::Checked;
 #[cfg(test)]
 pub(crate) use needs::Needs;
-pub(crate) use variables::{Demand, Names, Variables, view_json};
+pub(crate) use variables::{Demand, Names, Variables, Views, view_json};
 
 /// The longest expression. Real ones have a few hundred characters; what is generated has its place elsewhere.
 pub const MAX_CHARACTERS: usize = 4096;
@@ -172,6 +174,12 @@ impl Expression {
         &self.demand
     }
 
+    /// The regex of that name.
+    fn pattern(&self, name: &str) -> Option<&Regex> {
+        let number: usize = name.strip_prefix(PATTERN_NAME)?.parse().ok()?;
+        self.patterns.get(number).map(|pattern| &pattern.0)
+    }
+
     /// What it says of an event; none where it cannot be evaluated, gives no boolean, or takes too long.
     pub(crate) fn evaluate(&self, variables: &Variables<'_>) -> Option<bool> {
         self.evaluate_with(variables, &Bindings::default())
@@ -238,11 +246,8 @@ impl VariableResolver for Scope<'_, '_> {
             return Some(CowVal::owned(CelBool::from(self.spend(STEP))));
         }
         if let Some(number) = name.strip_prefix(PATTERN_NAME) {
-            return self
-                .expression
-                .patterns
-                .get(number.parse::<usize>().ok()?)
-                .map(|pattern| CowVal::Borrowed(pattern));
+            let pattern = self.expression.patterns.get(number.parse::<usize>().ok()?)?;
+            return Some(CowVal::Borrowed(pattern));
         }
         if let Some(value) = self.bindings.get(name) {
             return self.spend(STEP).then(|| CowVal::Borrowed(value));

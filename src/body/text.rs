@@ -39,6 +39,11 @@ impl<'a> Text<'a> {
         unescape(&self.0)
     }
 
+    /// Whether it was put together, and may stand nowhere as it is.
+    pub(crate) fn is_joined(&self) -> bool {
+        matches!(self.0, Cow::Owned(_))
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

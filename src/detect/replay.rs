@@ -3,13 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
-use super::{Alert, Detector, Finding, Source, Trail};
+use super::{Alert, Detector, Finding, Trail};
 use crate::enrich::Event;
-use crate::expression::{Names, Variables, view_json};
 use crate::pipeline::Context;
 
 /// Findings that wait for older ones. A million are some 500 MiB at most, and more than a month of a busy account has.
@@ -84,7 +82,7 @@ impl Replay {
 
     /// Looks at a record of CloudTrail, and gives each finding that is sure by now.
     pub fn trail(&mut self, trail: &Trail<'_>, found: &mut dyn FnMut(&Finding)) {
-        let findings = self.detector.matches_trail(trail);
+        let findings = self.detector.matches_trail(trail, self.now);
         self.take(findings, found);
     }
 
@@ -147,41 +145,5 @@ impl Replay {
     /// Rules that could not be evaluated for an event, so far.
     pub fn unevaluated(&self) -> u64 {
         self.detector.unevaluated()
-    }
-}
-
-impl Detector {
-    /// What the rules find in an invocation, with no look at what was before.
-    pub fn matches(&self, event: &Event<'_>, context: &Context<'_>) -> Vec<Finding> {
-        let group = &self.invocations;
-        if group.rules.is_empty() {
-            return Vec::new();
-        }
-        let view = view_json(event, context, &group.demand);
-        let variables = Variables::build(event.invocation, &view, &group.demand, Names::Folded).ok();
-        self.matches_of(group, variables.as_ref(), &Source::of_event(event))
-    }
-
-    /// What the rules find in a record of CloudTrail, with no look at what was before.
-    pub fn matches_trail(&self, trail: &Trail<'_>) -> Vec<Finding> {
-        let group = &self.trails;
-        if group.rules.is_empty() {
-            return Vec::new();
-        }
-        let variables = Variables::of_json(trail.record, &group.demand, Names::Folded).ok();
-        self.matches_of(group, variables.as_ref(), &trail.source())
-    }
-
-    fn matches_of(&self, group: &super::Group, variables: Option<&Variables<'_>>, source: &Source<'_>) -> Vec<Finding> {
-        let mut unevaluated = 0;
-        let findings = match variables {
-            Some(variables) => group.find(variables, source, &mut unevaluated),
-            None => {
-                unevaluated = group.rules.len() as u64;
-                Vec::new()
-            }
-        };
-        self.unevaluated.fetch_add(unevaluated, Ordering::Relaxed);
-        findings
     }
 }

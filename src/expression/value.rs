@@ -13,6 +13,9 @@ use crate::json::{Cursor, JsonError, Kind, unescape};
 /// A value that may borrow from the event.
 pub(super) type Boxed<'v> = Box<dyn Val + 'v>;
 
+/// The members of an object.
+pub(super) type Members<'v> = HashMap<CelMapKey<'v>, Boxed<'v>>;
+
 /// Values that are built for one event. A batch of embeddings has 150,000; each takes about a hundred bytes.
 const MAX_VALUES: usize = 1 << 18;
 
@@ -86,28 +89,7 @@ impl Builder {
         match Kind::of(cursor.peek().ok_or(Unbuilt)?) {
             Kind::Object => {
                 let mut members = HashMap::new();
-                cursor.object(|cursor, key| {
-                    let key = unescape(json.get(key).unwrap_or_default());
-                    let start = cursor.clone();
-                    let mut is_read = false;
-                    for (name, needs) in needs.asked_as(&key, self.names) {
-                        *cursor = start.clone();
-                        let value = self.value(json, cursor, needs, depth)?;
-                        is_read = true;
-                        // The exact name wins over one that differs in case, wherever they stand.
-                        let is_exact = name == key;
-                        let slot = members.entry(CelMapKey::String(CelString::from(name.to_owned())));
-                        match slot {
-                            Entry::Occupied(mut slot) if is_exact => drop(slot.insert(value)),
-                            Entry::Occupied(_) => {}
-                            Entry::Vacant(slot) => drop(slot.insert(value)),
-                        }
-                    }
-                    if !is_read {
-                        cursor.value(crate::json::MAX_DEPTH)?;
-                    }
-                    Ok::<_, Unbuilt>(())
-                })?;
+                self.members(json, cursor, needs, depth, &mut members)?;
                 Ok(object(members, needs))
             }
             Kind::Array if needs.is_whole() => {
@@ -135,10 +117,51 @@ impl Builder {
             }
         }
     }
+
+    /// The members of an object.
+    fn members<'v>(
+        &mut self,
+        json: &'v str,
+        cursor: &mut Cursor<'v>,
+        needs: &Needs,
+        depth: usize,
+        members: &mut Members<'v>,
+    ) -> Result<(), Unbuilt> {
+        cursor.object(|cursor, key| {
+            let key = unescape(json.get(key).unwrap_or_default());
+            let start = cursor.clone();
+            let mut is_read = false;
+            for (name, needs) in needs.asked_as(&key, self.names) {
+                *cursor = start.clone();
+                let value = self.value(json, cursor, needs, depth)?;
+                is_read = true;
+                // The exact name wins over one that differs in case, wherever they stand.
+                let is_exact = name == key;
+                let slot = members.entry(CelMapKey::String(CelString::from(name.to_owned())));
+                match slot {
+                    Entry::Occupied(mut slot) if is_exact => drop(slot.insert(value)),
+                    Entry::Occupied(_) => {}
+                    Entry::Vacant(slot) => drop(slot.insert(value)),
+                }
+            }
+            if !is_read {
+                cursor.value(crate::json::MAX_DEPTH)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds the members of a JSON object to those of another one.
+    ///
+    /// # Errors
+    /// They are over a limit, or no JSON.
+    pub(super) fn add<'v>(&mut self, json: &'v str, needs: &Needs, members: &mut Members<'v>) -> Result<(), Unbuilt> {
+        self.members(json, &mut Cursor::new(json.as_bytes(), 0), needs, MAX_DEPTH, members)
+    }
 }
 
 /// An object, with null for each member that is looked at and not there.
-pub(super) fn object<'v>(mut members: HashMap<CelMapKey<'v>, Boxed<'v>>, needs: &Needs) -> Boxed<'v> {
+pub(super) fn object<'v>(mut members: Members<'v>, needs: &Needs) -> Boxed<'v> {
     for (name, needs) in needs.expected() {
         members.entry(CelMapKey::from(name.to_owned())).or_insert_with(|| match needs.is_whole() {
             true => Box::new(CelNull),

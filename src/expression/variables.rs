@@ -1,6 +1,7 @@
 //! Variables: what an expression sees of an event. `event` is the record with the names that it came with, `view` what
 //! the format `view` writes.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use cel::common::types::{CelMapKey, CelString};
@@ -99,6 +100,31 @@ impl<'v> Variables<'v> {
         Ok(Self { event, view, bytes: builder.bytes })
     }
 
+    /// Builds what is needed of an event, whose view others may need, too.
+    ///
+    /// # Errors
+    /// The event is over a limit.
+    pub(crate) fn of_event(
+        event: &'v Event<'_>,
+        view: &'v Views<'_, '_>,
+        demand: &Demand,
+        names: Names,
+    ) -> Result<Self, Unbuilt> {
+        let mut builder = Builder::new(names);
+        let view = demand.view.as_ref().map(|needs| {
+            let mut members = HashMap::new();
+            for (index, member) in view::MEMBERS.iter().enumerate() {
+                if needs.of(member.name).is_some() {
+                    builder.add(view.member(index), needs, &mut members)?;
+                }
+            }
+            Ok::<_, Unbuilt>(value::object(members, needs))
+        });
+        let view = view.transpose()?;
+        let event = demand.event.as_ref().map(|needs| record(event.invocation, needs, &mut builder)).transpose()?;
+        Ok(Self { event, view, bytes: builder.bytes })
+    }
+
     /// Builds what is needed of a record that is no invocation, as JSON.
     ///
     /// # Errors
@@ -119,6 +145,30 @@ impl<'v> Variables<'v> {
     }
 }
 
+/// The view of an event, each member written when it is first asked for, and once.
+pub(crate) struct Views<'e, 'a> {
+    event: &'e Event<'a>,
+    context: &'e Context<'e>,
+    members: [OnceCell<String>; view::MEMBERS.len()],
+}
+
+impl<'e, 'a> Views<'e, 'a> {
+    /// Nothing is written yet.
+    pub(crate) fn new(event: &'e Event<'a>, context: &'e Context<'e>) -> Self {
+        Self { event, context, members: [const { OnceCell::new() }; view::MEMBERS.len()] }
+    }
+
+    /// An object with the member of this number, or with none where the event has not got it.
+    fn member(&self, index: usize) -> &str {
+        let write = || {
+            let mut json = Vec::new();
+            view::write_one(index, self.event, self.context, &mut json);
+            String::from_utf8(json).unwrap_or_default()
+        };
+        self.members.get(index).map_or("{}", |member| member.get_or_init(write))
+    }
+}
+
 /// The needed part of the view as JSON; empty where nothing is needed.
 pub(crate) fn view_json(event: &Event<'_>, context: &Context<'_>, demand: &Demand) -> String {
     let mut json = Vec::new();
@@ -132,7 +182,7 @@ pub(crate) fn view_json(event: &Event<'_>, context: &Context<'_>, demand: &Deman
 struct Fields<'v, 'b> {
     needs: &'b Needs,
     builder: &'b mut Builder,
-    members: HashMap<CelMapKey<'v>, Boxed<'v>>,
+    members: value::Members<'v>,
 }
 
 impl<'v> Fields<'v, '_> {

@@ -130,6 +130,15 @@ pub(crate) fn write(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>,
     to.end();
 }
 
+/// Appends an object with the member of this number.
+pub(crate) fn write_one(index: usize, event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
+    let mut to = Object::begin(out, true);
+    if let Some(member) = MEMBERS.get(index) {
+        (member.write)(member.name, &mut to, event, context);
+    }
+    to.end();
+}
+
 fn string(key: &'static str, to: &mut Object<'_>, value: Option<JsonStr<'_>>) {
     to.string(key, value.filter(|value| !value.0.is_empty()));
 }

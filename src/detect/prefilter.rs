@@ -1,0 +1,55 @@
+//! The prefilter: says of most rules, for most events, that they cannot match, before anything is built for them. It only
+//! ever errs on the side of asking a rule that then does not match.
+
+use super::rule::{LogType, Rule};
+use crate::enrich::Event;
+use crate::expression::condition::{Condition, Walk};
+use crate::expression::literal::Literals;
+use crate::pipeline::Context;
+
+mod facts;
+mod scan;
+
+use facts::{Facts, Subject};
+use scan::Scanner;
+
+/// What rules must have to match, in their order.
+#[derive(Debug)]
+pub(super) struct Prefilter {
+    conditions: Vec<Condition>,
+    scanner: Scanner,
+}
+
+impl Prefilter {
+    pub(super) fn of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Self {
+        let mut literals = Literals::default();
+        let conditions = rules.map(|rule| {
+            let (matching, has_view) = (&rule.matching, rule.log_type == LogType::Invocation);
+            Walk::of(&matching.matches, &matching.bindings, has_view, &mut literals)
+        });
+        let conditions = conditions.collect();
+        Self { conditions, scanner: Scanner::new(literals.all()) }
+    }
+
+    /// The numbers of the rules that may match an invocation.
+    pub(super) fn of_event<'e>(
+        &'e self,
+        event: &'e Event<'_>,
+        context: &'e Context<'_>,
+    ) -> impl Iterator<Item = usize> {
+        self.may_match(Facts::new(Subject::Event(event, context), &self.scanner))
+    }
+
+    /// The numbers of the rules that may match a record of another service.
+    pub(super) fn of_record<'e>(&'e self, record: &'e str) -> impl Iterator<Item = usize> {
+        self.may_match(Facts::new(Subject::Record(record), &self.scanner))
+    }
+
+    fn may_match<'e>(&'e self, facts: Facts<'e, '_>) -> impl Iterator<Item = usize> {
+        let conditions = self.conditions.iter().enumerate();
+        conditions.filter_map(move |(number, condition)| facts.may_hold(condition).then_some(number))
+    }
+}
+
+#[cfg(test)]
+mod tests;
