@@ -100,7 +100,7 @@ impl Table {
 
     /// Where a hash would be.
     fn home(tag: u32, places: usize) -> usize {
-        (u64::from(tag) * places as u64 >> 32) as usize
+        ((u64::from(tag) * places as u64) >> 32) as usize
     }
 
     /// The key's place in the index, and its slot.

@@ -242,3 +242,31 @@ pub(super) fn severity_of(number: u32) -> Severity {
         _ => Severity::Critical,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_the_oldest_go_but_first_those_far_in_the_future() {
+        let check = |times: &[i64], expected: &[i64], cuts: u64| {
+            let mut samples = Samples::default();
+            for (place, time) in times.iter().enumerate() {
+                let text = format!("event-{place}");
+                let head = Head { time: *time, id: EventId::of(&text), text: &text, severity: Severity::High };
+                assert!(samples.insert(&head, &[1]).is_some());
+                assert!(samples.insert(&head, &[1]).is_none());
+            }
+            assert_eq!(samples.cut(3, 100, 1), cuts);
+            let kept: Vec<_> = samples.range(0..samples.len(1), 1).collect();
+            assert_eq!(kept.iter().map(|sample| sample.time).collect::<Vec<_>>(), expected);
+            assert!(kept.iter().all(|sample| samples.text(sample.id).starts_with("event-")));
+            assert!(kept.iter().all(|sample| sample.severity == Severity::High && !sample.is_counted));
+            assert_eq!(samples.texts().len(), expected.len());
+        };
+        check(&[3, 1, 2], &[1, 2, 3], 0);
+        check(&[5, 3, 1, 2, -4], &[2, 3, 5], 2);
+        check(&[300, 1, 200, 2], &[1, 2, 200], 1);
+        check(&[300, 1, 200, 2, 3, 4], &[2, 3, 4], 3);
+    }
+}

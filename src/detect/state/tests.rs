@@ -292,7 +292,8 @@ proptest! {
         save(&mut state, &mut store);
         let mut other: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         save(&mut again, &mut other);
-        for (key, value) in other {
+        // Alerts were compared as they are told; in their stored form stands their place among all that there were.
+        for (key, value) in other.into_iter().filter(|(key, _)| key[0] == ENTRY) {
             prop_assert_eq!(store.get(&key), Some(&value));
         }
     }
@@ -433,7 +434,7 @@ fn what_comes_too_late_is_a_finding_and_opens_nothing() {
 }
 
 #[test]
-fn the_future_makes_nobody_late_and_leaves_places() {
+fn the_future_makes_nobody_late() {
     let rule = rule_with("threshold = 3\n");
     let mut state = State::new(limits());
     let day = 86_400;
@@ -447,18 +448,6 @@ fn the_future_makes_nobody_late_and_leaves_places() {
     assert_eq!(state.take_due(at(50))[0].count, 3);
     state.observe(&finding(&rule, "alice", 400 * day + 2, "future-2"), at(50));
     assert_eq!(state.counts().alerts, 2, "they count in the window of their own time");
-
-    let rule = rule_with("threshold = 10000\nwindow = '30d'\n");
-    let mut state = State::new(limits());
-    for number in 0..i64::try_from(entry::MAX_SAMPLES).unwrap() {
-        state
-            .observe(&finding(&rule, "alice", 100 * day + 100 * day * (number % 2), &format!("{number:032x}")), at(50));
-    }
-    for number in 0..10_000 {
-        state.observe(&finding(&rule, "alice", 50, &format!("1{number:031x}")), at(50));
-    }
-    assert_eq!(state.counts().alerts, 1, "those from the future go first");
-    assert_eq!(state.counts().cut, 10_000);
 }
 
 #[test]
@@ -476,7 +465,6 @@ fn an_update_waits_and_is_told_once_more_when_the_period_is_over() {
     };
     check(0, Some("a"), Some((1, 1)));
     check(10, Some("b"), None);
-    check(20, Some("b"), None);
     check(299, None, None);
     check(300, None, Some((2, 2)));
     check(310, Some("c"), None);
