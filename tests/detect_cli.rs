@@ -408,3 +408,13 @@ fn tail_marks_what_rules_find() {
     assert_eq!(found[0]["bedrock_tap"]["findings"][0]["rule"], "acme.night-shift");
     assert_eq!(found[1].get("bedrock_tap"), None);
 }
+
+#[test]
+fn the_rule_of_the_readme_passes_its_tests() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let from = readme.find("id = \"acme.night-shift\"").unwrap();
+    let rule = readme[from..].split("```").next().unwrap();
+    let directory = directory(&[("readme.toml", rule)]);
+    let output = run(&["rules", "test", "readme.toml"], directory.path());
+    assert_eq!(text(&output.stdout) + &text(&output.stderr), "1 rule, 1 test: 1 passed, 0 failed\n");
+}
