@@ -61,10 +61,16 @@ t.toml:7:6: `match`: no variable `total_tokens`
     check_rule(
         &MINIMAL.replace("{view.account}'", "{view.acount} and {view.region}'"),
         "
-t.toml:6:33: `title`: `view` has no member `acount`
+t.toml:6:37: `title`: `view` has no member `acount`
 6 | title = '{event.operation} by {view.acount} and {view.region}'
-  |                                 ^^^^
-  = hint: did you mean `account`?",
+  |                                     ^^^^^^
+  = hint: did you mean `account`?
+  = allowed: id, time, account, region, inference_region, operation, model_id,
+             model, identity, request_id, error, metadata, streamed, parameters,
+             tools, system, messages, prompt_text, answer, answer_text,
+             tool_calls, stop_reason, stop_word, usage, latency_ms,
+             first_byte_ms, response_id, provider_request_id, response_model,
+             embeddings, guardrail, cost, bytes, bedrock_tap",
     );
 }
 
@@ -139,7 +145,7 @@ fn own_rules_have_ids_of_their_own() {
     check(
         &["rules", "list", "--rule-files", "rules"],
         64,
-        &["rules/deep/b.toml: `id`: ACME.night-shift is the id of the rule in rules/a.toml"],
+        &["rules/deep/b.toml:\n", "`id`: ACME.night-shift is the id of the rule in rules/a.toml"],
     );
     check(
         &["rules", "list", "--rule-files", "c.toml"],
@@ -188,14 +194,14 @@ events = '{"operation":"Converse","timestamp":"2099-01-01T00:00:00Z"}'
     let output = run(&["rules", "test", "a.toml"], directory.path());
     assert_eq!(output.status.code(), Some(1));
     let expected = r#"
-FAIL      acme.night-shift: two calls
+FAILED    acme.night-shift: two calls
           findings  expected 1, found 2 (in events 1 and 3 of 3)
           alerts    expected 2, found 1 (of 2 events)
           title     expected "Converse by nobody"
                     found    "Converse by 123456789012"
           severity  expected "high"
                     found    "low"
-FAIL      acme.night-shift: no record
+FAILED    acme.night-shift: no record
           events    the events are not JSON: EOF while parsing a value at line 1
                     column 13
 1 rule, 3 tests: 1 passed, 2 failed
@@ -407,4 +413,14 @@ fn tail_marks_what_rules_find() {
         lines(&["--output", "json"]).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found[0]["bedrock_tap"]["findings"][0]["rule"], "acme.night-shift");
     assert_eq!(found[1].get("bedrock_tap"), None);
+}
+
+#[test]
+fn the_rule_of_the_readme_passes_its_tests() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let from = readme.find("id = \"acme.night-shift\"").unwrap();
+    let rule = readme[from..].split("```").next().unwrap();
+    let directory = directory(&[("readme.toml", rule)]);
+    let output = run(&["rules", "test", "readme.toml"], directory.path());
+    assert_eq!(text(&output.stdout) + &text(&output.stderr), "1 rule, 1 test: 1 passed, 0 failed\n");
 }

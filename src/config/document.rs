@@ -246,6 +246,8 @@ fn is_suspicious(line: &str) -> bool {
 fn inside(text: &str, span: Range<usize>, line: usize, column: usize) -> Range<usize> {
     let raw = text.get(span.clone()).unwrap_or_default();
     let Some(at) = literal::offset(raw, line, column) else { return span };
+    // A member is told by the dot before it.
+    let at = raw.len() - raw[at..].trim_start_matches(['.', '?']).len();
     let rest = raw[at..].trim_end_matches(['\'', '"']);
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());

@@ -94,7 +94,7 @@ impl Choice {
                 is_on[index] = !pattern.takes_away;
             }
         }
-        rules.iter().zip(is_on).filter_map(|(rule, is_on)| is_on.then(|| Arc::clone(rule))).collect()
+        rules.iter().zip(is_on).filter(|(_, is_on)| *is_on).map(|(rule, _)| Arc::clone(rule)).collect()
     }
 
     /// Patterns that fit no rule, and bare names that fit several: whoever wrote them meant something else.

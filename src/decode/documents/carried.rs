@@ -65,7 +65,7 @@ pub(in crate::decode) fn lines(bytes: &[u8], walk: &mut Walk<'_>) -> bool {
     };
     let mut lines =
         bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).peekable();
-    if !lines.peek().is_some_and(|line| record(line).is_some()) {
+    if lines.peek().is_none_or(|line| record(line).is_none()) {
         return false;
     }
     walk.tally.payloads += 1;
