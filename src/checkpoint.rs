@@ -1,4 +1,9 @@
-//! Checkpoints: how far each partition was delivered, stored so that a crash cannot damage it.
+//! Checkpoints: how far each partition was delivered, stored so that a crash cannot damage it; and beside them what
+//! detection remembers of what was read up to there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use crate::delivery::{Announcement, Delivered};
 use crate::record::{Partition, Position, SequenceNumber};
@@ -40,6 +45,18 @@ pub trait CheckpointStore: Commits {
     /// Stores where a partition that was never read before starts, so that a crash before its first delivery changes
     /// nothing. Does nothing for a partition that has a position.
     fn begin(&self, partition: Partition, start: Position) -> BoxFuture<'_, Result<(), CheckpointError>>;
+}
+
+/// What changed in what is remembered: keys with their values; those without one are gone.
+pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Keeps what is remembered of events that were read: entries, each a key and a value that only their owner can read.
+pub trait Entries: Send + Sync {
+    /// Hands over all entries, one at a time: there may be many. Whoever takes them may have enough before the last.
+    fn recall(&self, entries: SyncSender<(Vec<u8>, Vec<u8>)>) -> BoxFuture<'_, Result<(), CheckpointError>>;
+
+    /// Stores changes, all or none: durable once this returns.
+    fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>>;
 }
 
 /// Why a checkpoint could not be read or stored, named by what the caller does next.

@@ -16,12 +16,14 @@ use document::{Document, MAX_FAULTS, Problem};
 use shape::Shape;
 
 mod access;
+mod alerts;
 mod bodies;
 mod conform;
 mod coordination;
 mod cost;
 mod decode;
 mod destinations;
+mod detect;
 mod document;
 mod environment;
 mod error;
@@ -40,10 +42,12 @@ pub mod units;
 mod validate;
 
 pub use access::AssumeRole;
+pub use alerts::{AlertSink, Alerts, Told};
 pub use bodies::Bodies;
 pub use coordination::{Coordination, DynamodbCoordination, LocalCoordination};
 pub use cost::{Cost, ModelPrice, PerMillion, PriceError};
 pub use decode::Decode;
+pub use detect::{ActiveRules, Detect};
 pub use environment::Environment;
 pub(crate) use error::fold;
 pub use error::{ConfigError, Look};
@@ -51,7 +55,7 @@ pub use extract::Extract;
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
-pub use rule::{RuleFile, RuleTest, managed_rules};
+pub use rule::{Baseline, RuleFile, RuleFilesError, RuleTest, managed_rules, own_rules, rule_files};
 pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{
@@ -123,6 +127,16 @@ pub struct Config {
     /// `_` between them. A batch counts as delivered when every sink has it.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z](?:[_-]?[a-z0-9])*$", "maxLength": 64 }))]
     pub sinks: BTreeMap<String, Sink>,
+    /// What is looked for in the invocations that are kept, and in CloudTrail's records that come with them: detection
+    /// rules, the program's and your own.
+    #[serde(default)]
+    pub detect: Detect,
+    /// Where alerts go, which are what the findings of a rule add up to: `[alerts.NAME.KIND]`, of any kind that a sink may
+    /// be, with the kind's keys. An alert is sent when it is opened, and again as it grows; each is told by all of them
+    /// in the end, whatever happens in between. What a destination refuses for good goes to `[dead_letter]`. Default:
+    /// none; findings mark their events.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alerts: BTreeMap<String, AlertSink>,
     /// Where rejects go. Default: the file `dead-letter.jsonl` in the directory of the positions; with
     /// `[coordination.dynamodb]`, which has no directory, it must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +236,7 @@ impl Config {
         self.panther.check(problems);
         self.cost.check(problems);
         redact::check(self, problems);
+        self.detect.check(problems);
         destinations::check(self, problems);
     }
 

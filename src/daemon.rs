@@ -10,22 +10,28 @@ use tracing::{debug, info, warn};
 
 use crate::bodies::{self, fetch::Fetcher};
 use crate::budget::Budget;
-use crate::checkpoint::local::{self, Local};
+use crate::checkpoint::local;
 use crate::checkpoint::memory::Memory;
 use crate::checkpoint::{CheckpointStore, Commits};
 use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
 use crate::pipeline::{Noted, Tally};
-use crate::sink::batch::Counts;
+use crate::sink::batch::{Counts, Outlet};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::{self, Planned, SinkError};
 use crate::source::{self, BoxFuture};
 
+pub mod alerts;
+mod detection;
 mod open;
 pub mod plan;
 mod stop;
 
+use alerts::{AlertPlan, Outbox};
+use detection::Remembered;
+
+pub use detection::{Detected, DetectionPlan};
 pub use stop::Stop;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and
@@ -51,6 +57,8 @@ pub struct Plan {
     pub dead_letter: SinkPlan,
     /// Further dead letters, for sinks that name them.
     pub dead_letters: Vec<SinkPlan>,
+    /// What is looked for, which the pure lines have as well, and where alerts go; none looks for nothing.
+    pub detection: Option<DetectionPlan>,
     /// Where positions go.
     pub checkpoints: CheckpointPlan,
     /// The bytes that may be in flight, read and encoded ones together.
@@ -116,6 +124,8 @@ pub struct Summary {
     pub records_read: u64,
     /// Records of which everything is durable.
     pub records_delivered: u64,
+    /// What was found in it, where something was looked for.
+    pub detected: Option<Detected>,
     /// The process was told to end at once: the number of the signal that told so, 0 if none did.
     pub exited: Option<u8>,
 }
@@ -130,8 +140,13 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     let abandon = CancellationToken::new();
     let total = Arc::new(Total::default());
     let drain = plan.drain;
-    let Built { mut tasks, coordinator, sinks } = build(plan, reading.clone(), abandon.clone(), &total).await?;
-    tasks.spawn(async move { Ended::Source(coordinator.await) });
+    let detector = plan.detection.as_ref().map(|detection| Arc::clone(&detection.detector));
+    let Built { mut tasks, coordinator, read, sinks } = build(plan, reading.clone(), abandon.clone(), &total).await?;
+    tasks.spawn(async move {
+        // However it ends, nothing more is observed then.
+        let _read = read.drop_guard();
+        Ended::Source(coordinator.await)
+    });
     let deadline = async {
         reading.cancelled().await;
         tokio::time::sleep(drain).await;
@@ -160,6 +175,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
         tally: total.tally(),
         records_read: total.records_read(),
         records_delivered: total.records_delivered(),
+        detected: detector.as_deref().map(Detected::by),
         exited,
     };
     say(&summary, failures.closed_pipe);
@@ -170,6 +186,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
 /// How a task ended.
 enum Ended {
     Sink(Arc<str>, Result<(), SinkError>),
+    Alerts,
     Source(anyhow::Result<()>),
 }
 
@@ -179,6 +196,8 @@ type Coordinator = BoxFuture<'static, anyhow::Result<()>>;
 struct Built {
     tasks: JoinSet<Ended>,
     coordinator: Coordinator,
+    /// Cancelled once nothing more is read.
+    read: CancellationToken,
     sinks: Vec<(Arc<str>, Arc<Counts>)>,
 }
 
@@ -201,12 +220,17 @@ async fn build(
     };
     let raw = Budget::new(plan.memory_bytes / RAW_SHARE);
     let encoded = Budget::new(plan.memory_bytes - plan.memory_bytes / RAW_SHARE);
-    let checkpoints: Arc<dyn CheckpointStore> = match plan.checkpoints {
-        CheckpointPlan::Memory => Arc::new(Memory::default()),
-        CheckpointPlan::Local(settings) => {
-            let opened = tokio::task::spawn_blocking(move || Local::open(&settings)).await;
-            Arc::new(opened.map_err(|error| panicked(&error))??)
-        }
+    let local = match plan.checkpoints {
+        CheckpointPlan::Memory => None,
+        CheckpointPlan::Local(settings) => Some(open::local(settings).await?),
+    };
+    let memory = match plan.detection.as_ref().map(Remembered::of) {
+        Some(remembered) => remembered.recall(local.clone()).await?,
+        None => None,
+    };
+    let checkpoints: Arc<dyn CheckpointStore> = match local {
+        Some(local) => local,
+        None => Arc::new(Memory::default()),
     };
     let mut drivers = Vec::new();
     let mut letters = Vec::new();
@@ -223,13 +247,33 @@ async fn build(
         outlets.push(outlet);
         drivers.push(driver);
     }
+    let mut sinks: Vec<_> = outlets.iter().map(counted).collect();
+    let mut outbox = None;
+    if let Some(DetectionPlan { detector, alerts, .. }) = plan.detection {
+        let mut desks = Vec::new();
+        for AlertPlan { sink, audience } in alerts {
+            let (tags, letter) = (sink.planned.tags.clone(), letters.first().cloned());
+            let (outlet, driver) = open::open(sink, letter, &reading, &abandon).await?;
+            sinks.push(counted(&outlet));
+            desks.push((outlet, tags, audience));
+            drivers.push(driver);
+        }
+        outbox = Some(Outbox::new(detector, memory.clone(), desks));
+    }
     let dead_letter = letters.swap_remove(0);
     let crew = crew.tagging_letters(dead_letter.tags().cloned());
-    let sinks = outlets.iter().map(|outlet| (outlet.name().into(), Arc::clone(outlet.counts()))).collect();
     let mut tasks = JoinSet::new();
     for driver in drivers {
         let name = driver.name();
         tasks.spawn(async move { Ended::Sink(name, driver.run().await) });
+    }
+    let read = CancellationToken::new();
+    if let Some(outbox) = outbox {
+        let (read, abandon) = (read.clone(), abandon.clone());
+        tasks.spawn(async move {
+            outbox.run(read, abandon).await;
+            Ended::Alerts
+        });
     }
     let (total, commits) = (Arc::clone(total), Arc::clone(&checkpoints) as Arc<dyn Commits>);
     let parts = delivery::Parts {
@@ -241,6 +285,7 @@ async fn build(
         abandon,
         total,
         shelf: Arc::default(),
+        memory,
     };
     let engine = Engine::new(parts);
     let coordinator: Coordinator = match plan.source {
@@ -254,7 +299,12 @@ async fn build(
         }
         SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
-    Ok(Built { tasks, coordinator, sinks })
+    Ok(Built { tasks, coordinator, read, sinks })
+}
+
+/// A sink's name, and what it counts.
+fn counted(outlet: &Outlet) -> (Arc<str>, Arc<Counts>) {
+    (outlet.name().into(), Arc::clone(outlet.counts()))
 }
 
 /// What went wrong, by who said so.
@@ -269,7 +319,7 @@ impl Failures {
     /// Notes how a task ended; returns whether nothing more is to be read.
     fn note(&mut self, ended: Result<Ended, JoinError>) -> bool {
         match ended {
-            Ok(Ended::Sink(_, Ok(())) | Ended::Source(Ok(()))) => return false,
+            Ok(Ended::Sink(_, Ok(())) | Ended::Source(Ok(())) | Ended::Alerts) => return false,
             Ok(Ended::Sink(name, Err(error))) if error.is_closed_pipe() => {
                 debug!(sink = %name, "the reader has closed the pipe");
                 self.closed_pipe = true;
@@ -334,6 +384,9 @@ fn say(summary: &Summary, closed_pipe: bool) {
         rejects = rejects.values().sum::<u64>(),
         "done"
     );
+    if let Some(detected) = &summary.detected {
+        detected.say();
+    }
     if *noted != Noted::default() {
         info!(
             unevaluated = noted.unevaluated,

@@ -12,12 +12,14 @@ use crate::sink::batch::{Outlet, RangeLimits};
 use crate::sink::dead_letter::DeadLetter;
 use crate::source::{BoxFuture, Source, SourceError};
 
+use self::memory::{Memory, Remembering};
 use self::range::Shelf;
 use self::total::Total;
 use self::work::Crew;
 
 mod commit;
 mod lane;
+pub mod memory;
 pub mod range;
 pub mod total;
 pub mod work;
@@ -136,6 +138,8 @@ pub struct Parts {
     pub total: Arc<Total>,
     /// What lanes with open ranges share.
     pub shelf: Arc<Shelf>,
+    /// What is to be stored before positions are, if anything is.
+    pub memory: Option<Arc<Memory>>,
 }
 
 /// Runs each partition through the pure line to all outlets and the dead letter.
@@ -180,7 +184,10 @@ impl Lanes for Engine {
         stop: CancellationToken,
     ) -> BoxFuture<'_, Result<LaneEnd, LaneError>> {
         Box::pin(async move {
-            lane::run(&self.parts, self.checkpoints.as_ref(), partition, source, &stop, self.ranges).await
+            let positions = self.checkpoints.as_ref();
+            let remembering = self.parts.memory.as_deref().map(|memory| Remembering { memory, positions });
+            let checkpoints = remembering.as_ref().map_or(positions, |remembering| remembering as &dyn Commits);
+            lane::run(&self.parts, checkpoints, partition, source, &stop, self.ranges).await
         })
     }
 }

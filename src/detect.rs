@@ -18,7 +18,9 @@ use crate::expression::{Demand, Names, Variables, view_json};
 use crate::pipeline::Context;
 
 pub mod alert;
+pub mod choice;
 pub mod finding;
+pub mod replay;
 pub mod rule;
 pub mod state;
 pub mod template;
@@ -26,7 +28,9 @@ pub mod trail;
 pub mod trial;
 
 pub use alert::Alert;
+pub use choice::{Choice, ChoiceError};
 pub use finding::{Finding, Source};
+pub use replay::Replay;
 pub use rule::{LogType, Rule, Severity};
 pub use state::State;
 pub use trail::Trail;

@@ -77,6 +77,8 @@ pub struct Flaw {
     pub hint: Option<String>,
     /// What is allowed.
     pub allowed: Option<String>,
+    /// Where it is in the expression: its line and its column in characters, from 1.
+    pub place: Option<(usize, usize)>,
 }
 
 impl Flaw {
@@ -87,14 +89,37 @@ impl Flaw {
         if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
             message.replace_range(end.., "…");
         }
-        Self { message, hint: None, allowed: None }
+        Self { message, hint: None, allowed: None, place: None }
     }
 
     /// The same flaw with the place where it is.
     fn at(self, line: usize, column: usize) -> Self {
-        let place = if line == 1 { format!("column {column}") } else { format!("line {line}, column {column}") };
-        Self { message: format!("in {place} of the expression: {}", self.message), ..self }
+        let message = format!("{}{}", before_message(line, column), self.message);
+        Self { message, place: Some((line, column)), ..self }
     }
+
+    /// The same flaw of an expression that stands in a text behind `before`.
+    pub(crate) fn behind(self, before: &str) -> Self {
+        let Some((line, column)) = self.place else { return self };
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let moved =
+            (line + before.matches('\n').count(), if line == 1 { column + last.chars().count() } else { column });
+        Self { place: Some(moved), ..self }
+    }
+
+    /// What is wrong, without where: for those who show the place.
+    pub(crate) fn message_alone(&self) -> &str {
+        match self.message.strip_prefix("in ").and_then(|rest| rest.split_once(" of the expression: ")) {
+            Some((_, alone)) if self.place.is_some() => alone,
+            _ => &self.message,
+        }
+    }
+}
+
+/// What stands before the message of a flaw with a place.
+fn before_message(line: usize, column: usize) -> String {
+    let place = if line == 1 { format!("column {column}") } else { format!("line {line}, column {column}") };
+    format!("in {place} of the expression: ")
 }
 
 impl Expression {

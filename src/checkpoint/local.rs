@@ -6,12 +6,13 @@ use std::io::{self, ErrorKind};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CheckpointError, CheckpointStore, Commits, Stored, decode, encode, moves};
+use super::{Changes, CheckpointError, CheckpointStore, Commits, Entries, Stored, decode, encode, moves};
 use crate::delivery::{Announcement, Delivered};
 use crate::record::{Partition, Position, ShardId};
 use crate::source::BoxFuture;
@@ -28,6 +29,9 @@ const POSITIONS: TableDefinition<'static, (&str, &str), &str> = TableDefinition:
 
 /// Stream and shard to the end of the range that is about to be written.
 const ANNOUNCED: TableDefinition<'static, (&str, &str), &str> = TableDefinition::new("announced");
+
+/// What is remembered of events, by keys that only their owner can read.
+const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("entries");
 
 /// Requests that wait for the writer: one a partition is usual, and a stream rarely has more shards.
 const QUEUE_REQUESTS: usize = 1024;
@@ -68,6 +72,8 @@ enum Request {
     Load { stream: String, reply: Reply<Vec<(Partition, Position)>> },
     Stored { partition: Partition, reply: Reply<Stored> },
     Store { store: Store, reply: Reply<()> },
+    Recall { entries: SyncSender<(Vec<u8>, Vec<u8>)>, reply: Reply<()> },
+    Remember { changes: Arc<Changes>, reply: Reply<()> },
 }
 
 type Reply<T> = oneshot::Sender<Result<T, CheckpointError>>;
@@ -91,6 +97,11 @@ impl Local {
         let no_thread = |error| fatal(&name, "the system starts no more threads", Some(Box::new(error)));
         let writer = Some(started.map_err(no_thread)?);
         Ok(Self { name, requests: Some(requests), writer, _lock: lock })
+    }
+
+    /// Whether it is the database of this directory.
+    pub fn is_in(&self, directory: &Path) -> bool {
+        self.name.as_ref() == directory.join(FILE_NAME).display().to_string()
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, CheckpointError> {
@@ -134,6 +145,16 @@ impl CheckpointStore for Local {
     }
 }
 
+impl Entries for Local {
+    fn recall(&self, entries: SyncSender<(Vec<u8>, Vec<u8>)>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(self.ask(move |reply| Request::Recall { entries, reply }))
+    }
+
+    fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(self.ask(move |reply| Request::Remember { changes, reply }))
+    }
+}
+
 struct Writer {
     path: PathBuf,
     name: Arc<str>,
@@ -170,6 +191,17 @@ impl Writer {
                         // What was asked for before is stored before, so that a load sees it.
                         self.store(std::mem::take(&mut stores));
                         let result = self.with_database(|database| load(database, &stream));
+                        // Who asked may have given up.
+                        let _ = reply.send(result);
+                    }
+                    Request::Recall { entries, reply } => {
+                        let result = self.with_database(|database| recall(database, &entries));
+                        drop(entries);
+                        // Who asked may have given up.
+                        let _ = reply.send(result);
+                    }
+                    Request::Remember { changes, reply } => {
+                        let result = self.with_database(|database| remember(database, &changes));
                         // Who asked may have given up.
                         let _ = reply.send(result);
                     }
@@ -274,6 +306,38 @@ fn store(database: &Database, stores: &[(Store, Reply<()>)]) -> Result<(), redb:
             }
             if let Some(announced) = announced {
                 ranges.insert(key, encode(announced).as_str())?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn recall(database: &Database, entries: &SyncSender<(Vec<u8>, Vec<u8>)>) -> Result<(), redb::Error> {
+    let transaction = database.begin_read()?;
+    let table = match transaction.open_table(ENTRIES) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        if entries.send((key.value().to_vec(), value.value().to_vec())).is_err() {
+            // Whoever asked has enough.
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn remember(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(ENTRIES)?;
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(table.insert(key.as_slice(), value.as_slice())?),
+                None => drop(table.remove(key.as_slice())?),
             }
         }
     }
@@ -500,5 +564,42 @@ mod tests {
             copies += 1;
         }
         writer.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn entries_are_kept_beside_the_positions() {
+        let directory = tempfile::tempdir().unwrap();
+        let recalled = async |store: &Local| {
+            let (sender, entries) = std::sync::mpsc::sync_channel(8);
+            store.recall(sender).await.unwrap();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            entries.into_iter().map(|(key, value)| text(key) + "=" + &text(value)).collect::<Vec<_>>()
+        };
+        let remember = async |store: &Local, changes: &[(&str, Option<&str>)]| {
+            let bytes = |text: &str| text.as_bytes().to_vec();
+            let changes = changes.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect();
+            store.remember(Arc::new(changes)).await.unwrap();
+        };
+        let store = Local::open(&settings(&directory)).unwrap();
+        assert!(recalled(&store).await.is_empty());
+        remember(&store, &[("a", Some("1")), ("b", Some("2")), ("c", None)]).await;
+        remember(&store, &[("a", Some("3")), ("b", None), ("d", Some(""))]).await;
+        commit(&store, &partition("calls", "1"), after("1")).await;
+        assert!(store.is_in(&settings(&directory).directory) && !store.is_in(directory.path()));
+        drop(store);
+        let store = Local::open(&settings(&directory)).unwrap();
+        assert_eq!(recalled(&store).await, ["a=3", "d="]);
+        assert_eq!(store.load("calls").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_enough_entries_gets_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Local::open(&settings(&directory)).unwrap();
+        let changes: Changes = (0..100_u8).map(|key| (vec![key], Some(vec![key]))).collect();
+        store.remember(Arc::new(changes)).await.unwrap();
+        let (sender, entries) = std::sync::mpsc::sync_channel(200);
+        drop(entries);
+        store.recall(sender).await.unwrap();
     }
 }

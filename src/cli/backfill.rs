@@ -19,6 +19,7 @@ use crate::budget::Budget;
 use crate::checkpoint::local::{self, Local};
 use crate::checkpoint::memory::Memory;
 use crate::config::{Config, S3List, check_group};
+use crate::daemon::plan::backfill::Alerts;
 use crate::daemon::{self, Stop, plan};
 use crate::source::cloudwatch::client::Group;
 use crate::telemetry;
@@ -86,6 +87,10 @@ pub struct Args {
     /// Begin anew, whatever was delivered before.
     #[arg(long)]
     restart: bool,
+    /// Send alerts of what detection rules find. Without it, findings mark their events and nobody is called: what was
+    /// found may be months old.
+    #[arg(long, conflicts_with = "dry_run")]
+    alerts: bool,
 }
 
 impl Args {
@@ -172,6 +177,9 @@ impl Args {
         flag("--profile", self.profile.clone());
         flag("--endpoint-url", self.endpoint_url.clone());
         flag("--state", self.state.as_deref().map(path));
+        if self.alerts {
+            words.push("--alerts".to_owned());
+        }
         Resume(words)
     }
 
@@ -238,7 +246,9 @@ async fn deliver(
     }
     let begun = Instant::now();
     let watched = Arc::<Watched>::default();
-    let plan = plan::backfill::of(config, job.clone(), run, state, Arc::clone(&watched))?;
+    let alerts = if args.alerts { Alerts::Sent } else { Alerts::Kept };
+    let plan = plan::backfill::of(config, job.clone(), run, state, alerts, Arc::clone(&watched));
+    let plan = plan.map_err(check::usage)?;
     let showing = shown.show(Arc::clone(&watched), &job);
     let result = daemon::run(plan, stop).await;
     showing.end().await;

@@ -9,9 +9,10 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::UsageError;
 use crate::aws::region;
 use crate::config::{
-    self, AssumeRole, Config, Coordination, DynamodbCoordination, Environment, KinesisSource, Look, Mode, Redact,
-    RedactedBodies, Select, Source, Taken, fold, units::format_duration,
+    self, ActiveRules, AlertSink, AssumeRole, Config, ConfigError, Coordination, DynamodbCoordination, Environment,
+    KinesisSource, Look, Mode, Redact, RedactedBodies, Select, Source, Taken, fold, units::format_duration,
 };
+use crate::detect::Severity;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -26,11 +27,12 @@ pub struct Args {
 /// # Errors
 /// A configuration that is not valid, as [`UsageError`]; standard output that cannot be written.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let config =
-        Config::load_where(&args.config, &region::is_known).map_err(|error| UsageError(error.render(terminal())))?;
+    let config = Config::load_where(&args.config, &region::is_known).map_err(shown)?;
+    let active =
+        config.detect.load().and_then(|active| config.check_alerts(&active).map(|()| active)).map_err(shown)?;
     let stdout = io::stdout();
     let width = if stdout.is_terminal() { columns(terminal_size_of(&stdout)) } else { usize::MAX };
-    let text = summary(&config, &Environment::of_process(), width);
+    let text = summary(&config, &active, &Environment::of_process(), width);
     match stdout.lock().write_all(text.as_bytes()) {
         // Whoever closed the pipe has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -43,14 +45,24 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// A file that cannot be read or is not valid.
 pub(crate) fn load(path: &Path) -> Result<Config, UsageError> {
-    Config::load(path).map_err(|error| UsageError(error.render(terminal())))
+    Config::load(path).map_err(shown)
+}
+
+/// An error as the terminal can show it.
+fn shown(error: ConfigError) -> UsageError {
+    UsageError(error.render(terminal()))
+}
+
+/// The same for an error that may be one of a rule's file.
+pub(super) fn usage(error: anyhow::Error) -> anyhow::Error {
+    error.downcast::<ConfigError>().map_or_else(|error| error, |error| shown(error).into())
 }
 
 /// The columns that errors are folded to on a wide terminal: longer lines are hard to read.
 const MAX_WIDTH: u16 = 100;
 
 /// How errors look on standard error: coloured on a terminal, unless `NO_COLOR` is set and not empty.
-fn terminal() -> Look {
+pub(crate) fn terminal() -> Look {
     let stderr = io::stderr();
     if !stderr.is_terminal() {
         return Look::PLAIN;
@@ -69,14 +81,18 @@ fn columns(size: Option<(Width, Height)>) -> usize {
 const INDENT: usize = 13;
 
 /// One line a part of what would run, folded to `width`.
-fn summary(config: &Config, environment: &Environment, width: usize) -> String {
+fn summary(config: &Config, active: &ActiveRules, environment: &Environment, width: usize) -> String {
     let mut lines: Vec<_> = sources(&config.source).into_iter().map(|text| ("source", text)).collect();
     lines.extend(bodies(config).map(|text| ("bodies", text)));
     lines.extend(selection(&config.select).map(|text| ("select", text)));
+    lines.extend(detection(config, active).map(|text| ("detect", text)));
     lines.extend(config.redact.iter().map(|(name, policy)| ("redact", format!("{name}: {}", redaction(policy)))));
     for (name, sink) in &config.sinks {
         lines.push(("sink", format!("{name}: {}{}", sink.describe(), taken(sink.events()))));
     }
+    lines.extend(
+        config.alerts.iter().map(|(name, sink)| ("alerts", format!("{name}: {}{}", sink.describe(), heard(sink)))),
+    );
     let default = if config.dead_letter.is_none() { " (the default)" } else { "" };
     lines.push(("dead letter", format!("{}{default}", config.dead_letter().describe())));
     let letters = config.dead_letters.iter().map(|(name, letter)| format!("{name}: {}", letter.describe()));
@@ -85,6 +101,10 @@ fn summary(config: &Config, environment: &Environment, width: usize) -> String {
     lines.extend(prices(&config.cost).map(|text| ("prices", text)));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
     lines.extend(narrow_letters(config).map(|hint| ("hint", hint)));
+    if !active.rules.is_empty() && config.alerts.is_empty() {
+        let found = if config.detect.findings { "findings mark their events" } else { "nobody hears of what is found" };
+        lines.push(("hint", format!("no [alerts]: {found}, and no alert is sent")));
+    }
     let used = |name: &str| config.sinks.values().any(|sink| sink.redact() == Some(name));
     let unused = config.redact.keys().filter(|name| !used(name));
     lines.extend(unused.map(|name| ("hint", format!("no sink uses [redact.{name}]"))));
@@ -149,6 +169,33 @@ fn prices(cost: &config::Cost) -> Option<String> {
     let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let (models, profiles) = (count(cost.models.len(), "model"), count(cost.profiles.len(), "inference profile"));
     (*cost != config::Cost::default()).then(|| format!("of {models} as set, {profiles} mapped; else the program's own"))
+}
+
+/// How many rules are on, and what becomes of what they find.
+fn detection(config: &Config, active: &ActiveRules) -> Option<String> {
+    let detect = Some(&config.detect).filter(|detect| detect.is_on())?;
+    let count = active.rules.len();
+    let rules = format!("{count} {} on", if count == 1 { "rule" } else { "rules" });
+    let own = if active.own > 0 { format!(", {} of your own", active.own) } else { String::new() };
+    let findings = if detect.findings { ", findings mark their events" } else { "" };
+    let names: Vec<_> = config.alerts.keys().map(String::as_str).collect();
+    let alerts = if names.is_empty() { String::new() } else { format!(", alerts go to {}", names.join(", ")) };
+    let kept = match config.coordination {
+        Coordination::Local(_) if detect.keep_state => "",
+        _ => "; what they remember ends with the process",
+    };
+    Some(format!("{rules}{own}{findings}{alerts}{kept}"))
+}
+
+/// What a sink of alerts hears of, where that is not everything.
+fn heard(sink: &AlertSink) -> String {
+    let told = sink.told();
+    let rules = if told.rules.is_empty() { String::new() } else { format!(", of {}", told.rules.join(", ")) };
+    let severity = match told.severity {
+        Severity::Info => String::new(),
+        severity => format!(", from {} on", severity.as_str()),
+    };
+    rules + &severity
 }
 
 /// Where large bodies are fetched from, if they are.
@@ -265,7 +312,7 @@ mod tests {
         let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
             let environment = variables.iter().copied().collect();
             let config = Config::parse(text, "test.toml", &environment).unwrap();
-            assert_eq!(summary(&config, &environment, usize::MAX), expected);
+            assert_eq!(summary(&config, &ActiveRules::default(), &environment, usize::MAX), expected);
         };
         check(
             "source.kinesis.stream = 'arn:aws:kinesis:eu-central-1:123456789012:stream/bedrock'\n\
@@ -359,7 +406,7 @@ mod tests {
         let check = |source: &str, expected: &str| {
             let text = format!("{source}\ncoordination.local.directory = 'state'\nsinks.console.stdout = {{}}");
             let config = Config::parse(&text, "test.toml", &Environment::default()).unwrap();
-            let page = summary(&config, &Environment::default(), usize::MAX);
+            let page = summary(&config, &ActiveRules::default(), &Environment::default(), usize::MAX);
             let found: Vec<&str> =
                 page.lines().filter(|line| line.starts_with("positions") || line.starts_with("hint")).collect();
             assert_eq!(found.join("\n"), expected);
@@ -386,9 +433,9 @@ mod tests {
             dead_letters.wide.s3 = { bucket = 'rejects', region = 'eu-west-1' }";
         let environment = Environment::default();
         let config = Config::parse(text, "test.toml", &environment).unwrap();
-        let folded = summary(&config, &environment, 60);
+        let folded = summary(&config, &ActiveRules::default(), &environment, 60);
         assert!(folded.lines().all(|line| line.chars().count() <= 60), "{folded}");
-        let whole = summary(&config, &environment, usize::MAX);
+        let whole = summary(&config, &ActiveRules::default(), &environment, usize::MAX);
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(words(&folded), words(&whole));
         let hints: Vec<&str> = whole.lines().filter(|line| line.starts_with("hint")).collect();

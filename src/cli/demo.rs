@@ -129,6 +129,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         sinks: vec![SinkPlan::new("stdout", Planned::made(Arc::new(Counted::new(stdout, feed.delivered))))],
         dead_letter: SinkPlan::new("dead letter", Planned::made(Arc::new(Stdout::to(std::io::stderr())))),
         dead_letters: Vec::new(),
+        detection: None,
         checkpoints: CheckpointPlan::Memory,
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,

@@ -25,7 +25,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let config = check::load(&args.config)?;
     restart_with_lean_heap();
     telemetry::start(&plan::log(&config))?;
-    serve(Plan::of(&config)?)
+    serve(Plan::of(&config).map_err(check::usage)?)
 }
 
 /// Sets in which the allocator of glibc gives large buffers back as soon as they are freed, and keeps few heaps.

@@ -1,9 +1,10 @@
-//! `bedrock-tap schema`: prints the schema of the events, of the output, or of the configuration.
+//! `bedrock-tap schema`: prints the schema of the events, of the output, of alerts, of the configuration, or of a rule.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::config::Config;
+use crate::config::{Config, RuleFile};
+use crate::detect::alert;
 use crate::format::flat;
 use crate::schema;
 
@@ -24,8 +25,12 @@ enum Kind {
     JsonSchema,
     /// The JSON Schema of a line of the `flat` format, with each column's type in SQL and Parquet
     Flat,
+    /// The JSON Schema of an alert in the format `json`
+    Alert,
     /// The JSON Schema of the configuration file
     Config,
+    /// The JSON Schema of a detection rule's file
+    Rule,
 }
 
 /// Runs the command.
@@ -37,7 +42,9 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Kind::Panther => schema::panther_yaml(),
         Kind::JsonSchema => format!("{:#}\n", schema::json_schema()),
         Kind::Flat => format!("{:#}\n", flat::json_schema()),
+        Kind::Alert => format!("{:#}\n", alert::json_schema()),
         Kind::Config => format!("{:#}\n", Config::json_schema()),
+        Kind::Rule => format!("{:#}\n", RuleFile::json_schema()),
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever closed the pipe has seen enough.

@@ -113,9 +113,9 @@ impl Node<'_> {
         let detailed = findings.problems.len() < MAX_FAULTS;
         let keys = if detailed { self.keys() } else { Vec::new() };
         let elsewhere = || {
-            // What a sink has, a dead letter of its kind has as well.
+            // What a sink has, a dead letter and a sink of alerts of its kind have as well.
             let mut places = self.places_of(key);
-            places.retain(|place| !place.starts_with("dead_letter") && !place.starts_with("sinks."));
+            places.retain(|place| !["dead_letter", "sinks.", "alerts."].iter().any(|part| place.starts_with(part)));
             let sinks = self.places_of(key).iter().any(|place| place.starts_with("sinks."));
             places.extend(sinks.then(|| format!("sinks.NAME.KIND.{key}")));
             places

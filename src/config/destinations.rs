@@ -9,7 +9,7 @@ use super::conform::nearest;
 use super::coordination::POSITIONS_FILE;
 use super::document::{KeyPath, Problem};
 use super::sinks::Destination as _;
-use super::{Compression, Config, DeadLetter, FileSource, Kinesis, S3, Sink, Source, Stdout};
+use super::{AlertSink, Compression, Config, DeadLetter, FileSource, Kinesis, S3, Sink, Source, Stdout};
 
 /// A place that lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         }
         check_dead_letter(&at, letter, config, &mut taken, problems);
     }
+    for (name, sink) in &config.alerts {
+        check_alerts(name, sink, &mut names, config, &mut taken, problems);
+    }
     match &config.dead_letter {
         Some(letter) => check_dead_letter(&KeyPath::of(&["dead_letter"]), letter, config, &mut taken, problems),
         None => check_default_dead_letter(config, &taken, problems),
@@ -61,10 +64,14 @@ pub(super) fn check_regions(config: &Config, has_region: &dyn Fn(Option<&str>) -
         let at = KeyPath::of(&["sinks", name]).key(sink.kind());
         (at, sink.without_region())
     });
+    let alerts = config.alerts.iter().map(|(name, sink)| {
+        let at = KeyPath::of(&["alerts", name]).key(sink.kind());
+        (at, sink.without_region())
+    });
     let letters = config.dead_letters.iter().map(|(name, letter)| (KeyPath::of(&["dead_letters", name]), letter));
     let letters = config.dead_letter.iter().map(|letter| (KeyPath::of(&["dead_letter"]), letter)).chain(letters);
     let letters = letters.map(|(at, letter)| (at.key(letter.kind()), letter.without_region()));
-    for (at, without) in sinks.chain(letters) {
+    for (at, without) in sinks.chain(alerts).chain(letters) {
         let Some(without) = without.filter(|without| !has_region(without.profile)) else { continue };
         let at = without.below.iter().fold(at, |at, key| at.key(key)).key("region");
         // One that cannot be read was taken out, and has its own fault.
@@ -117,6 +124,57 @@ fn check_dead_letter(
         }
     }
     check_place(at, letter.kind(), letter.path(), config, taken, problems);
+}
+
+/// Finds what is wrong with a sink of alerts, by itself or beside the others. Its name is one of a sink: logs and metrics
+/// have both.
+fn check_alerts<'c>(
+    name: &'c str,
+    sink: &AlertSink,
+    names: &mut BTreeMap<String, &'c str>,
+    config: &Config,
+    taken: &mut BTreeMap<Place, String>,
+    problems: &mut Vec<Problem>,
+) {
+    let at = KeyPath::of(&["alerts", name]);
+    if config.sinks.contains_key(name) || config.dead_letters.contains_key(name) || name == DEFAULT {
+        let message = "is the name of another sink, and the log would not tell which is meant";
+        problems.push(Problem::key(at.clone(), message).hint(format!("choose another, such as `{name}-alerts`")));
+    } else {
+        check_name(name, &at, names, problems);
+    }
+    if !config.detect.is_on() {
+        let hint = "say which rules are on: `[detect]` with `rules = [\"tap.*\"]`, or `files`";
+        problems.push(Problem::key(at.clone(), "no rule is on, so there is no alert to send").hint(hint));
+    }
+    let at = at.key(sink.kind());
+    sink.check(&at, problems);
+    match sink {
+        AlertSink::Kinesis(stream) => check_stream(&stream.to, &at, config, problems),
+        AlertSink::S3(objects) => {
+            check_bucket(&objects.to, &at, config, problems);
+            check_alert_objects(&at, name, &objects.to, config, problems);
+        }
+        _ => {}
+    }
+    check_place(at, sink.kind(), sink.path(), config, taken, problems);
+}
+
+/// Checks that alerts do not stand among the objects of somebody else.
+fn check_alert_objects(at: &KeyPath, name: &str, s3: &S3, config: &Config, problems: &mut Vec<Problem>) {
+    let sinks = config.sinks.iter().filter_map(|(name, sink)| match sink {
+        Sink::S3(sink) => Some((format!("sinks.{name}.s3"), &sink.to)),
+        _ => None,
+    });
+    let alerts = config.alerts.iter().take_while(|(other, _)| *other != name).filter_map(|(name, sink)| match sink {
+        AlertSink::S3(sink) => Some((format!("alerts.{name}.s3"), &sink.to)),
+        _ => None,
+    });
+    if let Some((other, _)) = sinks.chain(alerts).find(|(_, other)| other.place() == s3.place()) {
+        let message = format!("`{other}` writes objects with this prefix, and alerts would stand among them");
+        let hint = "give it a prefix of its own, such as \"alerts/\"";
+        problems.push(Problem::value(at.key("prefix"), message).hint(hint));
+    }
 }
 
 /// Checks that the dead letter that a sink names exists.

@@ -136,7 +136,7 @@ pub(super) fn kind_for(name: &str) -> Option<&'static str> {
         "elastic" | "opensearch" => Elasticsearch::KIND,
         "splunk" | "hec" => SplunkHec::KIND,
         "otel" | "opentelemetry" => Otlp::KIND,
-        "datadog" | "https" | "loki" | "panther" | "sumo" | "webhook" => Http::KIND,
+        "datadog" | "https" | "loki" | "pagerduty" | "panther" | "slack" | "sumo" | "webhook" => Http::KIND,
         "console" => Stdout::KIND,
         "minio" => S3::KIND,
         _ => return None,

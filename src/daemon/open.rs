@@ -1,17 +1,29 @@
-//! A sink at the start: opened, and asked whether it can be written to where that is wanted.
+//! Parts at the start: a store is opened, and a sink is opened and asked whether it can be written to where that is
+//! wanted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::SinkPlan;
+use super::{SinkPlan, panicked};
+use crate::checkpoint::local::{self, Local};
 use crate::sink::batch::{self, Driver};
 use crate::sink::dead_letter::DeadLetter;
 
 /// How long a destination may take to answer at the start, when a person waits: what needs longer is down.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens the local store.
+///
+/// # Errors
+/// See [`Local::open`].
+pub(super) async fn local(settings: local::Settings) -> anyhow::Result<Arc<Local>> {
+    let opened = tokio::task::spawn_blocking(move || Local::open(&settings)).await;
+    Ok(Arc::new(opened.map_err(|error| panicked(&error))??))
+}
 
 /// Opens a sink. What it is asked ends with `stop`, because nothing was read by then that has to be delivered.
 ///

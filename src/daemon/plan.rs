@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::{CheckpointPlan, Plan, SinkPlan, SourcePlan};
+use super::{CheckpointPlan, DetectionPlan, Plan, SinkPlan, SourcePlan};
 use crate::aws::{Access, CredentialsFrom};
 use crate::bodies;
 use crate::checkpoint::local;
@@ -13,13 +13,14 @@ use crate::config::{
     AssumeRole, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
 };
 use crate::delivery::work::Crew;
-use crate::pipeline::{Output, Settings};
+use crate::pipeline::{Detection, Output, Settings};
 use crate::redact::{self, Redactor};
 use crate::source::file as files;
 use crate::telemetry;
 
 pub mod backfill;
 pub mod cloudwatch;
+mod detection;
 pub mod firehose;
 mod list;
 pub mod s3;
@@ -35,8 +36,11 @@ impl Plan {
     /// What a configuration runs.
     ///
     /// # Errors
-    /// Files that the source names and that are not there or cannot be read; a key that is not there.
+    /// Files that the source names and that are not there or cannot be read; a key that is not there; a rule that is not
+    /// valid, as [`ConfigError`](crate::config::ConfigError).
     pub fn of(config: &Config) -> anyhow::Result<Self> {
+        // What is wrong with the rules is said before what is wrong with the world.
+        let detection = detection::plan(config)?;
         let source = match &config.source {
             Source::File(source) => SourcePlan::Files(files_of(source, config)?),
             Source::S3(source) => s3::source(source, config),
@@ -47,8 +51,9 @@ impl Plan {
                 Coordination::Dynamodb(table) => streams::shared(source, table),
             },
         };
-        let plan = Self::reading(config, source)?;
-        // Nothing is opened for positions that there are not, so that such a source runs without a disk.
+        let plan = Self::reading(config, source, detection)?;
+        // Nothing is opened for positions that there are not, so that such a source runs without a disk; what detection
+        // remembers says for itself where it is kept.
         let checkpoints = if config.source.has_positions() { plan.checkpoints } else { CheckpointPlan::Memory };
         Ok(Self { checkpoints, ..plan })
     }
@@ -57,14 +62,18 @@ impl Plan {
     ///
     /// # Errors
     /// A key that is not there.
-    fn reading(config: &Config, source: SourcePlan) -> anyhow::Result<Self> {
+    fn reading(config: &Config, source: SourcePlan, looking: Option<DetectionPlan>) -> anyhow::Result<Self> {
         // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
         let probe = config.sinks.values().any(|sink| sink.events().probe);
         let letters = config.dead_letters.iter();
         let sinks: Vec<_> = config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect();
+        let detection = looking
+            .as_ref()
+            .map(|plan| Detection { detector: Arc::clone(&plan.detector), marks: config.detect.findings });
         Ok(Self {
             source,
-            crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, ..line(config)? }),
+            crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, detection, ..line(config)? }),
+            detection: looking,
             bodies: bodies(config),
             sinks,
             dead_letter: dead_letter_plan(DEAD_LETTER, &config.dead_letter(), probe),

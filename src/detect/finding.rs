@@ -8,6 +8,12 @@ use super::rule::{Rule, Severity};
 use crate::enrich::Event;
 use crate::json::push_hex;
 
+mod line;
+
+pub(in crate::detect) use line::{Line, shown};
+pub use line::{json, text};
+pub(crate) use line::{rule_in, tone};
+
 /// What a rule found in an event.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -81,3 +87,6 @@ impl<'a> Source<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, from the least.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// The name in files, lines and alerts.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -31,6 +31,7 @@ impl Template {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
+        let behind = |flaw: Flaw, place: &str| flaw.behind(&text[..text.len() - place.len()]);
         while let Some(at) = rest.find(['{', '}']) {
             let (before, brace) = rest.split_at(at);
             plain.push_str(before);
@@ -42,7 +43,9 @@ impl Template {
             let end = if brace.starts_with('{') { end_of_place(brace) } else { None };
             let Some(end) = end else { return Err(Flaw::new("a brace without its other half; write it twice")) };
             parts.push(Part::Text(std::mem::take(&mut plain)));
-            parts.push(Part::Place(Expression::compile_in(&brace[1..end], dialect)?));
+            parts.push(Part::Place(
+                Expression::compile_in(&brace[1..end], dialect).map_err(|flaw| behind(flaw, &brace[1..]))?,
+            ));
             rest = &brace[end + 1..];
         }
         plain.push_str(rest);

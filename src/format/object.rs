@@ -50,6 +50,16 @@ impl<'a> Object<'a> {
         push_string(self.out, value);
     }
 
+    /// A string under a key of any characters.
+    pub(crate) fn entry(&mut self, key: &str, value: &str) {
+        if !std::mem::take(&mut self.empty) {
+            self.out.push(b',');
+        }
+        push_string(self.out, key);
+        self.out.push(b':');
+        push_string(self.out, value);
+    }
+
     /// A whole number.
     pub(crate) fn integer(&mut self, key: &'static str, value: Option<i64>) {
         let Some(value) = value else { return };

@@ -39,6 +39,7 @@ pub(super) fn plan(directory: &Path, sinks: Vec<SinkPlan>) -> Plan {
         sinks,
         dead_letter: file_sink("dead_letter", &state.join("dead-letter.jsonl"), false),
         dead_letters: Vec::new(),
+        detection: None,
         checkpoints: CheckpointPlan::Local(local::Settings { directory: state }),
         memory_bytes: 64 << 20,
         drain: Duration::from_secs(25),

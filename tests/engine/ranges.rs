@@ -148,6 +148,7 @@ fn engine(
         abandon: abandon.clone(),
         total: Arc::default(),
         shelf: Arc::default(),
+        memory: None,
     })
 }
 

@@ -332,6 +332,7 @@ impl Bench {
             abandon: stop.abandon.clone(),
             total: Arc::clone(&total),
             shelf: Arc::default(),
+            memory: None,
         });
         Self { engine, outlets, stop, total, ledger, letters, drivers }
     }

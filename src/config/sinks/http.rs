@@ -170,6 +170,16 @@ pub enum HashEncoding {
 }
 
 impl Http {
+    /// The same endpoint, which is sent one item a request.
+    pub(in crate::config) fn singly(&self) -> Self {
+        Self { body: HttpBody::Single, ..self.clone() }
+    }
+
+    /// Whether nothing speaks against one item a request.
+    pub(in crate::config) fn may_be_single(&self) -> bool {
+        matches!(self.body, HttpBody::Ndjson | HttpBody::Single)
+    }
+
     fn check_url(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
         const ALLOWED: &str = "such as \"https://collector.example/events\"";
         match (&self.url, &self.secret_url) {

@@ -7,16 +7,37 @@ use crate::aws::{Access, CredentialsFrom};
 use crate::backfill::journal::Run;
 use crate::backfill::{self, Job, Tools, Watched};
 use crate::config::{Config, Coordination, LocalCoordination, Source};
+use crate::daemon::plan::detection;
 use crate::daemon::{Plan, Seam, SourcePlan};
+
+/// What becomes of the alerts of a backfill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alerts {
+    /// They are sent.
+    Sent,
+    /// Nobody hears of them.
+    Kept,
+}
 
 /// What delivers a job.
 ///
 /// # Errors
 /// See [`Plan::of`].
-pub fn of(config: &Config, job: Job, run: Run, state: &Path, watched: Arc<Watched>) -> anyhow::Result<Plan> {
+pub fn of(
+    config: &Config,
+    job: Job,
+    run: Run,
+    state: &Path,
+    alerts: Alerts,
+    watched: Arc<Watched>,
+) -> anyhow::Result<Plan> {
     let mut config = config.clone();
+    if alerts == Alerts::Kept {
+        config.alerts.clear();
+    }
     // The daemon may be running: its positions and its default dead letter are its own.
     config.coordination = Coordination::Local(LocalCoordination { directory: state.to_path_buf() });
+    let detection = detection::plan(&config)?;
     let max_inflated_bytes = config.decode.limits().inflated_bytes;
     let source = SourcePlan::Partitions(Box::new(move |seam: Seam| {
         Box::pin(async move {
@@ -28,7 +49,7 @@ pub fn of(config: &Config, job: Job, run: Run, state: &Path, watched: Arc<Watche
             backfill::read(job, run, tools).await.map(drop)
         })
     }));
-    Plan::reading(&config, source)
+    Plan::reading(&config, source, detection)
 }
 
 /// How the services of a backfill are reached where its flags do not say: as the configured source, as far as it is of
@@ -81,7 +102,7 @@ mod tests {
                 access: access(&config, false),
             };
             let run = Run::untold(&job);
-            let plan = of(&config, job, run, Path::new("state"), Arc::default()).unwrap();
+            let plan = of(&config, job, run, Path::new("state"), Alerts::Kept, Arc::default()).unwrap();
             let CheckpointPlan::Local(local::Settings { directory }) = plan.checkpoints else { panic!("{source}") };
             assert_eq!(directory, Path::new("state"));
         }

@@ -74,6 +74,7 @@ impl World {
             sinks: vec![SinkPlan::new("sink", Planned::made(self.sink.clone()))],
             dead_letter: SinkPlan::new("dead_letter", Planned::made(self.letters.clone())),
             dead_letters: Vec::new(),
+            detection: None,
             checkpoints: CheckpointPlan::Memory,
             memory_bytes: 64 << 20,
             drain,

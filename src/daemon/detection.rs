@@ -1,0 +1,92 @@
+//! Detection in the daemon: what it is told, what it takes up at the start, and what it has to say at the end.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tracing::info;
+
+use super::alerts::AlertPlan;
+use super::open;
+use crate::checkpoint::Entries;
+use crate::checkpoint::local::{self, Local};
+use crate::delivery::memory::Memory;
+use crate::detect::{Detector, Rule};
+
+/// What is looked for, and where alerts go.
+pub struct DetectionPlan {
+    /// The detector, which the pure lines have as well.
+    pub detector: Arc<Detector>,
+    /// The rules that are on.
+    pub rules: Vec<Arc<Rule>>,
+    /// Where what is remembered is kept: the store of the positions, where that is the same; none keeps it for as long as
+    /// the process.
+    pub keep: Option<local::Settings>,
+    /// Where alerts go.
+    pub alerts: Vec<AlertPlan>,
+}
+
+/// What is taken up at the start, and where it is kept from then on.
+pub(super) struct Remembered {
+    detector: Arc<Detector>,
+    rules: Vec<Arc<Rule>>,
+    keep: Option<local::Settings>,
+}
+
+impl Remembered {
+    /// What this plan remembers.
+    pub(super) fn of(plan: &DetectionPlan) -> Self {
+        Self { detector: Arc::clone(&plan.detector), rules: plan.rules.clone(), keep: plan.keep.clone() }
+    }
+
+    /// Takes up what was remembered before, where it is kept. `local` is the store of the positions.
+    ///
+    /// # Errors
+    /// A store that cannot be opened or read.
+    pub(super) async fn recall(self, local: Option<Arc<Local>>) -> anyhow::Result<Option<Arc<Memory>>> {
+        let Self { detector, rules, keep } = self;
+        let Some(settings) = keep else { return Ok(None) };
+        let store: Arc<dyn Entries> = match local {
+            Some(local) if local.is_in(&settings.directory) => local,
+            _ => open::local(settings).await.context("what detection remembers is kept where positions are")?,
+        };
+        let memory = Memory::new(detector, store);
+        let restored = memory.recall(rules).await?;
+        if restored.kept + restored.dropped > 0 {
+            let (kept, dropped) = (restored.kept, restored.dropped);
+            info!(kept, dropped, "detection goes on with what it remembers; what no rule knows any more is dropped");
+        }
+        Ok(Some(Arc::new(memory)))
+    }
+}
+
+/// What was found, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detected {
+    /// Findings of all rules.
+    pub findings: u64,
+    /// Alerts that were opened.
+    pub alerts: u64,
+    /// Rules that could not be evaluated for an event.
+    pub unevaluated: u64,
+    /// Groups that were forgotten for want of room.
+    pub evicted: u64,
+}
+
+impl Detected {
+    /// What this detector has found.
+    pub(super) fn by(detector: &Detector) -> Self {
+        let counts = detector.state().counts();
+        Self {
+            findings: counts.findings,
+            alerts: counts.alerts,
+            unevaluated: detector.unevaluated(),
+            evicted: counts.evicted,
+        }
+    }
+
+    /// Says it in the log.
+    pub(super) fn say(&self) {
+        let Self { findings, alerts, unevaluated, evicted } = self;
+        info!(findings, alerts, unevaluated, evicted, "looked for trouble");
+    }
+}

@@ -1,0 +1,57 @@
+//! From a configuration to detection: the rules that are on, what they remember, and where alerts go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::checkpoint::local;
+use crate::config::{AlertSink, Config, Coordination};
+use crate::daemon::alerts::{AlertPlan, Audience};
+use crate::daemon::{DetectionPlan, SinkPlan};
+use crate::detect::{Detector, Rule};
+
+/// What is looked for, if anything is.
+///
+/// # Errors
+/// A rule or a pattern that is not valid, as [`ConfigError`](crate::config::ConfigError); a key that is not there.
+pub(super) fn plan(config: &Config) -> anyhow::Result<Option<DetectionPlan>> {
+    let active = config.detect.load()?;
+    config.check_alerts(&active)?;
+    let rules = active.rules;
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let detector = Arc::new(Detector::new(&rules, config.detect.limits()));
+    let keep = match &config.coordination {
+        Coordination::Local(local) if config.detect.keep_state => {
+            Some(local::Settings { directory: local.directory.clone() })
+        }
+        _ => None,
+    };
+    let alerts = config.alerts.iter().map(|(name, sink)| {
+        let audience = audience(sink, &rules).with_context(|| format!("[alerts.{name}.{}]", sink.kind()))?;
+        Ok(AlertPlan { sink: SinkPlan::new(name, sink.plan()), audience })
+    });
+    let alerts = alerts.collect::<anyhow::Result<_>>()?;
+    Ok(Some(DetectionPlan { detector, rules, keep, alerts }))
+}
+
+fn audience(sink: &AlertSink, rules: &[Arc<Rule>]) -> anyhow::Result<Audience> {
+    let told = sink.told();
+    let choice = told.choice()?;
+    let routing_key = match &told.routing_key {
+        Some(secret) => {
+            let key = secret.read().context("`routing_key` is not there")?;
+            let key = String::from_utf8(key).ok().context("`routing_key` is not UTF-8")?;
+            Some(key)
+        }
+        None => None,
+    };
+    Ok(Audience {
+        format: told.format,
+        rules: choice.map(|choice| choice.choose(rules).iter().map(|rule| rule.id.clone()).collect::<BTreeSet<_>>()),
+        severity: Some(told.severity),
+        routing_key,
+    })
+}

@@ -1,0 +1,271 @@
+//! The memory: what detection remembers of events, stored before any position behind them is. A crash then forgets
+//! nothing that is not read again, and what is read again is known already.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Announcement, Delivered};
+use crate::checkpoint::{Changes, CheckpointError, Commits, Entries, Stored};
+use crate::detect::state::Restored;
+use crate::detect::{Detector, Rule};
+use crate::record::Partition;
+use crate::source::BoxFuture;
+
+/// The least time between two saves. Partitions store their positions once a second each, at times of their own; within
+/// this time they share a save, and whoever waits for an answer (a request, the end of a file) waits no longer.
+const PACE: Duration = Duration::from_millis(100);
+
+/// A slow store is left alone for so many times what the last save took, up to [`LONGEST_PACE`].
+const REST: u32 = 4;
+
+/// The longest time between two saves that are wanted.
+const LONGEST_PACE: Duration = Duration::from_secs(1);
+
+/// Entries on their way from the store at the start.
+const ENTRIES_AHEAD: usize = 64;
+
+/// Saves what a detector remembers.
+pub struct Memory {
+    detector: Arc<Detector>,
+    store: Arc<dyn Entries>,
+    /// Saves that were asked for.
+    asked: AtomicU64,
+    saving: Mutex<Saving>,
+}
+
+/// What the one who saves has in its hands.
+#[derive(Default)]
+struct Saving {
+    /// What changed and is not known to be durable.
+    changes: Arc<Changes>,
+    /// Saves up to this one are done.
+    saved: u64,
+    /// When the next one may begin.
+    next: Option<Instant>,
+}
+
+impl Memory {
+    /// Keeps in `store` what `detector` remembers.
+    pub fn new(detector: Arc<Detector>, store: Arc<dyn Entries>) -> Self {
+        Self { detector, store, asked: AtomicU64::new(0), saving: Mutex::default() }
+    }
+
+    /// Takes up what was remembered before. Comes before anything is observed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn recall(&self, rules: Vec<Arc<Rule>>) -> Result<Restored, CheckpointError> {
+        let (sender, entries) = sync_channel(ENTRIES_AHEAD);
+        let detector = Arc::clone(&self.detector);
+        let restoring = tokio::task::spawn_blocking(move || detector.state().restore(&rules, entries.into_iter()));
+        self.store.recall(sender).await?;
+        restoring.await.map_err(|_| CheckpointError::Fatal {
+            store: "of what is remembered".to_owned(),
+            advice: "reading it panicked; the log says where, please report it".to_owned(),
+            source: None,
+        })
+    }
+
+    /// Makes everything durable that was observed before this was called. One save serves all who wait for one.
+    ///
+    /// # Errors
+    /// The store did not take it. Nothing is forgotten: the next save has it.
+    pub async fn save(&self) -> Result<(), CheckpointError> {
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut saving = self.saving.lock().await;
+        if saving.saved >= mine {
+            return Ok(());
+        }
+        if let Some(next) = saving.next {
+            tokio::time::sleep_until(next).await;
+        }
+        // Whoever has asked by now observed before what is taken here.
+        let served = self.asked.load(Ordering::SeqCst);
+        let changes = self.detector.state().changes();
+        if !changes.is_empty() {
+            let known = Arc::make_mut(&mut saving.changes);
+            known.extend(changes.into_iter().map(|change| (change.key, change.value)));
+        }
+        if saving.changes.is_empty() {
+            saving.saved = served;
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let stored = self.store.remember(Arc::clone(&saving.changes)).await;
+        saving.next = Some(Instant::now() + (begun.elapsed() * REST).clamp(PACE, LONGEST_PACE));
+        stored?;
+        saving.changes = Arc::default();
+        saving.saved = served;
+        Ok(())
+    }
+}
+
+/// Positions, each behind what is remembered up to there.
+pub(super) struct Remembering<'a> {
+    pub(super) memory: &'a Memory,
+    pub(super) positions: &'a dyn Commits,
+}
+
+impl Commits for Remembering<'_> {
+    fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(async {
+            self.memory.save().await?;
+            self.positions.commit(delivered).await
+        })
+    }
+
+    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(async {
+            // What was delivered before is stored with it.
+            if announcement.delivered().is_some() {
+                self.memory.save().await?;
+            }
+            self.positions.announce(announcement).await
+        })
+    }
+
+    fn stored(&self, partition: &Partition) -> BoxFuture<'_, Result<Stored, CheckpointError>> {
+        self.positions.stored(partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex as Held;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::SyncSender;
+
+    use super::*;
+    use crate::checkpoint::memory;
+    use crate::config::RuleFile;
+    use crate::delivery::delivered_for_test;
+    use crate::detect::{Finding, state};
+    use crate::record::{Position, ShardId};
+
+    /// Entries in memory, with the number of saves; it fails when told so.
+    #[derive(Default)]
+    struct Shelf {
+        entries: Held<BTreeMap<Vec<u8>, Vec<u8>>>,
+        saves: AtomicU64,
+        fails: AtomicBool,
+    }
+
+    impl Entries for Shelf {
+        fn recall(&self, entries: SyncSender<(Vec<u8>, Vec<u8>)>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+            let all = self.entries.lock().unwrap().clone();
+            Box::pin(async move {
+                tokio::task::spawn_blocking(move || all.into_iter().for_each(|entry| entries.send(entry).unwrap()))
+                    .await
+                    .unwrap();
+                Ok(())
+            })
+        }
+
+        fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+            Box::pin(async move {
+                // A disk takes its time.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.saves.fetch_add(1, Ordering::SeqCst);
+                if self.fails.load(Ordering::SeqCst) {
+                    return Err(CheckpointError::Retry { store: "shelf".into(), source: "it fails".into() });
+                }
+                let mut entries = self.entries.lock().unwrap();
+                for (key, value) in changes.iter() {
+                    match value {
+                        Some(value) => drop(entries.insert(key.clone(), value.clone())),
+                        None => drop(entries.remove(key)),
+                    }
+                }
+                Ok(())
+            })
+        }
+    }
+
+    fn rule() -> Arc<Rule> {
+        let text = "id = 'a.b'\nname = 'n'\ndescription = 'd'\nseverity = 'low'\nmatch = 'true'\ntitle = 't'\n\
+                    group_by = ['event.accountId']\nthreshold = 2\n";
+        RuleFile::parse(text, "t.toml").unwrap_or_else(|error| panic!("{error}")).1
+    }
+
+    fn observe(detector: &Detector, rule: &Arc<Rule>, account: &str, event: &str) {
+        let time = "2026-01-02T03:04:05Z".parse().unwrap();
+        let finding = Finding {
+            rule: Arc::clone(rule),
+            severity: rule.severity,
+            title: "t".into(),
+            dedup: account.into(),
+            group: vec![("accountId".into(), account.into())],
+            context: Vec::new(),
+            time,
+            event_id: event.into(),
+            request_id: None,
+            measures: Vec::new(),
+        };
+        assert!(detector.state().observe(&finding, time));
+    }
+
+    fn memory(rule: &Arc<Rule>, shelf: &Arc<Shelf>) -> (Arc<Detector>, Memory) {
+        let detector = Arc::new(Detector::new(std::slice::from_ref(rule), state::Limits::default()));
+        let memory = Memory::new(Arc::clone(&detector), Arc::clone(shelf) as Arc<dyn Entries>);
+        (detector, memory)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_save_serves_all_who_wait() {
+        let (rule, shelf) = (rule(), Arc::<Shelf>::default());
+        let (detector, memory) = memory(&rule, &shelf);
+        memory.save().await.unwrap();
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 0, "there is nothing to save");
+        observe(&detector, &rule, "1", "a");
+        let (first, second, third) = tokio::join!(memory.save(), memory.save(), memory.save());
+        assert!(first.is_ok() && second.is_ok() && third.is_ok());
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 1);
+        let begun = Instant::now();
+        observe(&detector, &rule, "1", "b");
+        memory.save().await.unwrap();
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 2);
+        assert!(begun.elapsed() >= PACE && begun.elapsed() < LONGEST_PACE, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_save_loses_no_change_and_holds_the_position_back() {
+        let (rule, shelf) = (rule(), Arc::<Shelf>::default());
+        let (detector, memory) = memory(&rule, &shelf);
+        let positions = memory::Memory::default();
+        let remembering = Remembering { memory: &memory, positions: &positions };
+        let partition = Partition { stream: "a".into(), shard: ShardId::new("1") };
+        let delivered = || delivered_for_test(partition.clone(), Position::Offset(1));
+        observe(&detector, &rule, "1", "a");
+        shelf.fails.store(true, Ordering::SeqCst);
+        let error = remembering.commit(delivered()).await.unwrap_err();
+        assert!(matches!(error, CheckpointError::Retry { .. }));
+        assert_eq!(remembering.stored(&partition).await.unwrap(), Stored::default());
+        shelf.fails.store(false, Ordering::SeqCst);
+        remembering.commit(delivered()).await.unwrap();
+        assert_eq!(remembering.stored(&partition).await.unwrap().position, Some(Position::Offset(1)));
+        assert!(!shelf.entries.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_known_to_the_next() {
+        let (rule, shelf) = (rule(), Arc::<Shelf>::default());
+        let (detector, first) = memory(&rule, &shelf);
+        observe(&detector, &rule, "1", "a");
+        first.save().await.unwrap();
+        let (detector, second) = memory(&rule, &shelf);
+        let restored = second.recall(vec![Arc::clone(&rule)]).await.unwrap();
+        assert!(restored.kept > 0 && restored.dropped == 0);
+        // Seen before, it does not count a second time.
+        let now = "2026-01-02T03:05:00Z".parse().unwrap();
+        observe(&detector, &rule, "1", "a");
+        assert!(detector.state().take_due(now).is_empty());
+        observe(&detector, &rule, "1", "b");
+        assert_eq!(detector.state().take_due(now).len(), 1);
+    }
+}
