@@ -60,8 +60,11 @@ impl Group {
     fn of(rules: &[Arc<Rule>], log_type: LogType) -> Self {
         let rules = rules.iter().filter(|rule| rule.log_type == log_type);
         let prefilter = Prefilter::of(rules.clone().map(AsRef::as_ref));
-        let watched =
-            |rule: &Arc<Rule>| Watched { rule: Arc::clone(rule), failures: AtomicU64::new(0), told: AtomicI64::new(-1) };
+        let watched = |rule: &Arc<Rule>| Watched {
+            rule: Arc::clone(rule),
+            failures: AtomicU64::new(0),
+            told: AtomicI64::new(-1),
+        };
         Self { rules: rules.map(watched).collect(), prefilter }
     }
 

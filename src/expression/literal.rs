@@ -254,7 +254,10 @@ mod tests {
             ("AKIA[A-Z0-9]{16}", "AKIA"),
             (r"\bAKIA\b", "|AKIA|"),
             ("(?i)ask me", "ask me~"),
-            (r"(?i)ignore\s+(all\s+)?(previous|above) instructions", "ignore|~ & (previous~ | above~) &  instructions~"),
+            (
+                r"(?i)ignore\s+(all\s+)?(previous|above) instructions",
+                "ignore|~ & (previous~ | above~) &  instructions~",
+            ),
             ("(?i)(abc|abcdef)", "( | abcdef~)"),
             (r"(?i)\b(drop|delete)\s+table\b", "(|drop|~ | |delete|~) & |table|~"),
             (r"\b(drop|delete)s?\b", "(|drop | |delete)"),

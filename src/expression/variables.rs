@@ -104,7 +104,12 @@ impl<'v> Variables<'v> {
     ///
     /// # Errors
     /// The event is over a limit.
-    pub(crate) fn of_event(event: &'v Event<'_>, view: &'v Views<'_, '_>, demand: &Demand, names: Names) -> Result<Self, Unbuilt> {
+    pub(crate) fn of_event(
+        event: &'v Event<'_>,
+        view: &'v Views<'_, '_>,
+        demand: &Demand,
+        names: Names,
+    ) -> Result<Self, Unbuilt> {
         let mut builder = Builder::new(names);
         let view = demand.view.as_ref().map(|needs| {
             let mut members = HashMap::new();

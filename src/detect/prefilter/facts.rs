@@ -60,9 +60,9 @@ impl<'e, 'a> Facts<'e, 'a> {
             Condition::Literal(Side::Prompt, number) => self.in_prompt().has(*number),
             Condition::Literal(Side::Answer, number) => self.in_answer().has(*number),
             Condition::Known(fact, want) => self.is_known(fact).is_none_or(|known| known == *want),
-            Condition::Test(Fact::CallNames, _, test, want) => self.event().is_none_or(|event| {
-                event.view.tool_calls().any(|call| test.holds(&call.name.decode()) == *want)
-            }),
+            Condition::Test(Fact::CallNames, _, test, want) => self
+                .event()
+                .is_none_or(|event| event.view.tool_calls().any(|call| test.holds(&call.name.decode()) == *want)),
             Condition::Test(fact, otherwise, test, want) => match (self.text(fact), otherwise) {
                 (Value::Unknown, _) => true,
                 (Value::Is(text), _) => test.holds(&text) == *want,
@@ -245,9 +245,7 @@ impl<'e, 'a> Facts<'e, 'a> {
 
 /// What is not in its place may stand among the unknown fields, under a name in another case.
 fn or_unknown<T>(value: Option<T>, invocation: &Invocation<'_>, section: Section) -> Value<T> {
-    let is_unsure = || {
-        invocation.unknown.iter().any(|field| field.section == section || field.section == Section::Top)
-    };
+    let is_unsure = || invocation.unknown.iter().any(|field| field.section == section || field.section == Section::Top);
     match value {
         Some(value) => Value::Is(value),
         None if is_unsure() => Value::Unknown,

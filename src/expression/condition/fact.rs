@@ -108,10 +108,7 @@ impl Fact {
 
     /// Whether it is a number.
     pub(super) fn is_number(&self) -> bool {
-        matches!(
-            self,
-            Self::Count(_) | Self::Usage(_) | Self::Latency | Self::FirstByte | Self::Cost | Self::Calls
-        )
+        matches!(self, Self::Count(_) | Self::Usage(_) | Self::Latency | Self::FirstByte | Self::Cost | Self::Calls)
     }
 
     /// 0 for what the record says, 1 for what the answer must be read for.

@@ -82,9 +82,9 @@ impl<'a> Walk<'a> {
                 true => Condition::Always,
                 false => Condition::Never,
             },
-            Expr::Ident(name) => walk
-                .named(name, |walk, value| walk.condition(value, want))
-                .unwrap_or(Condition::Always),
+            Expr::Ident(name) => {
+                walk.named(name, |walk, value| walk.condition(value, want)).unwrap_or(Condition::Always)
+            }
             Expr::Select(SelectExpr { test: true, .. }) => walk.known(expr, want),
             Expr::Call(call) => walk.call(expr, call, want),
             Expr::Comprehension(comprehension) => walk.quantified(comprehension, want),
@@ -164,9 +164,7 @@ impl<'a> Walk<'a> {
     fn filled(&mut self, expr: &IdedExpr) -> Condition {
         self.follow(Condition::Always, |walk| match &expr.expr {
             Expr::List(list) if list.elements.is_empty() => Condition::Never,
-            Expr::Ident(name) => {
-                walk.named(name, Self::filled).unwrap_or_else(|| walk.known_source(expr))
-            }
+            Expr::Ident(name) => walk.named(name, Self::filled).unwrap_or_else(|| walk.known_source(expr)),
             Expr::Comprehension(comprehension) => {
                 let range = walk.filled(&comprehension.iter_range);
                 match parts(comprehension) {
@@ -183,9 +181,7 @@ impl<'a> Walk<'a> {
 
     fn known_source(&mut self, expr: &IdedExpr) -> Condition {
         match self.source(expr) {
-            (Source::Calls, None) => {
-                Condition::Compare(Order::Greater, Number::Of(Fact::Calls, None), Number::Is(0.0))
-            }
+            (Source::Calls, None) => Condition::Compare(Order::Greater, Number::Of(Fact::Calls, None), Number::Is(0.0)),
             (source, None) => self.is_known(source),
             _ => Condition::Always,
         }
@@ -312,7 +308,9 @@ impl<'a> Walk<'a> {
         match source {
             Source::Fact(fact) if fact.is_text() => Condition::Test(fact, otherwise, test, want),
             Source::Texts(texts) if texts.iter().all(|text| test.holds(text) != want) => Condition::Never,
-            Source::Guardrail | Source::Body(_) if want && otherwise.as_deref().is_none_or(|text| !test.holds(text)) => {
+            Source::Guardrail | Source::Body(_)
+                if want && otherwise.as_deref().is_none_or(|text| !test.holds(text)) =>
+            {
                 let text = match &source {
                     Source::Body(body) if body.is_verbatim => self.needed(body.side, &test),
                     _ => Condition::Always,
@@ -498,7 +496,8 @@ fn parts(comprehension: &ComprehensionExpr) -> Option<Loop<'_>> {
         (operators::LOGICAL_OR, [_, part]) if is_result => Some(Loop::Exists(unguarded(part))),
         (operators::LOGICAL_AND, [_, part]) if is_result => Some(Loop::All(unguarded(part))),
         (operators::CONDITIONAL, [part, step, _]) => {
-            let is_element = |added: IdedExpr| matches!(added.expr, Expr::Ident(name) if name == comprehension.iter_var);
+            let is_element =
+                |added: IdedExpr| matches!(added.expr, Expr::Ident(name) if name == comprehension.iter_var);
             match added(step) {
                 Some(element) => is_element(element).then_some(Loop::Filter(unguarded(part))),
                 // `exists_one`
