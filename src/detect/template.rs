@@ -41,7 +41,10 @@ impl Template {
                 continue;
             }
             let end = if brace.starts_with('{') { end_of_place(brace) } else { None };
-            let Some(end) = end else { return Err(Flaw::new("a brace without its other half; write it twice")) };
+            let column = text[..text.len() - brace.len()].chars().count() + 1;
+            let Some(end) = end else {
+                return Err(Flaw::new(format!("in column {column}: a brace without its other half; write it twice")));
+            };
             parts.push(Part::Text(std::mem::take(&mut plain)));
             parts.push(Part::Place(
                 Expression::compile_in(&brace[1..end], dialect).map_err(|flaw| behind(flaw, &brace[1..]))?,
@@ -115,6 +118,8 @@ pub(crate) fn cut(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::with_event;
+    use crate::expression::{Names, Views};
 
     #[test]
     fn what_is_too_long_ends_within_the_limit() {
@@ -128,5 +133,41 @@ mod tests {
         check(1000, 1000, false);
         check(1001, 985, true);
         check(5000, 985, true);
+    }
+
+    #[test]
+    fn places_are_filled_in() {
+        let long = format!("{{'{}'}}", "\u{d7}".repeat(1001));
+        let cut = format!("{}... (truncated)", "\u{d7}".repeat(985));
+        for (text, expected) in [
+            ("account {view.account}!", "account 1!"),
+            ("{{{view.account}}} {{}}", "{1} {}"),
+            ("{'}{' + view.account}", "}{1"),
+            ("{ {'a': 'b}'}['a'] }", "b}"),
+            (r"{view.error} {'it\'s'}", "unknown it's"),
+            (&long, &cut),
+        ] {
+            let template = Template::compile(text, Dialect::QUESTION).unwrap_or_else(|flaw| panic!("{text}: {flaw:?}"));
+            let message = r#"{"timestamp":"2026-11-22T07:39:00Z","accountId":"1","modelId":"m"}"#;
+            let mut demand = Demand::default();
+            template.add_demand(&mut demand);
+            let filled = with_event(message, |event, context| {
+                let views = Views::new(event, context);
+                let variables = Variables::of_event(event, &views, &demand, Names::Folded).unwrap();
+                template.fill(&variables, &Bindings::default())
+            });
+            assert_eq!(filled, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn flaws_are_shown_with_their_place() {
+        for (text, place) in [
+            ("a } b", "in column 3: a brace without its other half"),
+            ("{'a}", "in column 1: a brace without its other half"),
+        ] {
+            let flaw = Template::compile(text, Dialect::QUESTION).expect_err(text);
+            assert!(flaw.message.starts_with(place), "{text}: {}", flaw.message);
+        }
     }
 }
