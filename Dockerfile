@@ -17,7 +17,7 @@ COPY Cargo.toml Cargo.lock ./
 RUN set -eux; \
     mkdir -p src tests benches; \
     touch src/lib.rs tests/integration.rs benches/endpoint.rs benches/fleet.rs \
-        benches/line.rs benches/sinks.rs benches/sources.rs; \
+        benches/line.rs benches/sinks.rs benches/sources.rs benches/state.rs; \
     echo 'fn main() {}' > src/main.rs; \
     cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
     rm -r src tests benches
@@ -28,7 +28,7 @@ COPY src ./src
 RUN set -eux; \
     mkdir -p tests benches; \
     touch tests/integration.rs benches/endpoint.rs benches/fleet.rs \
-        benches/line.rs benches/sinks.rs benches/sources.rs; \
+        benches/line.rs benches/sinks.rs benches/sources.rs benches/state.rs; \
     find src -name '*.rs' -exec touch {} +; \
     cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
     test -n "$(target/dist/bedrock-tap --version)"

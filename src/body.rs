@@ -14,6 +14,7 @@ mod value;
 mod answer;
 mod block;
 mod request;
+mod said;
 mod stream;
 mod usage;
 

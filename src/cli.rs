@@ -55,7 +55,7 @@ pub enum Command {
     Demo(demo::Args),
     /// Validate a configuration without touching the network.
     Check(check::Args),
-    /// Print the schema of the events, of the output, or of the configuration.
+    /// Print the schema of the events, of the output, of alerts, of the configuration, or of a rule.
     Schema(schema::Args),
 }
 

@@ -55,7 +55,7 @@ pub use extract::Extract;
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
-pub use rule::{RuleFile, RuleTest, managed_rules};
+pub use rule::{Baseline, RuleFile, RuleFilesError, RuleTest, managed_rules, own_rules, rule_files};
 pub use secret::{Secret, SecretError};
 pub use select::{Sample, Select};
 pub use sinks::{
@@ -109,7 +109,7 @@ pub struct Config {
     /// neither less nor more than a number), or gives neither true nor false, leaves nothing out and is counted
     /// (`unevaluated`), because an invocation too many is better than a lost one. There are `has`, `all`, `exists`,
     /// `exists_one`, `filter`, `map` (two in each other at most, 100000 steps), `size`, `contains`, `startsWith`,
-    /// `endsWith`, `matches` and conversions. Default: all are delivered.
+    /// `endsWith`, `matches`, `split` and conversions. Default: all are delivered.
     #[serde(default)]
     pub select: Select,
     /// What the `panther` format writes beside the schema's fields.

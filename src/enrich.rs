@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::body::View;
-use crate::detect::Finding;
-use crate::format::object::Object;
+use crate::detect::{Finding, Severity};
+use crate::format::object::{Array, Object};
 use crate::invocation::Invocation;
 
 pub mod cost;
@@ -62,13 +62,13 @@ pub struct Found {
     /// The rule's id.
     pub rule: String,
     /// How bad it is.
-    pub severity: &'static str,
+    pub severity: Severity,
 }
 
 impl Found {
     /// The mark of a finding.
     pub fn of(finding: &Finding) -> Self {
-        Self { rule: finding.rule.id.clone(), severity: finding.severity.as_str() }
+        Self { rule: finding.rule.id.clone(), severity: finding.severity }
     }
 }
 
@@ -143,6 +143,19 @@ impl Marks {
         if let Some(redacted) = &self.redacted {
             object.object("redacted", |object| redacted.members(object));
         }
+        if !self.findings.is_empty() {
+            object.array("findings", |array| self.found(array));
+        }
+    }
+
+    /// Appends what detection found, one object each.
+    pub(crate) fn found(&self, array: &mut Array<'_>) {
+        for found in &self.findings {
+            array.object(|object| {
+                object.text("rule", &found.rule);
+                object.text("severity", found.severity.as_str());
+            });
+        }
     }
 }
 
@@ -160,6 +173,13 @@ impl Redacted {
             }
         });
     }
+}
+
+/// What rules found, for tests.
+#[cfg(test)]
+pub(crate) fn found() -> Vec<Found> {
+    let found = [("tap.refused", Severity::Low), ("acme.\"x\"", Severity::High)];
+    found.map(|(rule, severity)| Found { rule: rule.to_owned(), severity }).to_vec()
 }
 
 /// What a message is as an event, for tests.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use cel::common::types::{CelBool, CelString, STRING_TYPE, Type};
+use cel::common::types::{CelBool, CelList, CelString, STRING_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use cel::{Env, ExecutionError, IdedExpr, Value};
@@ -77,6 +77,8 @@ pub struct Flaw {
     pub hint: Option<String>,
     /// What is allowed.
     pub allowed: Option<String>,
+    /// Where it is in the expression: its line and its column in characters, from 1.
+    pub place: Option<(usize, usize)>,
 }
 
 impl Flaw {
@@ -87,14 +89,37 @@ impl Flaw {
         if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
             message.replace_range(end.., "…");
         }
-        Self { message, hint: None, allowed: None }
+        Self { message, hint: None, allowed: None, place: None }
     }
 
     /// The same flaw with the place where it is.
     fn at(self, line: usize, column: usize) -> Self {
-        let place = if line == 1 { format!("column {column}") } else { format!("line {line}, column {column}") };
-        Self { message: format!("in {place} of the expression: {}", self.message), ..self }
+        let message = format!("{}{}", before_message(line, column), self.message);
+        Self { message, place: Some((line, column)), ..self }
     }
+
+    /// The same flaw of an expression that stands in a text behind `before`.
+    pub(crate) fn behind(self, before: &str) -> Self {
+        let Some((line, column)) = self.place else { return self };
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let moved =
+            (line + before.matches('\n').count(), if line == 1 { column + last.chars().count() } else { column });
+        Self { place: Some(moved), ..self }
+    }
+
+    /// What is wrong, without where: for those who show the place.
+    pub(crate) fn message_alone(&self) -> &str {
+        match self.message.strip_prefix("in ").and_then(|rest| rest.split_once(" of the expression: ")) {
+            Some((_, alone)) if self.place.is_some() => alone,
+            _ => &self.message,
+        }
+    }
+}
+
+/// What stands before the message of a flaw with a place.
+fn before_message(line: usize, column: usize) -> String {
+    let place = if line == 1 { format!("column {column}") } else { format!("line {line}, column {column}") };
+    format!("in {place} of the expression: ")
 }
 
 impl Expression {
@@ -264,7 +289,7 @@ impl StaticVal for Pattern {}
 /// The environment of all expressions.
 static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
 
-/// CEL's standard library, with `matches` for compiled regexes.
+/// CEL's standard library, with `matches` for compiled regexes, and `split` of the library for strings.
 fn environment() -> Result<Env, cel::DeclarationError> {
     let mut environment = Env::stdlib();
     environment.add_overload("matches", "matches_regex", vec![STRING_TYPE, PATTERN_TYPE.to_owned()], matches)?;
@@ -275,7 +300,24 @@ fn environment() -> Result<Env, cel::DeclarationError> {
         vec![PATTERN_TYPE.to_owned()],
         matches,
     )?;
+    environment.add_member_overload("split", "string_split", STRING_TYPE, vec![STRING_TYPE], split)?;
     Ok(environment)
+}
+
+/// The parts of a text between separators; the text itself where the separator is empty, which would take it apart.
+fn split<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [text, separator] = arguments.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
+    match (text.downcast_ref::<CelString<'_>>(), separator.downcast_ref::<CelString<'_>>()) {
+        (Some(text), Some(separator)) => {
+            let parts: Vec<&str> = match separator.inner() {
+                "" => vec![text.inner()],
+                separator => text.inner().split(separator).collect(),
+            };
+            let part = |part: &str| Box::new(CelString::from(part.to_owned())) as Box<dyn Val>;
+            Ok(CowVal::owned(CelList::from(parts.into_iter().map(part).collect::<Vec<_>>())))
+        }
+        _ => Err(ExecutionError::missing_argument_or_target()),
+    }
 }
 
 fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use crate::detect::Severity;
+
 /// The schema's name: `p_log_type`.
 pub const NAME: &str = "AWS.BedrockModelInvocation";
 const DESCRIPTION: &str = "Amazon Bedrock Model Invocation Logs";
@@ -245,7 +247,7 @@ fn unmapped() -> Value {
     })
 }
 
-/// What was done to an event on its way: what became of bodies in S3, and what redaction did.
+/// What was done to an event on its way: what became of bodies in S3, what redaction did, and what was found.
 fn marks() -> Value {
     let text = |meaning: &str| json!({ "type": "string", "description": meaning });
     let masked = json!({
@@ -253,6 +255,21 @@ fn marks() -> Value {
         "additionalProperties": { "type": "integer", "minimum": 1 },
         "minProperties": 1,
         "description": "Secrets that were masked, by kind."
+    });
+    let names = Severity::ALL.map(Severity::as_str);
+    let findings = json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "rule": text("The rule's id."),
+                "severity": { "type": "string", "enum": names, "description": "How bad it is." }
+            },
+            "required": ["rule", "severity"],
+            "additionalProperties": false
+        },
+        "minItems": 1,
+        "description": "What detection found."
     });
     json!({
         "type": "object",
@@ -264,7 +281,8 @@ fn marks() -> Value {
                 "properties": { "bodies": text("What was done to the bodies: `dropped` or `hashed`."), "masked": masked },
                 "additionalProperties": false,
                 "description": "What redaction did."
-            }
+            },
+            "findings": findings
         },
         "additionalProperties": false,
         "minProperties": 1,

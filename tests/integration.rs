@@ -10,6 +10,7 @@ mod bodies;
 mod chaos;
 mod config;
 mod decode;
+mod detect_cli;
 mod detect;
 mod engine;
 mod fuzz;

@@ -24,6 +24,11 @@ impl<'a> Text<'a> {
         Self(Cow::Owned(String::from_utf8_lossy(escaped).into_owned()))
     }
 
+    /// The content of a JSON string that was put together.
+    pub(super) fn of_escaped(escaped: String) -> Self {
+        Self(Cow::Owned(escaped))
+    }
+
     /// The text as the content of a JSON string: escaped, without quotes.
     pub fn escaped(&self) -> &str {
         &self.0

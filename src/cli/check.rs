@@ -62,7 +62,7 @@ pub(super) fn usage(error: anyhow::Error) -> anyhow::Error {
 const MAX_WIDTH: u16 = 100;
 
 /// How errors look on standard error: coloured on a terminal, unless `NO_COLOR` is set and not empty.
-fn terminal() -> Look {
+pub(crate) fn terminal() -> Look {
     let stderr = io::stderr();
     if !stderr.is_terminal() {
         return Look::PLAIN;

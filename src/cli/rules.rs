@@ -1,10 +1,23 @@
 //! `bedrock-tap rules`: the detection rules there are, one of them in full, and their own tests.
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use crate::config::{RuleFile, managed_rules};
-use crate::detect::trial;
+mod list;
+pub(crate) mod loading;
+mod show;
+mod test;
+
+/// The columns of a page where standard output is no terminal.
+const PAGE_COLUMNS: usize = 80;
+
+/// The most columns of a page: longer lines are hard to read.
+const MAX_COLUMNS: usize = 100;
+
+/// What the help says below the flags.
+const PATTERNS: &str = "\
+Patterns: a glob over ids (tap.*), or what stands behind a dot in one (guardrail-intervened); tag:NAME; severity:LEVEL \
+(that or worse); all. A leading ! takes away.";
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -17,48 +30,35 @@ pub struct Args {
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Run every rule's own tests.
-    Test {
-        /// Files of rules; without any, the managed ones.
-        #[arg(value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
+    /// List rules: severity, id and name.
+    #[command(after_help = PATTERNS)]
+    List(list::Args),
+    /// Show a rule in full: what it finds, what it does not see, and what to do.
+    Show(show::Args),
+    /// Run every rule's own tests, and exit with 1 if one fails.
+    Test(test::Args),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// A rule that is not valid.
+/// A rule that is not valid or not there; standard output that cannot be written.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Test { paths } = args.command;
-    let rules = if paths.is_empty() {
-        managed_rules()?
-    } else {
-        let read = |path: &PathBuf| -> anyhow::Result<_> {
-            Ok(RuleFile::parse(&std::fs::read_to_string(path)?, &path.display().to_string())?)
-        };
-        paths.iter().map(read).collect::<anyhow::Result<_>>()?
+    let (text, code) = match args.command {
+        Command::List(args) => (list::page(&args)?, ExitCode::SUCCESS),
+        Command::Show(args) => (show::page(&args)?, ExitCode::SUCCESS),
+        Command::Test(args) => test::page(&args)?,
     };
-    let mut failed = 0;
-    for (file, rule) in rules {
-        for test in &file.tests {
-            let trial = trial::run(&rule, &test.events)?;
-            let alerts = trial.alerts.len() as u64;
-            let first = trial.findings.first();
-            let is_right = trial.findings.len() as u64 == test.findings
-                && test.alerts.is_none_or(|expected| expected == alerts)
-                && test.title.as_deref().is_none_or(|title| first.is_some_and(|first| first.title == title))
-                && test.dedup.as_deref().is_none_or(|dedup| first.is_some_and(|first| first.dedup == dedup))
-                && test.severity.is_none_or(|severity| first.is_some_and(|first| first.severity == severity));
-            if !is_right {
-                failed += 1;
-                let titles: Vec<_> = trial.findings.iter().map(|f| (&f.title, f.severity, &f.dedup)).collect();
-                println!(
-                    "FAILED {}: {}: {titles:#?} {alerts} alerts, {} unevaluated",
-                    file.id, test.name, trial.unevaluated
-                );
-            }
-        }
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(code),
     }
-    Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The columns that pages are folded to.
+fn columns() -> usize {
+    let stdout = io::stdout();
+    let size = stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout)).flatten();
+    size.map_or(PAGE_COLUMNS, |(width, _)| usize::from(width.0).clamp(40, MAX_COLUMNS))
 }

@@ -1,9 +1,9 @@
-//! `bedrock-tap schema`: prints the schema of the events, of the output, of alerts, or of the configuration.
+//! `bedrock-tap schema`: prints the schema of the events, of the output, of alerts, of the configuration, or of a rule.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::config::Config;
+use crate::config::{Config, RuleFile};
 use crate::detect::alert;
 use crate::format::flat;
 use crate::schema;
@@ -29,6 +29,8 @@ enum Kind {
     Alert,
     /// The JSON Schema of the configuration file
     Config,
+    /// The JSON Schema of a detection rule's file
+    Rule,
 }
 
 /// Runs the command.
@@ -42,6 +44,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Kind::Flat => format!("{:#}\n", flat::json_schema()),
         Kind::Alert => format!("{:#}\n", alert::json_schema()),
         Kind::Config => format!("{:#}\n", Config::json_schema()),
+        Kind::Rule => format!("{:#}\n", RuleFile::json_schema()),
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever closed the pipe has seen enough.

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::UsageError;
+use super::rules::loading;
 use crate::aws::Access;
+use crate::detect::{Detector, state};
+use crate::pipeline::Detection;
 use crate::source::kinesis::client;
 use crate::telemetry;
 
@@ -44,6 +47,7 @@ const PATTERNS: &str = "\
 Examples:
   bedrock-tap tail --log-group /aws/bedrock/invocations --since 15m
   bedrock-tap tail --config tap.toml --errors --model '*opus*'
+  bedrock-tap tail --log-group /aws/bedrock/invocations --rules severity:medium
 
 Patterns: PAT is a glob (* ? [abc] {a,b}) for the whole text; without a wildcard it is found anywhere in it. Case never \
 matters. A flag that is given several times takes what any of its patterns takes; different flags must all hold.
@@ -92,6 +96,16 @@ pub struct Args {
     /// Which invocations are shown.
     #[command(flatten)]
     filter: Box<FilterArgs>,
+    /// Mark lines in which these rules find something: patterns with commas between them, as `detect` takes them, such
+    /// as `tap.*`, `severity:high` or `all`.
+    #[arg(long, value_name = "PAT,...", conflicts_with = "raw")]
+    rules: Vec<String>,
+    /// Rules of your own: a file, a directory with `*.toml` files or a pattern; may be given several times.
+    #[arg(long, value_name = "PATH", requires = "rules")]
+    rule_files: Vec<String>,
+    /// Show only invocations in which a rule finds something.
+    #[arg(long, requires = "rules")]
+    findings_only: bool,
     /// End after this many invocations.
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -203,7 +217,12 @@ impl Args {
 /// # Errors
 /// Nothing to read was named, it cannot be read, or the output cannot be written. A closed pipe and Ctrl-C are no errors.
 pub fn execute(mut args: Args) -> anyhow::Result<ExitCode> {
-    let from = args.from()?;
+    let mut from = args.from()?;
+    if !args.rules.is_empty() {
+        let rules = loading::chosen(&args.rules, &args.rule_files)?;
+        let detector = Arc::new(Detector::new(&rules, state::Limits::default()));
+        from.line.detection = Some(Detection { detector, marks: true });
+    }
     // What keeps a stream from being read is retried for as long as it takes, so a person must be told.
     telemetry::start(&telemetry::Settings { level: LOG_LEVEL.to_owned(), ..telemetry::Settings::default() })?;
     // One thread: it waits for the network most of the time, and the output has its own.
@@ -220,7 +239,8 @@ async fn show(from: From, args: Args) -> anyhow::Result<()> {
     let printer = args.printer();
     let filter = args.filter.filter(Timestamp::now());
     let since = filter.since;
-    let screen = Arc::new(Screen::new(from.line.clone(), filter, printer, args.count, output.chunks(), stop.clone()));
+    let screen = Screen::new(from.line.clone(), filter, printer, args.count, output.chunks(), stop.clone());
+    let screen = Arc::new(if args.findings_only { screen.only_found() } else { screen });
     let read = tokio::select! {
         read = from.read(since, Arc::clone(&screen), stop.clone()) => read,
         // Nothing is delivered or committed here, so what was begun is simply dropped.

@@ -10,6 +10,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::error::{Excerpt, Fault, Place};
 
+mod literal;
+
 /// The most faults that are shown and looked into. Whoever has more has given another file, or will run the check again.
 pub(super) const MAX_FAULTS: usize = 25;
 
@@ -91,6 +93,8 @@ pub(super) enum Target {
     Value,
     /// The value, which may hold a secret and is not shown.
     SecretValue,
+    /// A place in the text that the value is: its line and its column in characters, from 1.
+    Inside(usize, usize),
 }
 
 impl Problem {
@@ -129,6 +133,8 @@ pub(super) struct Document<'d> {
     pub(super) tree: Spanned<DeTable<'d>>,
     /// The names of the variables that entries come from.
     pub(super) variables: Vec<String>,
+    /// Whether what stands in it may be secret.
+    pub(super) may_hold_secrets: bool,
 }
 
 impl<'d> Document<'d> {
@@ -138,7 +144,7 @@ impl<'d> Document<'d> {
     /// Every place where the text is no TOML.
     pub(super) fn parse(text: &'d str) -> Result<Self, Vec<Fault>> {
         let (tree, errors) = DeTable::parse_recoverable(text);
-        let document = Self { text, tree, variables: Vec::new() };
+        let document = Self { text, tree, variables: Vec::new(), may_hold_secrets: true };
         if errors.is_empty() {
             return Ok(document);
         }
@@ -198,12 +204,16 @@ impl<'d> Document<'d> {
                     (value.span(), value)
                 }
             };
-            let whole = matches!(target, Target::Value | Target::SecretValue) && !value.get_ref().is_table();
+            let is_value = matches!(target, Target::Value | Target::SecretValue | Target::Inside(..));
+            let whole = is_value && !value.get_ref().is_table();
             found = Some(if whole { value.span() } else { key });
             table = value.get_ref().as_table();
             array = value.get_ref().as_array();
         }
-        found
+        match (found, target) {
+            (Some(span), Target::Inside(line, column)) => Some(inside(self.text, span, line, column)),
+            (found, _) => found,
+        }
     }
 
     fn place(&self, span: &Range<usize>, target: Target) -> Place {
@@ -217,13 +227,31 @@ impl<'d> Document<'d> {
         let column = before[line_start..].chars().count() + 1;
         let line = before.matches('\n').count() + 1;
         let marked = self.text.get(span.clone()).unwrap_or_default();
-        let excerpt = excerpt(line_text, column - 1, marked.lines().next().unwrap_or_default(), target);
+        let excerpt = excerpt(line_text, column - 1, marked.lines().next().unwrap_or_default(), target)
+            .filter(|_| target == Target::UnknownKey || !self.may_hold_secrets || !is_suspicious(line_text));
         Place::Line { line, column, excerpt }
     }
 }
 
 /// Words in whose neighbourhood people keep secrets. A line with one is never repeated in an error, which may end in a log.
 const SECRET_WORDS: [&str; 6] = ["secret", "password", "passwd", "token", "credential", "private"];
+
+/// Whether the line has a word of those.
+fn is_suspicious(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| lower.contains(word))
+}
+
+/// The place in the text of the value at `span`, as far as it can be told; else the value.
+fn inside(text: &str, span: Range<usize>, line: usize, column: usize) -> Range<usize> {
+    let raw = text.get(span.clone()).unwrap_or_default();
+    let Some(at) = literal::offset(raw, line, column) else { return span };
+    let rest = raw[at..].trim_end_matches(['\'', '"']);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+    let first = rest.chars().next().map_or(0, char::len_utf8);
+    span.start + at..span.start + at + length.max(first)
+}
 
 fn excerpt(line: &str, before: usize, marked: &str, target: Target) -> Option<Excerpt> {
     let length = marked.chars().count();
@@ -235,8 +263,7 @@ fn excerpt(line: &str, before: usize, marked: &str, target: Target) -> Option<Ex
         let (lead, before) = if line.trim_start().starts_with(marked) { ("", 0) } else { ("… ", 2) };
         return Some(Excerpt { text: plain(&format!("{lead}{marked} = …")), before, marked: length });
     }
-    let lower = line.to_ascii_lowercase();
-    if target == Target::SecretValue || SECRET_WORDS.iter().any(|word| lower.contains(word)) {
+    if target == Target::SecretValue {
         return None;
     }
     Some(Excerpt { text: plain(line), before, marked: length })

@@ -7,14 +7,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+mod check;
+mod files;
 mod managed;
+mod parts;
+
+pub use files::{RuleFilesError, own_rules, rule_files};
+use parts::{AggregateFile, Binding, FirstSeen, Mitre, SeverityWhen};
+pub use parts::{Baseline, RuleTest};
 
 use super::conform::Findings;
-use super::document::{self, Document, KeyPath, MAX_FAULTS, Problem};
+use super::document::{self, Document, KeyPath, MAX_FAULTS, Problem, Target};
 use super::error::ConfigError;
 use super::shape::Shape;
 use super::units;
-use crate::detect::rule::{Aggregate, Counting, Function, History, Matching};
+use crate::detect::rule::{Aggregate, Counting, History, Matching};
 use crate::detect::template::Template;
 use crate::detect::{LogType, Rule, Severity};
 use crate::expression::{Demand, Dialect, Expression, Flaw};
@@ -25,10 +32,13 @@ use crate::expression::{Demand, Dialect, Expression, Flaw};
 #[serde(deny_unknown_fields)]
 pub struct RuleFile {
     /// Its id: a prefix, a dot and a name, such as `acme.night-shift`. `panther.` and `tap.` are the program's own.
+    #[schemars(length(min = 1, max = 128))]
     pub id: String,
     /// Its name, for people.
+    #[schemars(length(min = 1, max = 200))]
     pub name: String,
     /// What it looks for, and why that matters.
+    #[schemars(length(min = 1, max = 10000))]
     pub description: String,
     /// What it does not see. Default: nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,8 +68,10 @@ pub struct RuleFile {
     pub bindings: Vec<Binding>,
     /// Whether an event is a finding.
     #[serde(rename = "match")]
+    #[schemars(length(min = 1, max = 4096))]
     pub matches: String,
     /// What a finding is called: a text with expressions in braces. What is not known is `unknown`.
+    #[schemars(length(min = 1, max = 4096))]
     pub title: String,
     /// What findings are counted and told under, as a text with expressions in braces. Default: the values of `group_by`,
     /// or the title where there are none.
@@ -95,119 +107,10 @@ pub struct RuleFile {
     /// Events with what the rule must say of them. Run by `bedrock-tap rules test`. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<RuleTest>,
-}
-
-/// A severity with its condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SeverityWhen {
-    /// When it holds.
-    pub when: String,
-    /// How bad a finding is then.
-    pub severity: Severity,
-}
-
-/// A value with its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Binding {
-    /// The name: letters, digits and `_`.
-    pub name: String,
-    /// The expression.
-    pub value: String,
-}
-
-/// MITRE's names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mitre {
-    /// ATT&CK: a tactic and a technique, such as `TA0040:T1496.004`. Default: none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attack: Vec<String>,
-    /// ATLAS: a technique, such as `AML.T0051`. Default: none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub atlas: Vec<String>,
-}
-
-/// Something that must hold of all findings in the window together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AggregateFile {
-    /// What is made of the values.
-    pub function: Function,
-    /// The value of one event. One that is null counts for nothing.
-    pub of: String,
-    /// It is at least this.
-    pub at_least: f64,
-}
-
-/// What is usual: the median and the median absolute deviation of the group's events before. Events that stand out are
-/// among those that later ones are compared with: half of them would have to before that is what is usual.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Baseline {
-    /// The value of one event.
-    pub of: String,
-    /// It is above the median by so many deviations (1.4826 median absolute deviations each, and at least a tenth of the
-    /// median, so that a small rise does not stand out where all were alike), 0 to 1000.
-    #[schemars(range(min = 0.0, max = 1000.0))]
-    pub deviations: f64,
-    /// And it is at least this. Default: `0`.
-    #[serde(default)]
-    pub at_least: f64,
-    /// And it is at least so many times the median. Default: `1`.
-    #[serde(default = "default_medians")]
-    pub at_least_medians: f64,
-    /// Events of the group that must have been before, 1 to 512. Default: `20`.
-    #[serde(default = "default_samples")]
-    #[schemars(range(min = 1, max = 512))]
-    pub min_samples: u32,
-    /// How far back events are looked at, `1m` to `30d`; of more than 512 the newest are taken. Default: `7d`.
-    #[serde(default = "default_week", with = "units::duration")]
-    #[schemars(with = "units::DurationText", extend("x-minimum" = "1m", "x-maximum" = "30d"))]
-    pub window: Duration,
-}
-
-/// What a group had before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FirstSeen {
-    /// What is new or not.
-    pub of: String,
-    /// Events of the group that must have been before, 0 to 512. Default: `20`.
-    #[serde(default = "default_samples")]
-    #[schemars(range(min = 0, max = 512))]
-    pub min_samples: u32,
-    /// How long something stays known after it was last seen, `1m` to `30d`; of more than 512 values of a group those that
-    /// were seen last. Default: `30d`.
-    #[serde(default = "default_month", with = "units::duration")]
-    #[schemars(with = "units::DurationText", extend("x-minimum" = "1m", "x-maximum" = "30d"))]
-    pub window: Duration,
-}
-
-/// Events with what a rule must say of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RuleTest {
-    /// What is tested.
-    pub name: String,
-    /// The records, as JSON: one, or several behind one another in the order in which they come. Those without an account,
-    /// a model or a time get some.
-    pub events: String,
-    /// The findings that there must be.
-    pub findings: u64,
-    /// The alerts that there must be. Default: not looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alerts: Option<u64>,
-    /// The title of the first finding. Default: not looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// The severity of the first finding. Default: not looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub severity: Option<Severity>,
-    /// The dedup string of the first finding. Default: not looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dedup: Option<String>,
+    /// The file as it is written.
+    #[serde(skip)]
+    #[schemars(skip)]
+    text: String,
 }
 
 fn default_log_type() -> LogType {
@@ -220,22 +123,6 @@ fn default_threshold() -> u32 {
 
 fn default_hour() -> Duration {
     Duration::from_secs(3600)
-}
-
-fn default_medians() -> f64 {
-    1.0
-}
-
-fn default_samples() -> u32 {
-    20
-}
-
-fn default_week() -> Duration {
-    Duration::from_secs(7 * 86_400)
-}
-
-fn default_month() -> Duration {
-    Duration::from_secs(30 * 86_400)
 }
 
 /// The rules that come with the program, in the order of their ids, each with its file.
@@ -252,13 +139,37 @@ impl RuleFile {
     /// # Errors
     /// A file that is not valid: each fault with its place and the way out.
     pub fn parse(text: &str, name: &str) -> Result<(Self, Arc<Rule>), ConfigError> {
-        let document = Document::parse(text).map_err(|faults| ConfigError::new(name, faults))?;
-        let shape = Shape::of::<Self>("bedrock-tap detection rule");
-        let Findings { mut problems, unusable } = shape.check(document.tree.get_ref());
+        Self::parse_of(text, name, true)
+    }
+
+    /// The JSON Schema (2020-12) of a rule's file, for editors.
+    pub fn json_schema() -> serde_json::Value {
+        Self::shape().into_schema()
+    }
+
+    /// The file as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn shape() -> Shape {
+        Shape::of::<Self>("bedrock-tap detection rule")
+    }
+
+    /// Reads and compiles a rule; `is_managed` says whether its id may be one of the program's own.
+    fn parse_of(text: &str, name: &str, is_managed: bool) -> Result<(Self, Arc<Rule>), ConfigError> {
+        let mut document = Document::parse(text).map_err(|faults| ConfigError::new(name, faults))?;
+        document.may_hold_secrets = false;
+        let Findings { mut problems, unusable } = Self::shape().check(document.tree.get_ref());
         let file: Option<Self> = document::read(&document, unusable, &mut problems);
+        if let Some(file) = &file {
+            file.check(is_managed, &mut problems);
+        }
         let rule = file.as_ref().and_then(|file| file.compile(&mut problems));
         match (file, rule) {
-            (Some(file), Some(rule)) if problems.is_empty() => Ok((file, Arc::new(rule))),
+            (Some(file), Some(rule)) if problems.is_empty() => {
+                Ok((Self { text: text.to_owned(), ..file }, Arc::new(rule)))
+            }
             _ => {
                 problems.sort_by_key(|problem| document.start_of(problem));
                 let more = problems.len().saturating_sub(MAX_FAULTS);
@@ -381,8 +292,10 @@ impl Maker<'_> {
     }
 
     fn note<T>(&mut self, at: KeyPath, made: Result<T, Flaw>) -> Option<T> {
-        made.map_err(|Flaw { message, hint, allowed }| {
-            self.problems.push(Problem { hint, allowed, ..Problem::value(at, message) });
+        made.map_err(|flaw| {
+            let target = flaw.place.map_or(Target::Value, |(line, column)| Target::Inside(line, column));
+            let problem = Problem { target, ..Problem::value(at, flaw.message_alone()) };
+            self.problems.push(Problem { hint: flaw.hint, allowed: flaw.allowed, ..problem });
         })
         .ok()
     }

@@ -81,7 +81,7 @@ impl Select {
 
 /// Finds what is wrong with an expression.
 pub(super) fn check_expression(path: KeyPath, text: &str, problems: &mut Vec<Problem>) {
-    if let Err(Flaw { message, hint, allowed }) = Expression::compile(text) {
+    if let Err(Flaw { message, hint, allowed, .. }) = Expression::compile(text) {
         problems.push(Problem { hint, allowed, ..Problem::value(path, message) });
     }
 }

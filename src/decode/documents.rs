@@ -5,6 +5,8 @@ use crate::extract::{self, LogEvent};
 use crate::json::{Cursor, Kind, Text, key_text};
 use crate::reject::{Fault, Reason, Skip, Stage};
 
+pub(super) mod carried;
+
 /// The line that Bedrock writes to the log stream when logging is switched on. Source: six public projects read it.
 const NOTICE: &[u8] = b"Permissions are correctly set for Amazon Bedrock";
 
@@ -185,6 +187,13 @@ struct Shape {
     records: bool,
     events: bool,
     data: bool,
+    /// A record of CloudTrail's: a source and a name of an event, and not those of an S3 notification.
+    event_source: bool,
+    event_name: bool,
+    /// Members in which others put a record: a text or an object, or a list of these.
+    carrier: bool,
+    /// The text of the record, beside members that were made of it.
+    raw: bool,
     /// Members that stand beside `data` in a record of a stream.
     transport: bool,
     /// Members that a dead letter has beside `data`, a bit each.
@@ -196,6 +205,11 @@ impl Shape {
     fn is_letter(&self) -> bool {
         self.data && self.letter == 0b1111
     }
+
+    /// Whether it is a record of CloudTrail.
+    fn is_trail(&self) -> bool {
+        self.event_source && self.event_name
+    }
 }
 
 /// Reads an object by its members.
@@ -204,9 +218,13 @@ fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
     let mut shape = Shape::default();
     let walked = look(cursor, &mut shape, walk.limits().depth);
     let mut again = start.clone();
+    let span = cursor.span(start.pos()..cursor.pos());
+    if shape.raw && walked.is_ok() && carried::object(span, walk, scratch, level) {
+        return Ok(Outcome::Read);
+    }
     if shape.invocation {
         walked?;
-        walk.message(cursor.span(start.pos()..cursor.pos()), LogEvent::default());
+        walk.message(span, LogEvent::default());
         return Ok(Outcome::Read);
     }
     if shape.envelope {
@@ -230,8 +248,10 @@ fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
     if shape.data && data_member(&mut again, walk, scratch, level, shape.transport)? {
         return Ok(Outcome::Wrapper);
     }
-    let span = start.pos()..cursor.pos();
-    walk.message(cursor.span(span), LogEvent::default());
+    if shape.carrier && !shape.is_trail() && carried::object(span, walk, scratch, level) {
+        return Ok(Outcome::Read);
+    }
+    walk.message(span, LogEvent::default());
     Ok(Outcome::Read)
 }
 
@@ -246,7 +266,12 @@ pub(super) fn is_event_holder(bytes: &[u8], depth: usize) -> bool {
 fn look(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), Fault> {
     cursor.object(|cursor, key| {
         let first = cursor.peek();
-        match key_text(cursor.span(key)).as_ref() {
+        let key = key_text(cursor.span(key));
+        shape.carrier |= carried::is_carrier(&key, first);
+        match key.as_ref() {
+            b"eventSource" if first == Some(b'"') => shape.event_source = !carried::is_of_s3(cursor.clone()),
+            b"eventName" => shape.event_name = first == Some(b'"'),
+            b"_raw" => shape.raw = first == Some(b'"'),
             b"schemaType" | b"modelId" => shape.invocation = true,
             b"logEvents" => shape.envelope = true,
             b"awslogs" => shape.awslogs = first == Some(b'{'),
@@ -287,8 +312,14 @@ fn record(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
     if again.peek() == Some(b'{') && data_member(&mut again, walk, scratch, level, true)? {
         return Ok(());
     }
+    let span = cursor.span(span);
+    if carried::is_record(span, depth) {
+        walk.tally.payloads += 1;
+        walk.message(span, LogEvent::default());
+        return Ok(());
+    }
     let fault = Fault::new(Stage::Decode, Reason::InvalidEnvelope, "a record of a batch without data");
-    leaf_fault(fault, cursor.span(span), walk);
+    leaf_fault(fault, span, walk);
     Ok(())
 }
 

@@ -61,6 +61,9 @@ pub(super) fn content(bytes: &[u8], original: &[u8], walk: &mut Walk<'_>, scratc
     if documents::next_line(bytes, 0).is_some() || documents::is_notice(bytes) {
         return documents::all(bytes, &[], original, walk, scratch, level);
     }
+    if documents::carried::lines(bytes, walk) {
+        return;
+    }
     let detail = "neither gzip, zstd, base64, a KPL aggregate nor JSON";
     leaf_fault(Fault::new(Stage::Decode, Reason::UnknownFraming, detail), original, walk);
 }

@@ -171,3 +171,6 @@ fn named(pairs: &[(String, String)]) -> Vec<(String, Cow<'_, str>)> {
     }
     named
 }
+
+#[cfg(test)]
+mod tests;

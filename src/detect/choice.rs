@@ -63,6 +63,23 @@ impl Choice {
         Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
     }
 
+    /// The patterns of a list with commas between them; those in braces belong to a glob.
+    pub fn split(list: &str) -> Vec<String> {
+        let (mut patterns, mut depth) = (vec![String::new()], 0_usize);
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            match patterns.last_mut() {
+                Some(last) if c != ',' || depth > 0 => last.push(c),
+                _ => patterns.push(String::new()),
+            }
+        }
+        patterns.iter().map(|pattern| pattern.trim().to_owned()).collect()
+    }
+
     /// Every rule.
     pub fn all() -> Self {
         Self { patterns: vec![Pattern { text: "all".to_owned(), takes_away: false, of: Of::All }] }
@@ -239,6 +256,14 @@ mod tests {
         check(&["panther.*", "severity:High"], &[0, 2, 3], &[]);
         check(&["severity:info"], &[0, 1, 2, 3], &[]);
         check(&["tag:resource hijacking", "tag:A*"], &[0, 3], &[]);
+    }
+
+    #[test]
+    fn lists_are_split_at_commas() {
+        let check = |list: &str, patterns: &[&str]| assert_eq!(Choice::split(list), patterns, "{list}");
+        check("all", &["all"]);
+        check("tap.*, !tap.{a,b}*,tag:x", &["tap.*", "!tap.{a,b}*", "tag:x"]);
+        check("a,,b}", &["a", "", "b}"]);
     }
 
     #[test]

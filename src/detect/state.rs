@@ -113,6 +113,8 @@ pub struct State {
     table: Table,
     outbox: Outbox,
     counts: Counts,
+    /// Stored keys that nothing can be made of: they are gone with the next changes.
+    useless: Vec<Vec<u8>>,
     /// The youngest event's time, but never ahead of the process.
     clock: i64,
 }
@@ -144,7 +146,14 @@ fn time(micros: i64) -> Timestamp {
 impl State {
     /// Nothing is remembered yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, table: Table::new(), outbox: Outbox::default(), counts: Counts::default(), clock: i64::MIN }
+        Self {
+            limits,
+            table: Table::new(),
+            outbox: Outbox::default(),
+            counts: Counts::default(),
+            useless: Vec::new(),
+            clock: i64::MIN,
+        }
     }
 
     /// Remembers a finding. Says whether it is one: of a rule with a history, only an event that stands out is. `now` is
@@ -265,7 +274,8 @@ impl State {
 
     /// The stored form of what has changed since the last call.
     pub fn changes(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let useless = std::mem::take(&mut self.useless).into_iter();
+        let mut changes = useless.map(|key| Change { key, value: None }).collect();
         self.table.changes(ENTRY, &mut changes);
         self.outbox.changes(ALERT, &mut changes);
         changes
@@ -278,26 +288,35 @@ impl State {
         let mut restored = Restored::default();
         let mut kept: Vec<(Key, Entry)> = Vec::new();
         for (key, value) in entries {
+            let is_known = |id: &[u8; 16]| self.outbox.holds(id) || self.table.find(id).is_some();
+            if stored::split(&key).is_some_and(|id| is_known(&id)) {
+                restored.dropped += 1;
+                continue;
+            }
             let is_kept = match (key.split_first(), stored::split(&key)) {
                 (Some((&ENTRY, _)), Some(key)) => {
                     let entry = stored::restored_entry(&value, &rules);
                     entry.map(|entry| kept.push((key, entry))).is_some()
                 }
-                (Some((&ALERT, _)), Some(id)) => stored::restored_outgoing(&value, &rules)
-                    .is_some_and(|(known, outgoing)| known == id && self.outbox.restore(id, outgoing)),
+                (Some((&ALERT, _)), Some(id)) => {
+                    let outgoing = stored::restored_outgoing(&value, &rules).filter(|(known, _)| *known == id);
+                    outgoing.map(|(id, outgoing)| self.outbox.restore(id, outgoing)).is_some()
+                }
                 _ => false,
             };
-            if is_kept { restored.kept += 1 } else { restored.dropped += 1 }
+            if is_kept {
+                restored.kept += 1;
+            } else {
+                restored.dropped += 1;
+                self.useless.push(key);
+            }
         }
         kept.sort_by_key(|(_, entry)| entry.touched);
         for (key, entry) in kept {
             self.clock = self.clock.max(entry.clock);
             let now = entry.touched;
             let bound = self.bound();
-            if !self.table.restore(key, entry, &bound, &mut self.counts.evicted) {
-                restored.kept -= 1;
-                restored.dropped += 1;
-            }
+            self.table.restore(key, entry, &bound, &mut self.counts.evicted);
             self.keep_to_bounds(now);
         }
         restored

@@ -5,7 +5,7 @@ use crate::expression::{Answer, Bindings, Demand, Dialect, Expression, Flaw, Var
 /// What stands in the place of what is not known.
 pub const UNKNOWN: &str = "unknown";
 
-/// The longest title or dedup string, in characters, and what stands behind one that was cut. As Panther does.
+/// The longest title or dedup string, in characters, with what stands at the end of one that was cut. As Panther does.
 pub const MAX_CHARACTERS: usize = 1000;
 const TRUNCATED: &str = "... (truncated)";
 
@@ -31,6 +31,7 @@ impl Template {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
+        let behind = |flaw: Flaw, place: &str| flaw.behind(&text[..text.len() - place.len()]);
         while let Some(at) = rest.find(['{', '}']) {
             let (before, brace) = rest.split_at(at);
             plain.push_str(before);
@@ -42,7 +43,9 @@ impl Template {
             let end = if brace.starts_with('{') { end_of_place(brace) } else { None };
             let Some(end) = end else { return Err(Flaw::new("a brace without its other half; write it twice")) };
             parts.push(Part::Text(std::mem::take(&mut plain)));
-            parts.push(Part::Place(Expression::compile_in(&brace[1..end], dialect)?));
+            parts.push(Part::Place(
+                Expression::compile_in(&brace[1..end], dialect).map_err(|flaw| behind(flaw, &brace[1..]))?,
+            ));
             rest = &brace[end + 1..];
         }
         plain.push_str(rest);
@@ -101,9 +104,29 @@ fn end_of_place(text: &str) -> Option<usize> {
 
 /// Cuts a text that is too long.
 pub(crate) fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(MAX_CHARACTERS) {
-        text.truncate(end);
+    if text.char_indices().nth(MAX_CHARACTERS).is_some() {
+        let kept = text.char_indices().nth(MAX_CHARACTERS - TRUNCATED.len());
+        text.truncate(kept.map_or(text.len(), |(end, _)| end));
         text.push_str(TRUNCATED);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_ends_within_the_limit() {
+        let check = |length: usize, kept: usize, is_cut: bool| {
+            let text = cut("×".repeat(length));
+            assert_eq!(text.chars().filter(|c| *c == '×').count(), kept, "{length}");
+            assert_eq!(text.ends_with(TRUNCATED), is_cut, "{length}");
+            assert!(text.chars().count() <= MAX_CHARACTERS, "{length}");
+        };
+        check(0, 0, false);
+        check(1000, 1000, false);
+        check(1001, 985, true);
+        check(5000, 985, true);
+    }
 }

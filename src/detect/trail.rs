@@ -23,6 +23,7 @@ pub struct Trail<'a> {
 
 impl<'a> Trail<'a> {
     /// Reads a message as a record of CloudTrail; none if it is none: it has a source, a name and a time of an event.
+    /// A notification of S3 has them, too, with a source that no service has.
     pub fn read(message: &'a str) -> Option<Self> {
         let mut cursor = Cursor::new(message.as_bytes(), 0);
         if cursor.peek() != Some(b'{') {
@@ -42,7 +43,7 @@ impl<'a> Trail<'a> {
             *slot = optional_text(cursor, MAX_DEPTH)?;
             Ok::<(), JsonError>(())
         });
-        if read.is_err() || source.is_none() || name.is_none() {
+        if read.is_err() || name.is_none() || source.is_none_or(|source| source.starts_with("aws:")) {
             return None;
         }
         let time = parse_timestamp(&time?)?;

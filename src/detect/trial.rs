@@ -16,12 +16,16 @@ use crate::record::Origin;
 /// What a rule made of records.
 #[derive(Debug, Default)]
 pub struct Trial {
+    /// The records that there were.
+    pub events: usize,
     /// Its findings.
     pub findings: Vec<Finding>,
+    /// In which record each finding is, from 1.
+    pub matched: Vec<usize>,
     /// The alerts that they added up to, as they stand at the end.
     pub alerts: Vec<Alert>,
-    /// Records for which it could not be evaluated.
-    pub unevaluated: u64,
+    /// Records for which it could not be evaluated, from 1.
+    pub unevaluated: Vec<usize>,
 }
 
 /// Why a trial could not be held.
@@ -48,7 +52,8 @@ const START: &str = "2026-01-15T10:00:00Z";
 /// Nesting of records in tests.
 const DEPTH: usize = crate::json::MAX_DEPTH;
 
-/// Runs a rule over records: JSON objects behind one another. What a record of its kind must have and does not, it gets.
+/// Runs a rule over records: JSON objects behind one another, or in lists. What a record of its kind must have and does
+/// not, it gets.
 ///
 /// # Errors
 /// What is no record.
@@ -56,26 +61,30 @@ pub fn run(rule: &Arc<Rule>, events: &str) -> Result<Trial, TrialError> {
     let detector = Detector::new(std::slice::from_ref(rule), state::Limits::default());
     let prices = Prices::default();
     let origin = Origin::File { path: "test".into(), offset: 0 };
-    let context = Context {
+    let now = Timestamp::now();
+    let mut context = Context {
         origin: &origin,
-        parse_time: Timestamp::now(),
+        parse_time: now,
         source_id: None,
         source_label: None,
         unmapped: true,
         prices: &prices,
     };
     let mut trial = Trial::default();
-    let records = serde_json::Deserializer::from_str(events).into_iter::<Map<String, Value>>();
-    for (index, record) in records.enumerate() {
-        let record = completed(record?, rule.log_type, index).to_string();
+    for (index, record) in records(events)?.into_iter().enumerate() {
         let no_record =
             |reason: String| TrialError::Record { number: index + 1, log_type: rule.log_type.as_str(), reason };
-        match rule.log_type {
+        let Value::Object(record) = record else { return Err(no_record("no JSON object".to_owned())) };
+        let record = completed(record, rule.log_type, index).to_string();
+        let unevaluated = detector.unevaluated();
+        let findings = match rule.log_type {
             LogType::Invocation => {
                 let event = LogEvent { message: &record, ..LogEvent::default() };
                 match parse::message(event, DEPTH) {
                     Parsed::Invocation(invocation) => {
-                        trial.findings.extend(detector.observe(&Event::new(&invocation), &context));
+                        // Records may be of any time, and none is of the future.
+                        context.parse_time = context.parse_time.max(invocation.event_time);
+                        detector.observe(&Event::new(&invocation), &context)
                     }
                     Parsed::Skip(skip) => return Err(no_record(skip.as_str().to_owned())),
                     Parsed::Fault(fault) => return Err(no_record(fault.to_string())),
@@ -83,13 +92,31 @@ pub fn run(rule: &Arc<Rule>, events: &str) -> Result<Trial, TrialError> {
             }
             LogType::CloudTrail => {
                 let trail = Trail::read(&record).ok_or_else(|| no_record("no event".to_owned()))?;
-                trial.findings.extend(detector.observe_trail(&trail, context.parse_time));
+                context.parse_time = context.parse_time.max(trail.time);
+                detector.observe_trail(&trail, context.parse_time)
             }
+        };
+        trial.events += 1;
+        trial.matched.extend(findings.iter().map(|_| index + 1));
+        trial.findings.extend(findings);
+        if detector.unevaluated() > unevaluated {
+            trial.unevaluated.push(index + 1);
         }
     }
-    trial.unevaluated = detector.unevaluated();
     trial.alerts = detector.state().take_due(context.parse_time);
     Ok(trial)
+}
+
+/// The records in a text.
+fn records(events: &str) -> Result<Vec<Value>, serde_json::Error> {
+    let mut records = Vec::new();
+    for value in serde_json::Deserializer::from_str(events).into_iter() {
+        match value? {
+            Value::Array(list) => records.extend(list),
+            record => records.push(record),
+        }
+    }
+    Ok(records)
 }
 
 /// The record with what it must have.

@@ -48,6 +48,7 @@ const FUNCTIONS: &[Function] = &[
     member("startsWith", 1, "text.startsWith(part)"),
     member("endsWith", 1, "text.endsWith(part)"),
     Function { global: Some(2), ..member("matches", 1, "text.matches('regex')") },
+    member("split", 1, "text.split(',')"),
     global("int", "int(x)"),
     global("uint", "uint(x)"),
     global("double", "double(x)"),
@@ -138,6 +139,7 @@ fn may_be_boolean(expr: &Expr) -> bool {
                 | operators::MODULO
                 | operators::NEGATE
                 | "size"
+                | "split"
                 | "int"
                 | "uint"
                 | "double"

@@ -1,6 +1,6 @@
 //! The ECS format: Elastic's field names for Bedrock invocations, as the data stream `invocation` of its integration
 //! `aws_bedrock` has them, in nested objects, so that a line can be indexed as it is. Bodies are never cut. What Elastic
-//! has no name for, cached tokens and the cost, stands under `bedrock_tap`.
+//! has no name for, cached tokens, the cost and what was done to the event, stands under `bedrock_tap`.
 
 use std::io::Write as _;
 
@@ -32,6 +32,12 @@ pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
         object.object("service", |object| object.text("name", "bedrock"));
     });
     object.object_if_any("user", |object| object.string("id", arn(invocation)));
+    if !event.marks.findings.is_empty() {
+        // A field of ECS may have several values.
+        object.object("rule", |object| {
+            object.array("id", |ids| event.marks.findings.iter().for_each(|found| ids.text(&found.rule)));
+        });
+    }
     object.object("aws_bedrock", |object| {
         object.object("invocation", |object| fields::write(object, invocation, view));
     });

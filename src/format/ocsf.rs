@@ -273,4 +273,6 @@ fn text(object: &mut Object<'_>, key: &'static str, value: Option<&str>) {
 }
 
 #[cfg(test)]
+pub(crate) mod conform;
+#[cfg(test)]
 mod tests;

@@ -274,6 +274,20 @@ fn cost(attributes: &mut Map<'_, '_>, cost: Option<&Cost>) {
 fn marks(attributes: &mut Map<'_, '_>, marks: &Marks) {
     attributes.text("bedrock_tap.input_body", marks.input_body);
     attributes.text("bedrock_tap.output_body", marks.output_body);
+    if !marks.findings.is_empty() {
+        attributes.set("bedrock_tap.findings", |any| {
+            any.list(|list| {
+                for found in &marks.findings {
+                    list.push(|any| {
+                        any.map(|map| {
+                            map.text("rule", Some(&found.rule));
+                            map.text("severity", Some(found.severity.as_str()));
+                        });
+                    });
+                }
+            });
+        });
+    }
     let Some(redacted) = &marks.redacted else { return };
     attributes.text("bedrock_tap.redacted.bodies", redacted.bodies);
     if !redacted.masked.is_empty() {

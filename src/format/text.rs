@@ -16,7 +16,7 @@ pub use colour::{Colours, Tone};
 pub use row::{Outcome, Row};
 
 /// Appends one line for people: all columns, in full, without colour. No field holds white space and a missing one is
-/// `-`, so that the columns can be counted.
+/// `-`, so that the columns can be counted. A last one, behind a `!`, has the rules that found something, where some did.
 pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(plain(&Row::of(event, context.prices), Colours::Off).as_bytes());
 }
@@ -54,12 +54,19 @@ pub fn plain(row: &Row, colours: Colours) -> String {
         line.push_str(&colours.paint(tone, text));
         line.extend(std::iter::repeat_n(' ', usize::saturating_sub(columns, escape::width(text))));
     }
+    if !row.findings.is_empty() {
+        let rules: Vec<_> = row.findings.iter().map(|(rule, _)| rule.as_str()).collect();
+        let marker = format!("!{}", rules.join(","));
+        line.push_str("  ");
+        line.push_str(&colours.paint(row.findings_tone(), &marker));
+    }
     line
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::detect::Severity;
     use crate::enrich::cost::Usd;
 
     /// A row as most are.
@@ -79,6 +86,7 @@ pub(crate) mod tests {
             region: "us-east-2".to_owned(),
             account: "111122223333".to_owned(),
             request_id: "b0168751-0000-4000-8000-000000000000".to_owned(),
+            findings: Vec::new(),
         }
     }
 
@@ -103,6 +111,12 @@ pub(crate) mod tests {
                 "b0168751-0000-4000-8000-000000000000",
             ]
         );
+        let found = Row {
+            findings: vec![("tap.refused".to_owned(), Severity::Low), ("acme.x".to_owned(), Severity::High)],
+            ..row()
+        };
+        let found = plain(&found, Colours::Off);
+        assert_eq!(found.strip_prefix(line.as_str()), Some("  !tap.refused,acme.x"), "{found}");
         let empty = Row {
             operation: String::new(),
             who: String::new(),

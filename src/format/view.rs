@@ -58,8 +58,11 @@ pub(crate) const MEMBERS: &[Member] =
         }),
         member("messages", |key, to, event, _| talk::messages(key, to, &event.view.request().messages)),
         member("prompt_text", |key, to, event, _| to.said(key, Some(&event.view.prompt_text()))),
+        member("user_text", |key, to, event, _| to.said(key, Some(&event.view.user_text()))),
+        member("tool_result_text", |key, to, event, _| to.said(key, Some(&event.view.tool_result_text()))),
         member("answer", |key, to, event, _| talk::messages(key, to, &event.view.answer().messages)),
         member("answer_text", |key, to, event, _| to.said(key, Some(&event.view.answer_text()))),
+        member("tool_call_text", |key, to, event, _| to.said(key, Some(&event.view.tool_call_text()))),
         member("tool_calls", |key, to, event, _| {
             to.array(key, |array| event.view.tool_calls().for_each(|call| array.object(|to| talk::call(to, call))));
         }),

@@ -528,6 +528,20 @@ fn what_cannot_be_read_again_is_never_shown() {
 }
 
 #[test]
+fn what_was_found_stays_marked() {
+    let message = record(r#"{"a":"jane@example.com"}"#, "1");
+    let invocation = invocation(&message);
+    let mut event = Event::new(&invocation);
+    event.marks.findings = crate::enrich::found();
+    for redactor in [masking(), &policy(Bodies::Drop, &[], &[])] {
+        redactor.redact(&event, |redacted| {
+            assert!(redacted.marks.redacted.is_some());
+            assert_eq!(redacted.marks.findings, crate::enrich::found());
+        });
+    }
+}
+
+#[test]
 fn nothing_is_said_where_nothing_was_done() {
     let message = record(r#"{"a":"b"}"#, "1");
     let invocation = invocation(&message);

@@ -65,6 +65,8 @@ fn expressions_see_the_record_and_the_view() {
         "view.id.size() == 32 && 'id' in view && !('error' in view)",
         "view[view.stop_reason == 'x' ? 'id' : 'model'].startsWith('us.')",
         "!view.streamed && view.bytes.input > 100",
+        "'a:b:c'.split(':') == ['a', 'b', 'c'] && 'a'.split(':')[0] == 'a' && ''.split(':') == [''] && 'ab'.split('') == ['ab']",
+        "event.identity.arn.split('/')[1] == 'ops' && event.identity.arn.split(':').size() == 6",
         "true",
     ] {
         check(text, CALL, Some(true));
@@ -86,6 +88,8 @@ fn what_cannot_be_evaluated_keeps_the_event_and_is_counted() {
         "view.usage.input / 0 == 1",
         "view.usage.input + 9223372036854775807 > 0",
         "view.messages[2].role == 'user'",
+        "view.model.split(':')[9] == ''",
+        "view.usage.input.split(':') == []",
         "view.messages[-1].role == 'user'",
         "view.messages.exists(m, m.nothing)",
         "int(view.stop_reason) == 1",

@@ -106,11 +106,15 @@ impl Printer {
 
     /// Prints an invocation.
     pub fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) {
-        let event = Event::new(invocation);
+        self.event(&Event::new(invocation), context);
+    }
+
+    /// Prints an event, with the marks that it has.
+    pub fn event(&mut self, event: &Event<'_>, context: &Context<'_>) {
         match self.form {
-            Form::Text { bodies } => self.text(&event, context.prices, bodies),
-            Form::Json => self.json(|out| panther::encode(&event, context, out)),
-            Form::Raw => self.json(|out| raw::encode(&event, out)),
+            Form::Text { bodies } => self.text(event, context.prices, bodies),
+            Form::Json => self.json(|out| panther::encode(event, context, out)),
+            Form::Raw => self.json(|out| raw::encode(event, out)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The screen: what several partitions show on one output. It runs each record through the pure line, and prints what
 //! the filter takes and what was not shown before.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +12,8 @@ use super::output::{Chunks, Stream};
 use super::printer::Printer;
 use super::seen::Seen;
 use crate::delivery::{LaneEnd, LaneError, Lanes};
+use crate::detect::Detector;
+use crate::enrich::{Event, Found};
 use crate::extract::LogEvent;
 use crate::invocation::Invocation;
 use crate::pipeline::{Context, Line, Settings, Tally, Visit};
@@ -36,8 +40,16 @@ impl Screen {
         chunks: Chunks,
         stop: CancellationToken,
     ) -> Self {
-        let shown = Shown { filter, printer, seen: Seen::default(), left: count };
+        let watch = line.detection.as_ref().map(|detection| Arc::clone(&detection.detector));
+        let shown = Shown { filter, printer, watch, only_found: false, seen: Seen::default(), left: count };
         Self { view: Mutex::new(View { line: Line::new(line), shown }), chunks, stop }
+    }
+
+    /// The same screen, which shows only invocations in which a rule finds something.
+    #[must_use]
+    pub fn only_found(mut self) -> Self {
+        self.view.get_mut().shown.only_found = true;
+        self
     }
 
     /// Shows what one record holds.
@@ -97,6 +109,14 @@ impl Lanes for Screen {
     }
 }
 
+/// Nobody is told of alerts here, so none is kept for that.
+fn forget_alerts(detector: &Detector, now: Timestamp) {
+    let mut state = detector.state();
+    for alert in state.take_due(now) {
+        state.told(&alert.id, alert.revision);
+    }
+}
+
 struct View {
     line: Line,
     shown: Shown,
@@ -105,15 +125,31 @@ struct View {
 struct Shown {
     filter: Filter,
     printer: Printer,
+    /// What marks invocations.
+    watch: Option<Arc<Detector>>,
+    /// Whether only those that it marks are shown.
+    only_found: bool,
     seen: Seen,
     left: Option<u64>,
 }
 
 impl Visit for Shown {
     fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
-        let shown = self.left != Some(0) && self.filter.takes(invocation) && self.seen.insert(invocation.row_id());
+        if self.left == Some(0) {
+            return Some(Skip::Filtered);
+        }
+        let mut event = Event::new(invocation);
+        // A rule that compares with what was before has to see that, also what is not shown.
+        if let Some(watch) = &self.watch {
+            event.marks.findings = watch.observe(&event, context).iter().map(Found::of).collect();
+            if !event.marks.findings.is_empty() {
+                forget_alerts(watch, context.parse_time);
+            }
+        }
+        let wanted = !self.only_found || !event.marks.findings.is_empty();
+        let shown = wanted && self.filter.takes(invocation) && self.seen.insert(event.row_id());
         if shown {
-            self.printer.invocation(invocation, context);
+            self.printer.event(&event, context);
             self.left = self.left.map(|left| left - 1);
         }
         (!shown).then_some(Skip::Filtered)

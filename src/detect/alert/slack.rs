@@ -159,18 +159,18 @@ fn lines(text: &str, limit: usize) -> String {
 }
 
 /// At most so many characters of a text, as Slack counts them at most: behind escaping, and in UTF-16. The three
-/// characters that begin and end what Slack reads are escaped as it says. An `@` that begins a word is kept from what
-/// follows by a word joiner, since others that take these messages call everybody by `@channel` or `@everyone`.
+/// characters that begin and end what Slack reads are escaped as it says. An `@` that may call somebody is kept from what
+/// follows by a word joiner: others that take these messages call everybody by `@channel` or `@everyone`.
 fn escaped(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut used, mut rest_at, mut before) = (0, 0, ' ');
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         let mut buffer = [0; 4];
         let piece = match c {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
-            '@' if !before.is_alphanumeric() => "@\u{2060}",
+            '@' if !before.is_alphanumeric() || calls_everybody(&text[at + 1..]) => "@\u{2060}",
             c => c.encode_utf8(&mut buffer),
         };
         let length = piece.encode_utf16().count();
@@ -188,4 +188,10 @@ fn escaped(text: &str, limit: usize) -> String {
         }
     }
     out
+}
+
+/// Whether what stands behind an `@` is a word for everybody: of an address it would be a part.
+fn calls_everybody(rest: &str) -> bool {
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    ["all", "channel", "everyone", "group", "here"].iter().any(|word| rest[..end].eq_ignore_ascii_case(word))
 }

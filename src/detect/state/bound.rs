@@ -312,13 +312,9 @@ impl Table {
     }
 
     /// Puts an entry back that was stored; it is newer than those before.
-    pub(super) fn restore(&mut self, key: Key, entry: Entry, bound: &Bound, evicted: &mut u64) -> bool {
-        if self.find(&key).is_some() {
-            return false;
-        }
+    pub(super) fn restore(&mut self, key: Key, entry: Entry, bound: &Bound, evicted: &mut u64) {
         let slot = self.touch(key, bound, evicted, || entry);
         self.slot_mut(slot).is_stored = true;
-        true
     }
 }
 

@@ -112,6 +112,10 @@ impl Outbox {
         self.bytes
     }
 
+    pub(super) fn holds(&self, id: &Id) -> bool {
+        self.alerts.contains_key(id)
+    }
+
     /// An alert was opened, or has one more event.
     pub(super) fn put(&mut self, key: &Key, open: &Open, finding: &Finding, at: i64, (now, every): (i64, i64)) {
         let id = alert_id(key, open.opened);
@@ -256,10 +260,7 @@ impl Outbox {
     }
 
     /// Puts an alert back that was stored.
-    pub(super) fn restore(&mut self, id: Id, mut outgoing: Outgoing) -> bool {
-        if self.alerts.contains_key(&id) {
-            return false;
-        }
+    pub(super) fn restore(&mut self, id: Id, mut outgoing: Outgoing) {
         self.serial = self.serial.max(outgoing.serial);
         outgoing.is_stored = true;
         if outgoing.merged.0 > 0 {
@@ -267,7 +268,6 @@ impl Outbox {
         }
         self.add(id, outgoing);
         self.changed.remove(&id);
-        true
     }
 }
 

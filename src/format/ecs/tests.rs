@@ -302,8 +302,11 @@ fn parameters_have_their_names() {
 
 #[test]
 fn marks_stand_beside_what_elastic_has_no_name_for() {
-    let marks = Marks { input_body: Some("fetched"), ..Marks::default() };
+    let marks = Marks { input_body: Some("fetched"), findings: crate::enrich::found(), ..Marks::default() };
     let found: Json = serde_json::from_str(&line(CONVERSE, marks).0).unwrap();
+    assert_eq!(found["rule"], json!({"id": ["tap.refused", "acme.\"x\""]}));
+    let expected = json!([{"rule": "tap.refused", "severity": "low"}, {"rule": "acme.\"x\"", "severity": "high"}]);
+    assert_eq!(found["bedrock_tap"]["findings"], expected);
     assert_eq!(found["bedrock_tap"]["input_body"], "fetched");
     assert_eq!(found["bedrock_tap"]["usage"], json!({"cache_read": 100}));
 }

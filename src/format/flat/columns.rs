@@ -128,6 +128,7 @@ pub const COLUMNS: &[Column] = &[
     column("input_body_state", Kind::Text, "What became of the request's body in S3: fetched, or why it is missing."),
     column("output_body_state", Kind::Text, "What became of the answer's body in S3."),
     column("redacted", Kind::Json, "What was masked, by kind and count, and what stands in the place of the bodies."),
+    column("findings", Kind::Json, "What detection found: an array of objects with rule and severity."),
     column("log_group", Kind::Text, "The log group."),
     column("log_stream", Kind::Text, "The log stream."),
     required("source", Kind::Text, "Where the record was read: stream, shard and sequence number, or a file."),

@@ -188,6 +188,7 @@ impl<'r, 'o> Row<'r, 'o> {
             object.end();
             self.json("redacted", &String::from_utf8_lossy(&json));
         }
+        self.list("findings", |array| marks.found(array));
     }
 
     /// Where the record came from.

@@ -161,11 +161,12 @@ fn marks() {
         input_body: Some("fetched"),
         output_body: Some("missing"),
         redacted: Some(redacted),
-        ..Marks::default()
+        findings: crate::enrich::found(),
     };
     let expected = json!({
         "input_body_state": "fetched", "output_body_state": "missing",
-        "redacted": r#"{"bodies":"hashed","masked":{"email":2}}"#
+        "redacted": r#"{"bodies":"hashed","masked":{"email":2}}"#,
+        "findings": r#"[{"rule":"tap.refused","severity":"low"},{"rule":"acme.\"x\"","severity":"high"}]"#
     });
     assert_eq!(columns(|row| row.marks(&marks)), expected);
     assert_eq!(columns(|row| row.marks(&Marks::default())), json!({}));

@@ -443,10 +443,18 @@ fn parameters_guardrails_costs_and_marks() {
     assert_eq!(written(|attributes| super::cost(attributes, Some(&cost()))), expected);
 
     let redacted = Redacted { masked: [("email".to_owned(), 2)].into(), bodies: Some("dropped") };
-    let marks = Marks { input_body: Some("fetched"), output_body: None, redacted: Some(redacted), ..Marks::default() };
+    let marks = Marks {
+        input_body: Some("fetched"),
+        output_body: None,
+        redacted: Some(redacted),
+        findings: crate::enrich::found(),
+    };
     let expected = json!({
         "bedrock_tap.input_body": "fetched", "bedrock_tap.redacted.bodies": "dropped",
         "bedrock_tap.redacted.masked": { "email": 2 },
+        "bedrock_tap.findings": [
+            { "rule": "tap.refused", "severity": "low" }, { "rule": "acme.\"x\"", "severity": "high" }
+        ],
     });
     assert_eq!(written(|attributes| super::marks(attributes, &marks)), expected);
 }

@@ -88,3 +88,16 @@ fn integers() {
         assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
     }
 }
+
+#[test]
+fn what_was_found_stands_behind_all_else() {
+    let message = r#"{"timestamp":"2026-11-22 07:39:00","accountId":"","modelId":"","input":{}}"#;
+    let line = crate::format::samples::with_event(message, |event, context| {
+        event.marks.findings = crate::enrich::found();
+        let mut out = Vec::new();
+        encode(event, context, &mut out);
+        String::from_utf8(out).unwrap()
+    });
+    let expected = r#","bedrock_tap":{"findings":[{"rule":"tap.refused","severity":"low"},{"rule":"acme.\"x\"","severity":"high"}]}}"#;
+    assert!(line.ends_with(expected), "{line}");
+}

@@ -56,12 +56,18 @@ const GROWN: [(Column, usize); 16] = [
 /// From this width on two blanks stand between columns, not one.
 const WIDE: usize = 96;
 
+/// What was found has this part of a line, and at most so many columns.
+const MARKS_SHARE: usize = 4;
+const MAX_MARKS: usize = 34;
+
 /// Which columns are shown, and how wide each is.
 #[derive(Clone, Debug)]
 pub struct Layout {
     columns: Vec<(Column, usize)>,
     gap: usize,
     width: usize,
+    /// The columns in which stands what was found; none where room for it is made only when it is needed.
+    marks: usize,
 }
 
 impl Layout {
@@ -91,7 +97,16 @@ impl Layout {
         }
         // A request id is the longest and the least looked at: it stands last.
         columns.sort_by_key(|(column, _)| *column as usize);
-        Self { columns, gap, width }
+        Self { columns, gap, width, marks: 0 }
+    }
+
+    /// The layout of lines that have room for what was found, marked or not.
+    pub fn with_marks(width: usize) -> Self {
+        let marks = (width / MARKS_SHARE).clamp(1, MAX_MARKS).min(width);
+        let room = width.saturating_sub(marks + 1);
+        let Self { mut columns, gap, .. } = Self::new(room);
+        columns.iter_mut().for_each(|(_, columns)| *columns = room.min(*columns));
+        Self { columns, gap, width, marks }
     }
 
     /// The line that tells a new day.
@@ -101,6 +116,28 @@ impl Layout {
 
     /// The row, fitted: never wider than the terminal.
     pub fn line(&self, row: &Row, colours: Colours) -> String {
+        if row.findings.is_empty() {
+            return self.columns_of(row, colours).0;
+        }
+        if self.marks == 0 {
+            // What was found is worth more than the columns that make room for it.
+            return Self::with_marks(self.width).marked(row, colours);
+        }
+        self.marked(row, colours)
+    }
+
+    /// A row with its mark, which stands in the same place in every line.
+    fn marked(&self, row: &Row, colours: Colours) -> String {
+        let (mut line, used) = self.columns_of(row, colours);
+        let mark = row.findings_in(self.marks);
+        line.extend(std::iter::repeat_n(' ', self.width.saturating_sub(used + self.marks)));
+        line.push_str(&colours.paint(row.findings_tone(), &mark));
+        line
+    }
+
+    /// The columns, and how wide they are together.
+    fn columns_of(&self, row: &Row, colours: Colours) -> (String, usize) {
+        let mut used = 0;
         let mut line = String::with_capacity(self.width * 2);
         let mut blanks = 0;
         let mut skipped = 0;
@@ -117,10 +154,11 @@ impl Layout {
             let (before, after) = if matches!(column, Tokens | Cost | Latency) { (padding, 0) } else { (0, padding) };
             line.extend(std::iter::repeat_n(' ', blanks + before));
             line.push_str(&colours.paint(tone(row, column), &text));
+            used += blanks + before + width(&text);
             // Blanks at the end of a line are never written.
             blanks = after + self.gap;
         }
-        line
+        (line, used)
     }
 }
 
@@ -175,6 +213,7 @@ fn tokens(row: &Row, columns: usize) -> String {
 mod tests {
     use super::super::tests::row;
     use super::*;
+    use crate::detect::Severity;
 
     #[test]
     fn a_line_shows_what_fits() {
@@ -247,6 +286,40 @@ mod tests {
         };
         let line = Layout::new(80).line(&failed, Colours::Off);
         assert!(line.ends_with("App/alice ServiceQuotaExceededException"), "{line}");
+    }
+
+    #[test]
+    fn what_was_found_stands_at_the_end() {
+        let found = |rules: &[(&str, Severity)]| Row {
+            findings: rules.iter().map(|(rule, severity)| ((*rule).to_owned(), *severity)).collect(),
+            ..row()
+        };
+        let one = found(&[("tap.guardrail-intervened", Severity::Medium)]);
+        let two = found(&[("tap.refused", Severity::Low), ("panther.x", Severity::High), ("acme.y", Severity::High)]);
+        let check = |row: &Row, columns: usize, expected: &str| {
+            assert_eq!(Layout::new(columns).line(row, Colours::Off), expected, "{columns} columns");
+        };
+        check(&one, 0, "");
+        check(&one, 1, "!");
+        check(&one, 9, "07:51… !");
+        check(&one, 12, "07:51:59 !");
+        check(&one, 40, "07:51:59 us.claude-haiku-4-5  ! guardra…");
+        check(&one, 60, "07:51:59 claude-haiku-… App/alice end_turn   ! guardrail-in…");
+        check(&one, 80, "07:51:59 claude-haiku-4-5 App/alice      1645/15 end_turn   ! guardrail-interve…");
+        check(&two, 80, "07:51:59 claude-haiku-4-5 App/alice      1645/15 end_turn   ! panther.x +2");
+        let unmarked = Layout::with_marks(80).line(&row(), Colours::Off);
+        assert_eq!(
+            unmarked, "07:51:59 claude-haiku-4-5 App/alice      1645/15 end_turn",
+            "columns stay where they are"
+        );
+        let line = Layout::new(80).line(&two, Colours::On);
+        assert!(line.ends_with("\x1b[1;31m! panther.x +2\x1b[0m"), "{line:?}");
+        for columns in 0..200 {
+            for row in [&one, &two] {
+                let line = Layout::new(columns).line(row, Colours::Off);
+                assert!(width(&line) <= columns && !line.ends_with(' '), "{columns}: {line}");
+            }
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::colour::Tone;
-use super::escape::{Place, push_escaped, width};
+use super::escape::{Place, cut, push_escaped, width};
 use crate::body::{Guardrail, StopReason, View};
+use crate::detect::Severity;
+use crate::detect::finding::{rule_in, tone};
 use crate::enrich::Event;
 use crate::enrich::cost::{Prices, Usd};
 use crate::format::names::{Identity, arn, findings, intervened, model_id};
@@ -12,6 +14,9 @@ use crate::invocation::JsonStr;
 
 /// What a guardrail acted on is named up to this many; who wants all of it asks for the view.
 const MAX_POLICIES: usize = 3;
+
+/// A rule's name in fewer columns says nothing.
+const LEAST_RULE: usize = 8;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Row {
     pub account: String,
     /// The request's id.
     pub request_id: String,
+    /// The rules that found something, as they are marked on the event.
+    pub findings: Vec<(String, Severity)>,
 }
 
 impl Row {
@@ -82,6 +89,7 @@ impl Row {
             region: region(field(invocation.region), &field(invocation.inference_region)),
             account: escaped(&invocation.account_id.decode()),
             request_id: field(invocation.request_id),
+            findings: event.marks.findings.iter().map(|found| (escaped(&found.rule), found.severity)).collect(),
         }
     }
 
@@ -93,6 +101,28 @@ impl Row {
             Outcome::Guardrail => Tone::Guardrail,
             Outcome::Failed => Tone::Error,
         }
+    }
+
+    /// What the findings are to the eye: the worst of them.
+    pub(super) fn findings_tone(&self) -> Tone {
+        self.findings.iter().map(|(_, severity)| *severity).max().map_or(Tone::Plain, tone)
+    }
+
+    /// The findings, fitted: the worst one's rule, and how many more there are; in a few columns only that there are some.
+    pub(super) fn findings_in(&self, columns: usize) -> String {
+        let mut worst: Option<&(String, Severity)> = None;
+        for found in &self.findings {
+            if worst.is_none_or(|(_, severity)| *severity < found.1) {
+                worst = Some(found);
+            }
+        }
+        let Some((rule, _)) = worst else { return String::new() };
+        let more = match self.findings.len() {
+            1 => String::new(),
+            all => format!(" +{}", all - 1),
+        };
+        let room = columns.saturating_sub("! ".len() + more.len());
+        if room < LEAST_RULE { cut("!", columns) } else { format!("! {}{more}", rule_in(rule, room)) }
     }
 
     /// The operation, fitted: `~` stands for an answer that was streamed.

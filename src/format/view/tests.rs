@@ -37,7 +37,7 @@ fn check(message: &str, expected: &[(&str, &str)]) {
 fn what_is_not_known_is_left_out() {
     let expected = concat!(
         r#","time":"2026-11-22T07:39:00.25Z","account":"123456789012","model_id":"m","model":"m","parameters":{},"tools":[],"#,
-        r#""system":[],"messages":[],"prompt_text":"","answer":[],"answer_text":"","tool_calls":[],"usage":{},"bytes":{}}"#,
+        r#""system":[],"messages":[],"prompt_text":"","user_text":"","tool_result_text":"","answer":[],"answer_text":"","tool_call_text":"","tool_calls":[],"usage":{},"bytes":{}}"#,
     );
     for message in [record("", "", ""), record(r#","region":"","errorCode":"","requestMetadata":null"#, "null", "null")]
     {
@@ -74,6 +74,8 @@ fn every_part_of_a_conversation_has_its_place() {
                     "content":[{"type":"json","json":{"b":null}},{"type":"text","text":"no"}]}"#,
             ),
             ("prompt_text", r#""Be \"brief\".\n\n×""#),
+            ("user_text", r#""×""#),
+            ("tool_result_text", r#""no""#),
             ("answer/0/content/0", r#"{"type":"reasoning","text":"hm"}"#),
             ("answer_text", r#""Yes""#),
             ("stop_reason", r#""end_turn""#),
@@ -88,21 +90,47 @@ fn every_part_of_a_conversation_has_its_place() {
 
 #[test]
 fn arguments_that_came_as_text_are_json_where_they_can_be() {
-    let check = |text: &str, expected: &str| {
+    let check = |text: &str, expected: &str, words: &str| {
         let text = serde_json::to_string(text).unwrap();
         let output = format!(
             r#"{{"choices":[{{"message":{{"role":"assistant","tool_calls":[
                 {{"id":"c","function":{{"name":"f","arguments":{text}}}}}]}},"finish_reason":"tool_calls"}}]}}"#
         );
-        check(&record("", "", &output), &[("tool_calls/0/arguments", expected), ("stop_reason", r#""tool_use""#)]);
+        let members =
+            [("tool_calls/0/arguments", expected), ("tool_call_text", words), ("stop_reason", r#""tool_use""#)];
+        check(&record("", "", &output), &members);
     };
-    check("{\"a\":\n\r\n [1,\t\"×\\n\"]}\n", r#"{"a":[1,"×\n"]}"#);
-    check("5", "5");
-    check("", "null");
-    check("{\"a\": ", r#""{\"a\": ""#);
-    check("{} {}", r#""{} {}""#);
-    check("{\"a\":\"\n\"}", r#""{\"a\":\"\n\"}""#);
-    check("\u{1}\"\\", r#""\u0001\"\\""#);
+    check("{\"a\":\n\r\n [1,\t\"×\\n\"]}\n", r#"{"a":[1,"×\n"]}"#, r#""a: ×\n""#);
+    check("{\"a\":{\"b\":\"x\"},\"\\\"\":\"y\"}", r#"{"a":{"b":"x"},"\"":"y"}"#, r#""b: x\n\": y""#);
+    check("5", "5", r#""""#);
+    check("", "null", r#""""#);
+    check("{\"a\": ", r#""{\"a\": ""#, r#""{\"a\": ""#);
+    check("{} {}", r#""{} {}""#, r#""{} {}""#);
+    check("{\"a\":\"\n\"}", r#""{\"a\":\"\n\"}""#, r#""{\"a\":\"\n\"}""#);
+    check("\u{1}\"\\", r#""\u0001\"\\""#, r#""\u0001\"\\""#);
+}
+
+#[test]
+fn words_are_told_apart_by_who_said_them() {
+    let input = r#"{"system":"S","messages":[{"role":"system","content":"T"},{"role":"user","content":"U"},
+        {"role":"assistant","content":[{"type":"text","text":"A"},{"type":"tool_use","id":"t","name":"n","input":{"q":"Q"}}]},
+        {"role":"USER","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"R \u00d7"}]},
+            {"type":"text","text":"V"}]}]}"#;
+    let output = r#"{"content":[{"type":"text","text":"B"},{"type":"tool_use","id":"u","name":"n","input":
+        {"command":"ls","n":[1,"\n"]}}],"stop_reason":"tool_use"}"#;
+    check(
+        &record("", input, output),
+        &[
+            ("prompt_text", r#""S\nT\nU\nA\nV""#),
+            ("user_text", r#""U\nV""#),
+            ("tool_result_text", r#""R ×""#),
+            ("answer_text", r#""B""#),
+            ("tool_call_text", r#""command: ls\nn: \n""#),
+        ],
+    );
+    let turns = r#"{"chat_history":[{"role":"CHATBOT","message":"A"},{"role":"USER","message":"U"}],"message":"V"}"#;
+    check(&record("", turns, ""), &[("user_text", r#""U\nV""#), ("tool_result_text", r#""""#)]);
+    check(&record("", r#"{"prompt":"P"}"#, ""), &[("user_text", r#""P""#)]);
 }
 
 #[test]
@@ -236,4 +264,17 @@ fn the_names_inside_are_those_that_are_written() {
         "what is no number is left out"
     );
     assert_eq!(written["guardrail"]["units"], serde_json::json!({"topicPolicyUnits": 3}));
+}
+
+#[test]
+fn what_was_found_can_be_asked_for() {
+    let line = crate::format::samples::with_event(&record("", "", ""), |event, context| {
+        event.marks.findings = crate::enrich::found();
+        let mut out = Vec::new();
+        encode(event, context, &mut out);
+        serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+    });
+    let expected =
+        serde_json::json!([{"rule": "tap.refused", "severity": "low"}, {"rule": "acme.\"x\"", "severity": "high"}]);
+    assert_eq!(line["bedrock_tap"]["findings"], expected);
 }
