@@ -10,8 +10,8 @@ mod bodies;
 mod chaos;
 mod config;
 mod decode;
-mod detect_cli;
 mod detect;
+mod detect_cli;
 mod engine;
 mod fuzz;
 #[cfg(feature = "demo")]
