@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::bodies::{self, fetch::Fetcher};
 use crate::budget::Budget;
@@ -16,7 +16,7 @@ use crate::checkpoint::{CheckpointStore, Commits};
 use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
-use crate::pipeline::{Noted, Tally};
+use crate::pipeline::Tally;
 use crate::sink::batch::{Counts, Outlet};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::{self, Planned, SinkError};
@@ -26,10 +26,12 @@ pub mod alerts;
 mod detection;
 mod open;
 pub mod plan;
+mod said;
 mod stop;
 
 use alerts::{AlertPlan, Outbox};
 use detection::Remembered;
+use said::{say, say_undelivered};
 
 pub use detection::{Detected, DetectionPlan};
 pub use stop::Stop;
@@ -363,48 +365,4 @@ fn follows_a_sink(error: &anyhow::Error) -> bool {
 /// A task that panicked. Its own error is not shown: it quotes the panic, which may quote data.
 fn panicked(_: &JoinError) -> anyhow::Error {
     anyhow::anyhow!("a task panicked; the log says where, please report it")
-}
-
-/// The last lines of the log.
-fn say(summary: &Summary, closed_pipe: bool) {
-    let undelivered = summary.records_read.saturating_sub(summary.records_delivered);
-    // Who closes a pipe has seen enough and wants no warning.
-    if undelivered > 0 && !closed_pipe {
-        warn!(records = undelivered, "stopped before these were delivered, the next start reads them again");
-    }
-    let Tally { payloads, envelopes, control, log_events, invocations, skipped, rejects, noted } = &summary.tally;
-    info!(
-        records = summary.records_read,
-        payloads,
-        envelopes,
-        control,
-        log_events,
-        invocations,
-        skipped = skipped.values().sum::<u64>(),
-        rejects = rejects.values().sum::<u64>(),
-        "done"
-    );
-    if let Some(detected) = &summary.detected {
-        detected.say();
-    }
-    if *noted != Noted::default() {
-        info!(
-            unevaluated = noted.unevaluated,
-            masked = ?noted.masked,
-            bodies = ?noted.bodies,
-            unpriced = ?noted.unpriced,
-            "noted on the way"
-        );
-    }
-}
-
-/// Says what a sink did not deliver, if there is anything.
-fn say_undelivered(sink: &str, counts: &Counts) {
-    let (refused, dropped) = (counts.items_refused(), counts.items_dropped());
-    if refused > 0 || dropped > 0 {
-        info!(
-            sink,
-            refused, dropped, "not delivered: what was refused is in the dead letter, what was dropped is gone"
-        );
-    }
 }

@@ -9,22 +9,23 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::commit::COMMIT_INTERVAL;
 use super::{Announcement, Delivered};
 use crate::checkpoint::{Changes, CheckpointError, Commits, Entries, Stored};
 use crate::detect::state::Restored;
 use crate::detect::{Detector, Rule};
-use crate::record::Partition;
+use crate::record::{Partition, Position};
 use crate::source::BoxFuture;
 
-/// The least time between two saves. Partitions store their positions once a second each, at times of their own; within
-/// this time they share a save, and whoever waits for an answer (a request, the end of a file) waits no longer.
-const PACE: Duration = Duration::from_millis(100);
+/// The pace of saves for positions on the way, for which nobody waits: that of the commits of one partition.
+const PACE: Duration = COMMIT_INTERVAL;
 
-/// A slow store is left alone for so many times what the last save took, up to [`LONGEST_PACE`].
+/// A store is left alone for so many times what the last save took, so that whoever waits for an answer (a request, the
+/// end of a file) waits no longer, and many of them share a save.
 const REST: u32 = 4;
 
-/// The longest time between two saves that are wanted.
-const LONGEST_PACE: Duration = Duration::from_secs(1);
+/// The shortest and the longest rest.
+const RESTS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Entries on their way from the store at the start.
 const ENTRIES_AHEAD: usize = 64;
@@ -45,8 +46,8 @@ struct Saving {
     changes: Arc<Changes>,
     /// Saves up to this one are done.
     saved: u64,
-    /// When the next one may begin.
-    next: Option<Instant>,
+    /// When the last one was done, and when the next may begin.
+    rested: Option<(Instant, Instant)>,
 }
 
 impl Memory {
@@ -77,15 +78,29 @@ impl Memory {
     /// The store did not take it. Nothing is forgotten: the next save has it.
     pub async fn save(&self) -> Result<(), CheckpointError> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.save_for(mine).await
+    }
+
+    /// The same where nobody waits: at the pace of commits, unless somebody else who waits is served before.
+    async fn save_some_time(&self) -> Result<(), CheckpointError> {
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let last = self.saving.lock().await.rested.map(|(done, _)| done);
+        if let Some(last) = last {
+            tokio::time::sleep_until(last + PACE).await;
+        }
+        self.save_for(mine).await
+    }
+
+    async fn save_for(&self, mine: u64) -> Result<(), CheckpointError> {
         let mut saving = self.saving.lock().await;
         if saving.saved >= mine {
             return Ok(());
         }
-        if let Some(next) = saving.next {
+        if let Some((_, next)) = saving.rested {
             tokio::time::sleep_until(next).await;
         }
         // Whoever has asked by now observed before what is taken here.
-        let served = self.asked.load(Ordering::SeqCst);
+        let (begun, served) = (Instant::now(), self.asked.load(Ordering::SeqCst));
         let changes = self.detector.state().changes();
         if !changes.is_empty() {
             let known = Arc::make_mut(&mut saving.changes);
@@ -95,9 +110,9 @@ impl Memory {
             saving.saved = served;
             return Ok(());
         }
-        let begun = Instant::now();
         let stored = self.store.remember(Arc::clone(&saving.changes)).await;
-        saving.next = Some(Instant::now() + (begun.elapsed() * REST).clamp(PACE, LONGEST_PACE));
+        let done = Instant::now();
+        saving.rested = Some((done, done + (begun.elapsed() * REST).clamp(RESTS.0, RESTS.1)));
         stored?;
         saving.changes = Arc::default();
         saving.saved = served;
@@ -114,7 +129,10 @@ pub(super) struct Remembering<'a> {
 impl Commits for Remembering<'_> {
     fn commit(&self, delivered: Delivered) -> BoxFuture<'_, Result<(), CheckpointError>> {
         Box::pin(async {
-            self.memory.save().await?;
+            match delivered.position() {
+                Position::End => self.memory.save().await?,
+                _ => self.memory.save_some_time().await?,
+            }
             self.positions.commit(delivered).await
         })
     }
@@ -146,7 +164,7 @@ mod tests {
     use crate::config::RuleFile;
     use crate::delivery::delivered_for_test;
     use crate::detect::{Finding, state};
-    use crate::record::{Position, ShardId};
+    use crate::record::ShardId;
 
     /// Entries in memory, with the number of saves; it fails when told so.
     #[derive(Default)]
@@ -230,7 +248,17 @@ mod tests {
         observe(&detector, &rule, "1", "b");
         memory.save().await.unwrap();
         assert_eq!(shelf.saves.load(Ordering::SeqCst), 2);
-        assert!(begun.elapsed() >= PACE && begun.elapsed() < LONGEST_PACE, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() >= RESTS.0 && begun.elapsed() < RESTS.1, "{:?}", begun.elapsed());
+        // Nobody waits for this one, and it is served by the one behind it.
+        observe(&detector, &rule, "1", "c");
+        let begun = Instant::now();
+        let patient = async {
+            memory.save_some_time().await.unwrap();
+            begun.elapsed()
+        };
+        let (waited, saved) = tokio::join!(patient, memory.save());
+        assert!(saved.is_ok() && waited > PACE / 2, "{waited:?}");
+        assert_eq!(shelf.saves.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test(start_paused = true)]
