@@ -75,9 +75,9 @@ impl Group {
     /// What those rules find that may match. Each rule has variables of its own: what one asks for never changes what
     /// another sees.
     fn find<'v>(
-        &self,
+        &'v self,
         may_match: impl Iterator<Item = usize>,
-        variables: impl Fn(&Rule) -> Option<Variables<'v>>,
+        variables: impl Fn(&'v Rule) -> Option<Variables<'v>>,
         source: &Source<'_>,
         now: Timestamp,
     ) -> Vec<Finding> {
@@ -131,15 +131,23 @@ impl Detector {
         }
         let views = Views::new(event, context);
         let may_match = self.invocations.prefilter.of_event(event, context);
-        let variables = |rule: &Rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok();
-        self.invocations.find(may_match, variables, &Source::of_event(event), context.parse_time)
+        self.invocations.find(
+            may_match,
+            |rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok(),
+            &Source::of_event(event),
+            context.parse_time,
+        )
     }
 
     /// What the rules find in a record of CloudTrail, with no look at what was before.
     pub fn matches_trail(&self, trail: &Trail<'_>, now: Timestamp) -> Vec<Finding> {
         let may_match = self.trails.prefilter.of_record(trail.record);
-        let variables = |rule: &Rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok();
-        self.trails.find(may_match, variables, &trail.source(), now)
+        self.trails.find(
+            may_match,
+            |rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok(),
+            &trail.source(),
+            now,
+        )
     }
 
     fn remember(&self, mut findings: Vec<Finding>, now: Timestamp) -> Vec<Finding> {
