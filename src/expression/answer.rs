@@ -106,7 +106,8 @@ impl<'b> Bindings<'b> {
         let known = binding.native.get_or_init(|| match binding.expression.native(variables, self, at) {
             Err(Stop::Unsure) => {
                 let built = binding.expression.interpret(variables, self, at);
-                let known = built.as_ref().map_or(Err(Stop::Failed), |value| native::Value::of_cel(value).ok_or(Stop::Unsure));
+                let known =
+                    built.as_ref().map_or(Err(Stop::Failed), |value| native::Value::of_cel(value).ok_or(Stop::Unsure));
                 // A value that cannot be kept is not there, as one that could not be computed.
                 let _ = binding.built.set(built.and_then(|value| Box::<dyn Val>::try_from(value).ok()));
                 known

@@ -73,7 +73,8 @@ const MACROS: &[(&str, &str)] = &[
 ];
 
 /// Names of types, for `type(x) == string`.
-pub(super) const TYPES: &[&str] = &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+pub(super) const TYPES: &[&str] =
+    &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
 /// An expression that was checked.
 pub(super) struct Checked {
@@ -92,7 +93,16 @@ pub(super) fn check(
     dialect: Dialect<'_>,
 ) -> Result<Checked, Flaw> {
     let bound = dialect.names.to_vec();
-    let mut walk = Walk { source, text, dialect, patterns: Vec::new(), demand: Demand::default(), names: Vec::new(), bound, loops: 0 };
+    let mut walk = Walk {
+        source,
+        text,
+        dialect,
+        patterns: Vec::new(),
+        demand: Demand::default(),
+        names: Vec::new(),
+        bound,
+        loops: 0,
+    };
     walk.expression(&mut root, 0)?;
     if dialect.is_question && !may_be_boolean(&root.expr) {
         return Err(Flaw::new("the expression gives neither true nor false"));

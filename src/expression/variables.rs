@@ -172,6 +172,12 @@ impl<'v> Variables<'v> {
         self.built.get_or_init(build).as_ref()
     }
 
+    /// Bytes of the texts that were built.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.built().map_or(0, |built| built.bytes)
+    }
+
     /// The same variables for the interpreter alone.
     #[cfg(test)]
     pub(super) fn interpreted(self) -> Self {
@@ -198,9 +204,7 @@ impl<'v> Built<'v> {
                 let needs = demand.event.as_ref();
                 (needs.map(|needs| record(event.invocation(), needs, &mut builder)).transpose()?, view)
             }
-            Origin::Record(json) => {
-                (demand.event.as_ref().map(|needs| builder.json(json, needs)).transpose()?, None)
-            }
+            Origin::Record(json) => (demand.event.as_ref().map(|needs| builder.json(json, needs)).transpose()?, None),
         };
         Ok(Self { event, view, bytes: builder.bytes })
     }

@@ -33,11 +33,7 @@ enum Leaf<'i> {
     Json(&'i str),
 }
 
-const fn text(
-    section: Section,
-    name: &'static str,
-    get: for<'i> fn(&'i Invocation<'i>) -> Option<Leaf<'i>>,
-) -> Field {
+const fn text(section: Section, name: &'static str, get: for<'i> fn(&'i Invocation<'i>) -> Option<Leaf<'i>>) -> Field {
     Field { section, name, get }
 }
 
@@ -57,9 +53,7 @@ const FIELDS: &[Field] = &[
     text(Section::Top, "status", |i| i.status.map(Leaf::Text)),
     text(Section::Top, "timestamp", |i| Some(Leaf::Text(i.timestamp))),
     text(Section::Identity, "arn", |i| i.identity.as_ref()?.arn.map(Leaf::Text)),
-    text(Section::Input, "cacheReadInputTokenCount", |i| {
-        i.input.as_ref()?.cache_read_input_token_count.map(Leaf::Int)
-    }),
+    text(Section::Input, "cacheReadInputTokenCount", |i| i.input.as_ref()?.cache_read_input_token_count.map(Leaf::Int)),
     text(Section::Input, "cacheWriteInputTokenCount", |i| {
         i.input.as_ref()?.cache_write_input_token_count.map(Leaf::Int)
     }),
@@ -112,9 +106,8 @@ impl Place {
             !unknown.any(|field| field.key.0.contains('\\') || field.key.0.eq_ignore_ascii_case(name))
         };
         // A map that is needed as it is has no name but its own.
-        let is_found = |step: usize, is_exact: bool| {
-            is_exact || needed(needs, steps, step).is_some_and(|needs| !needs.is_whole())
-        };
+        let is_found =
+            |step: usize, is_exact: bool| is_exact || needed(needs, steps, step).is_some_and(|needs| !needs.is_whole());
         if !is_clear(Section::Top, 0) {
             return Err(Stop::Unsure);
         }
