@@ -107,7 +107,7 @@ struct Table<const N: usize, const STEP: usize> {
     /// One bit for each hash that some part has.
     bits: Vec<u64>,
     /// Where the parts of each hash begin.
-    starts: Vec<u16>,
+    starts: Vec<u32>,
     parts: Vec<Part>,
 }
 
@@ -147,8 +147,6 @@ impl<const N: usize, const STEP: usize> Table<N, STEP> {
     }
 
     fn finish(&mut self) {
-        // More parts than can be numbered are more than any rules have; what has no number would not be found.
-        assert!(self.parts.len() < usize::from(u16::MAX), "the rules look for too many texts");
         self.parts.sort_by_key(|part| part.hash);
         let mut starts = vec![0; (1 << HASH_BITS) + 1];
         for part in &self.parts {
@@ -175,7 +173,7 @@ impl<const N: usize, const STEP: usize> Table<N, STEP> {
     /// Some parts have the hash of what stands here.
     #[cold]
     fn meet(&self, text: &[u8], at: usize, hash: usize, literals: &[Literal], found: &mut Found) {
-        let range = usize::from(self.starts[hash])..usize::from(self.starts[hash + 1]);
+        let range = self.starts[hash] as usize..self.starts[hash + 1] as usize;
         for part in &self.parts[range] {
             if !found.has_bit(part.literal)
                 && at >= part.offset
