@@ -194,7 +194,7 @@ impl Expression {
     }
 
     /// What it says of an event with further values; none as for [`Self::evaluate`].
-    pub(crate) fn evaluate_with<'b>(&self, variables: &'b Variables<'_>, bindings: &Bindings<'b>) -> Option<bool> {
+    pub(crate) fn evaluate_with<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>) -> Option<bool> {
         match self.native(variables, bindings, bindings.len()) {
             Ok(native::Value::Bool(answer)) => Some(answer),
             Ok(_) | Err(Stop::Failed) => None,
@@ -206,7 +206,7 @@ impl Expression {
     }
 
     /// What it gives for an event with further values; none where it cannot be evaluated, or takes too long.
-    pub(crate) fn answer<'b>(&self, variables: &'b Variables<'_>, bindings: &Bindings<'b>) -> Option<Answer> {
+    pub(crate) fn answer<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>) -> Option<Answer> {
         match self.native(variables, bindings, bindings.len()) {
             Ok(value) => Some(value.into_answer()),
             Err(Stop::Failed) => None,
@@ -215,14 +215,14 @@ impl Expression {
     }
 
     /// Adds what it gives for an event to the values that further expressions may use. It is computed when one does.
-    pub(crate) fn bind<'b>(&'b self, name: &'b str, _: &'b Variables<'_>, bindings: &mut Bindings<'b>) {
+    pub(crate) fn bind<'b>(&'b self, name: &'b str, _: &Variables<'b>, bindings: &mut Bindings<'b>) {
         bindings.push(name, self);
     }
 
     /// What it gives without the interpreter, with the first `among` of the values.
     fn native<'r, 'b: 'r>(
         &'r self,
-        variables: &'b Variables<'_>,
+        variables: &Variables<'b>,
         bindings: &Bindings<'b>,
         among: usize,
     ) -> Result<native::Value<'r>, Stop> {
@@ -235,13 +235,13 @@ impl Expression {
     }
 
     /// What the interpreter gives, with the first `among` of the values.
-    fn interpret<'b>(&self, variables: &'b Variables<'_>, bindings: &Bindings<'b>, among: usize) -> Option<Value> {
+    fn interpret<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>, among: usize) -> Option<Value> {
         self.resolve(variables, bindings, among, |value| Value::try_from(value).ok())
     }
 
     fn resolve<'b, T>(
         &self,
-        variables: &'b Variables<'_>,
+        variables: &Variables<'b>,
         bindings: &Bindings<'b>,
         among: usize,
         take: impl FnOnce(&dyn Val) -> Option<T>,

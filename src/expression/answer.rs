@@ -100,7 +100,7 @@ impl<'b> Bindings<'b> {
         &self,
         name: &str,
         among: usize,
-        variables: &'b Variables<'_>,
+        variables: &Variables<'b>,
     ) -> Result<&native::Value<'b>, Stop> {
         let (at, binding) = self.find(name, among).ok_or(Stop::Failed)?;
         let known = binding.native.get_or_init(|| match binding.expression.native(variables, self, at) {
@@ -118,7 +118,7 @@ impl<'b> Bindings<'b> {
     }
 
     /// The value of a name among the first `among`, for the interpreter.
-    pub(super) fn built(&self, name: &str, among: usize, variables: &'b Variables<'_>) -> Option<&dyn Val> {
+    pub(super) fn built(&self, name: &str, among: usize, variables: &Variables<'b>) -> Option<&dyn Val> {
         let native = self.native(name, among, variables).ok();
         let (_, binding) = self.find(name, among)?;
         binding.built.get_or_init(|| native?.to_cel()).as_deref()

@@ -159,7 +159,7 @@ impl<'v> Variables<'v> {
     }
 
     /// Whom native expressions ask; none where names must be the same, or all is built.
-    pub(super) fn asking(&self) -> Option<Asking<'_>> {
+    pub(super) fn asking(&self) -> Option<Asking<'v>> {
         self.asking.clone().filter(|_| self.names == Names::Folded)
     }
 
@@ -183,6 +183,12 @@ impl<'v> Variables<'v> {
     pub(super) fn interpreted(self) -> Self {
         let _ = self.built();
         Self { asking: None, ..self }
+    }
+}
+
+impl std::fmt::Debug for Variables<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Variables").field("built", &self.built).finish_non_exhaustive()
     }
 }
 

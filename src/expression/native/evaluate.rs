@@ -10,8 +10,8 @@ use crate::expression::variables::{Asking, Variables};
 use crate::expression::{BUDGET, Pattern};
 
 /// An expression, asked of one event.
-pub(in crate::expression) struct Asked<'x, 'b, 'v> {
-    variables: &'b Variables<'v>,
+pub(in crate::expression) struct Asked<'x, 'b> {
+    variables: &'x Variables<'b>,
     asking: Asking<'b>,
     bindings: &'x Bindings<'b>,
     /// Names of values that may be used: those before this one.
@@ -21,10 +21,10 @@ pub(in crate::expression) struct Asked<'x, 'b, 'v> {
     left: Cell<u64>,
 }
 
-impl<'x, 'b, 'v> Asked<'x, 'b, 'v> {
+impl<'x, 'b> Asked<'x, 'b> {
     /// Asks for an event, if it can be asked directly.
     pub(in crate::expression) fn new(
-        variables: &'b Variables<'v>,
+        variables: &'x Variables<'b>,
         bindings: &'x Bindings<'b>,
         names: usize,
         patterns: &'x [Pattern],

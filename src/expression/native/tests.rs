@@ -40,7 +40,7 @@ static EVENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// What all expressions of a rule give, as text: with or without the interpreter alone.
-fn told(rule: &Rule, variables: &Variables<'_>) -> Vec<String> {
+fn told<'v>(rule: &'v Rule, variables: &Variables<'v>) -> Vec<String> {
     let matching = &rule.matching;
     let mut bindings = Bindings::default();
     for (name, value) in &matching.bindings {
@@ -95,9 +95,11 @@ fn records(text: &str) -> Vec<String> {
 fn managed_rules_say_what_the_interpreter_says() {
     let mut compared = 0;
     for (file, rule) in managed_rules().unwrap() {
+        // Expressions live as long as any variables.
+        let rule: &'static Rule = Box::leak(Box::new(rule));
         let own = file.tests.iter().flat_map(|test| records(&test.events));
         for record in own.chain(EVENTS.iter().cloned()) {
-            let told = |variables: &Variables<'_>| told(&rule, variables);
+            let told = |variables: &Variables<'_>| told(rule, variables);
             let Some((native, interpreted)) = both(rule.log_type, &rule.demand, &record, told) else { continue };
             assert_eq!(native, interpreted, "{}: {record}", rule.id);
             compared += 1;
@@ -233,14 +235,16 @@ proptest! {
         };
         let compiled = (compile(&number, 0), compile(&text, 1), compile(&asked, 2), compile(&beside, 2));
         let (Ok(number), Ok(text), Ok(question), Ok(beside)) = compiled else { return Ok(()) };
+        // Expressions live as long as any variables.
+        let (number, text): (&'static _, &'static _) = (Box::leak(Box::new(number)), Box::leak(Box::new(text)));
         let mut demand = Demand::default();
-        [&number, &text, &question, &beside].iter().for_each(|expression| demand.merge(expression.demand()));
+        [number, text, &question, &beside].iter().for_each(|expression| demand.merge(expression.demand()));
         for record in EVENTS.iter() {
             let tell = |variables: &Variables<'_>| {
                 let mut bindings = Bindings::default();
                 number.bind("number", variables, &mut bindings);
                 text.bind("text", variables, &mut bindings);
-                let answers = [&question, &number, &text, &beside].map(|e| format!("{:?}", e.answer(variables, &bindings)));
+                let answers = [&question, number, text, &beside].map(|e| format!("{:?}", e.answer(variables, &bindings)));
                 (answers, question.evaluate_with(variables, &bindings))
             };
             if let Some((native, interpreted)) = both(LogType::Invocation, &demand, record, tell) {
