@@ -73,7 +73,7 @@ pub struct Expression {
     /// Names of values that stand in it.
     names: Vec<String>,
     /// Its native form, if it has one.
-    native: Option<Node>,
+    native: Option<Box<Node>>,
     environment: Arc<Env>,
 }
 
@@ -173,7 +173,7 @@ impl Expression {
         let (root, source) =
             environment.parser().parse_with_source_info(text).map_err(|errors| check::syntax(&errors))?;
         let Checked { root, patterns, demand, names } = check::check(root, &source, text, dialect)?;
-        let native = Node::of(&root, &names);
+        let native = Node::of(&root, &names).map(Box::new);
         Ok(Self { root, patterns, demand, names, native, environment })
     }
 
@@ -226,7 +226,7 @@ impl Expression {
         bindings: &Bindings<'b>,
         among: usize,
     ) -> Result<native::Value<'r>, Stop> {
-        let node = self.native.as_ref().ok_or(Stop::Unsure)?;
+        let node = self.native.as_deref().ok_or(Stop::Unsure)?;
         let asked = native::Asked::new(variables, bindings, among, &self.patterns).ok_or(Stop::Unsure)?;
         match asked.answer(node)? {
             native::Value::Type(_) => Err(Stop::Unsure),
