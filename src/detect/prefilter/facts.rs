@@ -204,6 +204,7 @@ impl<'e, 'a> Facts<'e, 'a> {
                 Subject::Record(record) => self.scanner.scan(record, &mut found),
                 Subject::Event(event, _) => {
                     event.view.bodies().0.into_iter().for_each(|body| self.scanner.scan(body.0, &mut found));
+                    self.unknown(event.invocation, Section::Input, &mut found);
                 }
             }
             found
@@ -216,11 +217,18 @@ impl<'e, 'a> Facts<'e, 'a> {
             let mut found = self.scanner.nothing();
             if let Some(event) = self.event() {
                 event.view.bodies().1.into_iter().for_each(|body| self.scanner.scan(body.0, &mut found));
+                self.unknown(event.invocation, Section::Output, &mut found);
                 let parts = event.view.answer().messages.iter().flat_map(|message| &message.parts);
                 parts.for_each(|part| self.joined(part, &mut found));
             }
             found
         })
+    }
+
+    /// A body may stand under its name in another case, which expressions find and the parser does not.
+    fn unknown(&self, invocation: &Invocation<'_>, section: Section, found: &mut Found) {
+        let fields = invocation.unknown.iter().filter(|field| field.section == section || field.section == Section::Top);
+        fields.for_each(|field| self.scanner.scan(field.value.0, found));
     }
 
     fn joined(&self, part: &Part<'_>, found: &mut Found) {
