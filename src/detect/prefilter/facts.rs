@@ -227,7 +227,8 @@ impl<'e, 'a> Facts<'e, 'a> {
 
     /// A body may stand under its name in another case, which expressions find and the parser does not.
     fn unknown(&self, invocation: &Invocation<'_>, section: Section, found: &mut Found) {
-        let fields = invocation.unknown.iter().filter(|field| field.section == section || field.section == Section::Top);
+        let fields =
+            invocation.unknown.iter().filter(|field| field.section == section || field.section == Section::Top);
         fields.for_each(|field| self.scanner.scan(field.value.0, found));
     }
 
