@@ -8,18 +8,20 @@
 //! A rule is data: expressions over one event and a description of what adds up to an alert. [`Detector`] asks all rules
 //! about an event; what a rule finds goes through the [`State`], which remembers what it must of events before.
 
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::enrich::Event;
+use crate::enrich::{Event, Found};
 use crate::expression::{Names, Variables, Views};
 use crate::pipeline::Context;
 
 pub mod alert;
 pub mod choice;
 pub mod finding;
+mod hit;
 mod prefilter;
 pub mod replay;
 pub mod rule;
@@ -31,6 +33,7 @@ pub mod trial;
 pub use alert::Alert;
 pub use choice::{Choice, ChoiceError};
 pub use finding::{Finding, Source};
+use hit::Hit;
 use prefilter::Prefilter;
 pub use replay::Replay;
 pub use rule::{LogType, Rule, Severity};
@@ -72,18 +75,18 @@ impl Group {
         Self { rules: rules.map(watched).collect(), prefilter }
     }
 
-    /// What those rules find that may match. Each rule has variables of its own: what one asks for never changes what
+    /// What those rules match that may match. Each rule has variables of its own: what one asks for never changes what
     /// another sees.
-    fn find<'v>(
-        &self,
+    fn find<'h>(
+        &'h self,
         may_match: impl Iterator<Item = usize>,
-        variables: impl Fn(&Rule) -> Option<Variables<'v>>,
-        source: &Source<'_>,
+        variables: impl Fn(&Rule) -> Option<Variables<'h>>,
+        source: impl Fn() -> &'h Source,
         now: Timestamp,
-    ) -> Vec<Finding> {
+    ) -> Vec<Hit<'h>> {
         let candidates = may_match.filter_map(|number| self.rules.get(number));
         let found = candidates.filter_map(|watched| {
-            let found = variables(&watched.rule).map(|variables| watched.rule.find(&variables, source));
+            let found = variables(&watched.rule).map(|variables| watched.rule.find(variables, &source));
             found.and_then(Result::ok).unwrap_or_else(|| {
                 watched.failed(now);
                 None
@@ -116,38 +119,74 @@ impl Detector {
 
     /// What the rules find in an invocation. Rules that look at a baseline have it here.
     pub fn observe(&self, event: &Event<'_>, context: &Context<'_>) -> Vec<Finding> {
-        self.remember(self.matches(event, context), context.parse_time)
+        self.with_hits(event, context, |hits| self.kept(hits, context.parse_time).map(Hit::into_finding).collect())
+    }
+
+    /// What is to be marked on an invocation: what [`Self::observe`] finds, without its texts, which are then written for
+    /// alerts alone.
+    pub fn mark(&self, event: &Event<'_>, context: &Context<'_>) -> Vec<Found> {
+        self.with_hits(event, context, |hits| self.kept(hits, context.parse_time).map(|hit| hit.found()).collect())
     }
 
     /// What the rules find in a record of CloudTrail.
     pub fn observe_trail(&self, trail: &Trail<'_>, now: Timestamp) -> Vec<Finding> {
-        self.remember(self.matches_trail(trail, now), now)
+        self.with_hits_of_trail(trail, now, |hits| self.kept(hits, now).map(Hit::into_finding).collect())
     }
 
     /// What the rules find in an invocation, with no look at what was before.
     pub fn matches(&self, event: &Event<'_>, context: &Context<'_>) -> Vec<Finding> {
-        if self.invocations.rules.is_empty() {
-            return Vec::new();
-        }
-        let views = Views::new(event, context);
-        let may_match = self.invocations.prefilter.of_event(event, context);
-        let variables = |rule: &Rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok();
-        self.invocations.find(may_match, variables, &Source::of_event(event), context.parse_time)
+        self.with_hits(event, context, |hits| hits.into_iter().map(Hit::into_finding).collect())
     }
 
     /// What the rules find in a record of CloudTrail, with no look at what was before.
     pub fn matches_trail(&self, trail: &Trail<'_>, now: Timestamp) -> Vec<Finding> {
-        let may_match = self.trails.prefilter.of_record(trail.record);
-        let variables = |rule: &Rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok();
-        self.trails.find(may_match, variables, &trail.source(), now)
+        self.with_hits_of_trail(trail, now, |hits| hits.into_iter().map(Hit::into_finding).collect())
     }
 
-    fn remember(&self, mut findings: Vec<Finding>, now: Timestamp) -> Vec<Finding> {
-        if !findings.is_empty() {
-            let mut state = self.state();
-            findings.retain(|finding| state.observe(finding, now));
+    fn with_hits<T>(
+        &self,
+        event: &Event<'_>,
+        context: &Context<'_>,
+        take: impl FnOnce(Vec<Hit<'_>>) -> Vec<T>,
+    ) -> Vec<T> {
+        if self.invocations.rules.is_empty() {
+            return Vec::new();
         }
-        findings
+        let views = Views::new(event, context);
+        let known = OnceCell::new();
+        let may_match = self.invocations.prefilter.of_event(event, context);
+        let variables = |rule: &Rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok();
+        let source = || known.get_or_init(|| Source::of_event(event));
+        take(self.invocations.find(may_match, variables, source, context.parse_time))
+    }
+
+    fn with_hits_of_trail<T>(
+        &self,
+        trail: &Trail<'_>,
+        now: Timestamp,
+        take: impl FnOnce(Vec<Hit<'_>>) -> Vec<T>,
+    ) -> Vec<T> {
+        let known = OnceCell::new();
+        let may_match = self.trails.prefilter.of_record(trail.record);
+        let variables = |rule: &Rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok();
+        take(self.trails.find(may_match, variables, || known.get_or_init(|| trail.source()), now))
+    }
+
+    /// The hits that are findings, by what is remembered. The texts that an alert will want are written before the state
+    /// is changed, and not while all lines wait for it.
+    fn kept<'h>(&self, mut hits: Vec<Hit<'h>>, now: Timestamp) -> impl Iterator<Item = Hit<'h>> + use<'h> {
+        if !hits.is_empty() {
+            hits.iter().filter(|hit| hit.rule.counting.tells_at_once()).for_each(Hit::write);
+            let mut state = self.state();
+            if hits.iter().any(|hit| !hit.is_written() && state.may_tell(hit)) {
+                let wanted: Vec<_> = hits.iter().filter(|hit| !hit.is_written() && state.may_tell(hit)).collect();
+                drop(state);
+                wanted.into_iter().for_each(Hit::write);
+                state = self.state();
+            }
+            hits.retain(|hit| state.take(hit, now));
+        }
+        hits.into_iter()
     }
 
     /// What is remembered. Whoever holds this stops all lines, so it is not held for long.

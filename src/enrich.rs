@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::body::View;
-use crate::detect::{Finding, Severity};
+use crate::detect::Severity;
 use crate::format::object::{Array, Object};
 use crate::invocation::Invocation;
 
@@ -63,13 +63,6 @@ pub struct Found {
     pub rule: String,
     /// How bad it is.
     pub severity: Severity,
-}
-
-impl Found {
-    /// The mark of a finding.
-    pub fn of(finding: &Finding) -> Self {
-        Self { rule: finding.rule.id.clone(), severity: finding.severity }
-    }
 }
 
 /// What a redaction did to one event.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::decode::{self, Scratch, Walk};
 use crate::detect::{Detector, Trail};
 use crate::enrich::cost::Prices;
-use crate::enrich::{Event, Found, Marks};
+use crate::enrich::{Event, Marks};
 use crate::extract::LogEvent;
 use crate::format::key::Template;
 use crate::format::{Format, Lines};
@@ -320,9 +320,9 @@ impl Packer<'_> {
             }
         }
         if let Some(Detection { detector, marks }) = self.detection {
-            let findings = detector.observe(&event, context);
+            let found = detector.mark(&event, context);
             if *marks {
-                event.marks.findings = findings.iter().map(Found::of).collect();
+                event.marks.findings = found;
             }
         }
         for (plan, lines) in self.plans.iter().zip(self.outputs.iter_mut()) {

@@ -51,40 +51,23 @@ pub enum Measure {
 
 /// What a finding takes from the event itself.
 #[derive(Clone, Debug)]
-pub struct Source<'a> {
+pub struct Source {
     /// When the event was.
     pub time: Timestamp,
-    /// Its identity.
-    pub id: Id<'a>,
+    /// Its identity: the row id of an invocation, CloudTrail's event id.
+    pub event_id: String,
     /// The call's id.
     pub request_id: Option<String>,
 }
 
-/// An event's identity.
-#[derive(Clone, Debug)]
-pub enum Id<'a> {
-    /// Of an invocation: its row id.
-    Event([u8; 16]),
-    /// Of CloudTrail's record.
-    Text(&'a str),
-}
-
-impl<'a> Source<'a> {
+impl Source {
     /// What a finding takes from an invocation.
-    pub fn of_event(event: &'a Event<'_>) -> Self {
+    pub fn of_event(event: &Event<'_>) -> Self {
         let request_id = event.invocation.request_id.map(|id| id.decode().into_owned()).filter(|id| !id.is_empty());
-        Self { time: event.invocation.event_time, id: Id::Event(event.row_id()), request_id }
-    }
-
-    pub(super) fn event_id(&self) -> String {
-        match &self.id {
-            Id::Event(row_id) => {
-                let mut text = Vec::with_capacity(32);
-                push_hex(&mut text, row_id);
-                String::from_utf8(text).unwrap_or_default()
-            }
-            Id::Text(text) => (*text).to_owned(),
-        }
+        let mut event_id = Vec::with_capacity(32);
+        push_hex(&mut event_id, &event.row_id());
+        let event_id = String::from_utf8(event_id).unwrap_or_default();
+        Self { time: event.invocation.event_time, event_id, request_id }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The prefilter: says of most rules, for most events, that they cannot match, before anything is built for them. It only
 //! ever errs on the side of asking a rule that then does not match.
 
+use std::collections::HashSet;
+
 use super::rule::{LogType, Rule};
 use crate::enrich::Event;
-use crate::expression::condition::{Condition, Walk};
+use crate::expression::condition::{Condition, Side, Walk};
 use crate::expression::literal::Literals;
 use crate::pipeline::Context;
 
@@ -17,7 +19,14 @@ use scan::Scanner;
 #[derive(Debug)]
 pub(super) struct Prefilter {
     conditions: Vec<Condition>,
-    scanner: Scanner,
+    scanners: Scanners,
+}
+
+/// What is looked for in what callers sent, and in what models answered.
+#[derive(Debug)]
+struct Scanners {
+    prompt: Scanner,
+    answer: Scanner,
 }
 
 impl Prefilter {
@@ -27,8 +36,14 @@ impl Prefilter {
             let (matching, has_view) = (&rule.matching, rule.log_type == LogType::Invocation);
             Walk::of(&matching.matches, &matching.bindings, has_view, &mut literals)
         });
-        let conditions = conditions.collect();
-        Self { conditions, scanner: Scanner::new(literals.all()) }
+        let conditions: Vec<_> = conditions.collect();
+        let scanner = |side: Side| {
+            let mut wanted = HashSet::new();
+            conditions.iter().for_each(|condition| condition.add_literals(side, &mut wanted));
+            Scanner::new(literals.all(), &wanted)
+        };
+        let scanners = Scanners { prompt: scanner(Side::Prompt), answer: scanner(Side::Answer) };
+        Self { conditions, scanners }
     }
 
     /// The numbers of the rules that may match an invocation.
@@ -37,12 +52,12 @@ impl Prefilter {
         event: &'e Event<'_>,
         context: &'e Context<'_>,
     ) -> impl Iterator<Item = usize> {
-        self.may_match(Facts::new(Subject::Event(event, context), &self.scanner))
+        self.may_match(Facts::new(Subject::Event(event, context), &self.scanners))
     }
 
     /// The numbers of the rules that may match a record of another service.
     pub(super) fn of_record<'e>(&'e self, record: &'e str) -> impl Iterator<Item = usize> {
-        self.may_match(Facts::new(Subject::Record(record), &self.scanner))
+        self.may_match(Facts::new(Subject::Record(record), &self.scanners))
     }
 
     fn may_match<'e>(&'e self, facts: Facts<'e, '_>) -> impl Iterator<Item = usize> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::finding::{Finding, Measure, Source};
+use super::finding::{Measure, Source};
+use super::hit::Hit;
 use super::template::{Template, cut};
 use crate::expression::{Answer, Bindings, Demand, Expression, Variables};
 
@@ -138,6 +139,13 @@ pub struct Counting {
     pub history: Option<History>,
 }
 
+impl Counting {
+    /// Whether every match is told of in an alert.
+    pub(super) fn tells_at_once(&self) -> bool {
+        self.threshold <= 1 && self.aggregates.is_empty() && self.history.is_none()
+    }
+}
+
 /// Something that must hold of all findings in the window together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aggregate {
@@ -198,48 +206,27 @@ pub enum History {
 pub struct Unevaluated;
 
 impl Rule {
-    /// What the rule finds in an event, before anything that it remembers.
+    /// Whether the rule matches an event, before anything that it remembers, and what it is counted by.
     ///
     /// # Errors
     /// Its condition cannot be evaluated for this event.
-    pub(crate) fn find(
-        self: &std::sync::Arc<Self>,
-        variables: &Variables<'_>,
-        source: &Source<'_>,
-    ) -> Result<Option<Finding>, Unevaluated> {
-        let Matching { bindings: values, matches, severities, title, dedup, group, context, measured } = &self.matching;
+    pub(crate) fn find<'h>(
+        self: &'h std::sync::Arc<Self>,
+        variables: Variables<'h>,
+        source: impl FnOnce() -> &'h Source,
+    ) -> Result<Option<Hit<'h>>, Unevaluated> {
+        let Matching { bindings: values, matches, group, measured, .. } = &self.matching;
         let mut bindings = Bindings::default();
         for (name, value) in values {
-            value.bind(name, variables, &mut bindings);
+            value.bind(name, &variables, &mut bindings);
         }
-        if !matches.evaluate_with(variables, &bindings).ok_or(Unevaluated)? {
+        if !matches.evaluate_with(&variables, &bindings).ok_or(Unevaluated)? {
             return Ok(None);
         }
-        let text = |expression: &Expression| expression.answer(variables, &bindings).as_ref().and_then(Answer::text);
-        let holds = |when: &Expression| when.evaluate_with(variables, &bindings) == Some(true);
-        let severity = severities.iter().find(|(when, _)| holds(when)).map_or(self.severity, |(_, severity)| *severity);
-        let title = title.fill(variables, &bindings);
-        let group: Vec<_> =
-            group.iter().map(|(name, value)| (name.clone(), cut(text(value).unwrap_or_default()))).collect();
-        let dedup = match dedup {
-            Some(dedup) => dedup.fill(variables, &bindings),
-            None if group.is_empty() => title.clone(),
-            None => cut(group.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" | ")),
-        };
-        let context = context.iter().filter_map(|(name, value)| Some((name.clone(), cut(text(value)?)))).collect();
-        let measures = measured.iter().map(|value| measure(&value.answer(variables, &bindings)?)).collect();
-        Ok(Some(Finding {
-            rule: std::sync::Arc::clone(self),
-            severity,
-            title,
-            dedup,
-            group,
-            context,
-            time: source.time,
-            event_id: source.event_id(),
-            request_id: source.request_id.clone(),
-            measures,
-        }))
+        let text = |value: &Expression| value.answer(&variables, &bindings).as_ref().and_then(Answer::text);
+        let group = group.iter().map(|(name, value)| (name.clone(), cut(text(value).unwrap_or_default()))).collect();
+        let measures = measured.iter().map(|value| measure(&value.answer(&variables, &bindings)?)).collect();
+        Ok(Some(Hit::new(self, source(), group, measures, (variables, bindings))))
     }
 }
 

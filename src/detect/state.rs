@@ -19,7 +19,8 @@ use jiff::Timestamp;
 
 use super::alert::Alert;
 use super::finding::Finding;
-use super::rule::Rule;
+use super::hit::Hit;
+use super::rule::{History, Rule};
 
 mod bound;
 mod entry;
@@ -36,7 +37,7 @@ mod tests;
 
 use bound::{Bound, Table};
 use entry::{Body, Entry, Taken};
-use history::Question;
+use history::{Past, Question};
 use key::Key;
 use outbox::{Gone, Outbox};
 
@@ -151,6 +152,13 @@ fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
 
+/// What the history of a group is asked about an event.
+fn question<'f>(finding: &'f Hit<'_>, history: &'f History, at: i64) -> Question<'f> {
+    let measure = finding.measures.get(finding.rule.counting.aggregates.len()).copied().flatten();
+    // How bad it is does not matter to events that are only compared with.
+    Question { history, head: entry::head(finding, at, finding.rule.severity), measure }
+}
+
 impl State {
     /// Nothing is remembered yet.
     pub fn new(limits: Limits) -> Self {
@@ -167,6 +175,11 @@ impl State {
     /// Remembers a finding. Says whether it is one: of a rule with a history, only an event that stands out is. `now` is
     /// the time of the process.
     pub fn observe(&mut self, finding: &Finding, now: Timestamp) -> bool {
+        self.take(&Hit::of(finding), now)
+    }
+
+    /// Remembers a hit, and says whether it is a finding.
+    pub(super) fn take(&mut self, finding: &Hit<'_>, now: Timestamp) -> bool {
         let (at, now) = (since_1970(finding.time), since_1970(now));
         self.clock = self.clock.max(ticked(at, now));
         self.sweep(now, SWEPT);
@@ -184,15 +197,35 @@ impl State {
         stands_out
     }
 
+    /// Whether a hit may be told of in an alert, as far as is remembered by now. Nothing is changed.
+    pub(super) fn may_tell(&self, finding: &Hit<'_>) -> bool {
+        let counting = &finding.rule.counting;
+        let is_finding = counting.history.as_ref().is_none_or(|history| {
+            let question = question(finding, history, since_1970(finding.time));
+            let past = self.table.find(&key::history(finding)).and_then(|slot| self.table.entry(slot));
+            match past.map(|entry| &entry.body) {
+                Some(Body::Past(past)) => past.stands_out(&question),
+                _ => Past::default().stands_out(&question),
+            }
+        });
+        if !is_finding || (counting.threshold <= 1 && counting.aggregates.is_empty()) {
+            return is_finding;
+        }
+        let counted = self.table.find(&key::counted(finding)).and_then(|slot| self.table.entry(slot));
+        match counted.map(|entry| &entry.body) {
+            Some(Body::Counted(counted)) => counted.may_tell(counting),
+            _ => counting.threshold <= 1,
+        }
+    }
+
     /// Asks the history of a group, and adds the event to it: whether it stands out, and whether it came in time.
-    fn remember(&mut self, finding: &Finding, at: i64, now: i64) -> (bool, bool) {
+    fn remember(&mut self, finding: &Hit<'_>, at: i64, now: i64) -> (bool, bool) {
         let Some(history) = &finding.rule.counting.history else { return (true, true) };
-        let measure = finding.measures.get(finding.rule.counting.aggregates.len()).copied().flatten();
-        let question = Question { history, head: entry::head(finding, at), measure };
+        let question = question(finding, history, at);
         let lateness = micros(self.limits.lateness);
         let bound = self.bound();
         let evicted = &mut self.counts.evicted;
-        let slot = self.table.touch(key::history(finding), &bound, evicted, || Entry::past(&finding.rule));
+        let slot = self.table.touch(key::history(finding), &bound, evicted, || Entry::past(finding.rule));
         let cut = &mut self.counts.cut;
         let answer = self.table.update(slot, |_, entry| {
             let is_in_time = entry.tick(at, now, lateness);
@@ -208,12 +241,12 @@ impl State {
     }
 
     /// Counts a finding; none if it came too late.
-    fn count(&mut self, finding: &Finding, at: i64, now: i64) -> Option<Taken> {
+    fn count(&mut self, finding: &Hit<'_>, at: i64, now: i64) -> Option<Taken> {
         let lateness = micros(self.limits.lateness);
         let every = micros(self.limits.update_every);
         let bound = self.bound();
         let evicted = &mut self.counts.evicted;
-        let slot = self.table.touch(key::counted(finding), &bound, evicted, || Entry::counted(&finding.rule));
+        let slot = self.table.touch(key::counted(finding), &bound, evicted, || Entry::counted(finding.rule));
         let (outbox, counts) = (&mut self.outbox, &mut self.counts);
         self.table.update(slot, |key, entry| {
             let is_in_time = entry.tick(at, now, lateness);
@@ -222,7 +255,12 @@ impl State {
             if !is_in_time {
                 return None;
             }
-            let taken = counted.take(finding, &entry::head(finding, at), (clock, lateness), &mut counts.cut);
+            let taken = counted.take(
+                finding,
+                &entry::head(finding, at, finding.severity()),
+                (clock, lateness),
+                &mut counts.cut,
+            );
             counts.alerts += u64::from(matches!(taken, Taken::Opened(_)));
             if let Taken::Opened(number) | Taken::Added(number) = taken {
                 outbox.put(key, &counted.open[number], finding, at, (now, every));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::finding::{Id, Source};
+use super::finding::Source;
 use crate::extract::optional_text;
 use crate::json::{Cursor, JsonError, MAX_DEPTH, key_text, push_hex};
 use crate::parse::parse_timestamp;
@@ -52,8 +52,8 @@ impl<'a> Trail<'a> {
         Some(Self { record: message, time, id, request_id })
     }
 
-    pub(super) fn source(&self) -> Source<'_> {
-        Source { time: self.time, id: Id::Text(&self.id), request_id: self.request_id.clone() }
+    pub(super) fn source(&self) -> Source {
+        Source { time: self.time, event_id: self.id.clone(), request_id: self.request_id.clone() }
     }
 }
 

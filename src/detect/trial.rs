@@ -119,6 +119,17 @@ fn records(events: &str) -> Result<Vec<Value>, serde_json::Error> {
     Ok(records)
 }
 
+/// The records in a text, each with what it must have, for other tests.
+#[cfg(test)]
+pub(super) fn completed_records(events: &str, log_type: LogType) -> Vec<String> {
+    let records = records(events).unwrap_or_default().into_iter().enumerate();
+    let complete = records.filter_map(|(index, record)| match record {
+        Value::Object(record) => Some(completed(record, log_type, index).to_string()),
+        _ => None,
+    });
+    complete.collect()
+}
+
 /// The record with what it must have.
 fn completed(mut record: Map<String, Value>, log_type: LogType, index: usize) -> Value {
     let start: Timestamp = START.parse().unwrap_or_default();

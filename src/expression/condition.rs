@@ -2,11 +2,15 @@
 //! the expression, and asked before anything is built for the interpreter: where it does not hold, the expression is not
 //! true; where it holds, the expression may be.
 
+use std::collections::HashSet;
+
 use regex::Regex;
 
 use super::literal::{Literals, Needed};
 
 mod fact;
+mod loops;
+mod numbers;
 mod operand;
 mod walk;
 
@@ -173,6 +177,25 @@ impl Condition {
         }
     }
 
+    /// Adds the numbers of the pieces that it asks for on a side.
+    pub(crate) fn add_literals(&self, wanted_side: Side, numbers: &mut HashSet<usize>) {
+        match self {
+            Self::Literal(side, number) => {
+                if *side == wanted_side {
+                    numbers.insert(*number);
+                }
+            }
+            Self::All(all) | Self::Any(all) => {
+                all.iter().for_each(|condition| condition.add_literals(wanted_side, numbers));
+            }
+            Self::Compare(_, one, other) => {
+                one.add_literals(wanted_side, numbers);
+                other.add_literals(wanted_side, numbers);
+            }
+            Self::Always | Self::Never | Self::Test(..) | Self::Known(..) | Self::Same(..) => {}
+        }
+    }
+
     /// What it costs to ask: a look at the record, at the answer, or at all of the text.
     fn price(&self) -> u8 {
         match self {
@@ -187,6 +210,17 @@ impl Condition {
 }
 
 impl Number {
+    fn add_literals(&self, side: Side, numbers: &mut HashSet<usize>) {
+        match self {
+            Self::Any | Self::Is(_) | Self::Of(..) => {}
+            Self::If(condition, _) => condition.add_literals(side, numbers),
+            Self::Sum(one, other) | Self::Either(one, other) => {
+                one.add_literals(side, numbers);
+                other.add_literals(side, numbers);
+            }
+        }
+    }
+
     fn price(&self) -> u8 {
         match self {
             Self::Any | Self::Is(_) => 0,

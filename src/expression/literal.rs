@@ -74,6 +74,28 @@ pub(super) enum Needed {
     One(Literal),
 }
 
+impl Needed {
+    /// The same where colons, and spaces behind them, may stand in the text alone and not in what it was made of.
+    pub(super) fn apart(self) -> Self {
+        let all = |all: Vec<Self>| all.into_iter().map(Self::apart).collect();
+        let literal = match self {
+            Self::All(needed) => return Self::All(all(needed)),
+            Self::Any(needed) => return Self::Any(all(needed)),
+            Self::One(literal) => literal,
+        };
+        let pieces: Vec<&str> = literal.text.split(':').collect();
+        let last = pieces.len() - 1;
+        let piece = |(number, piece): (usize, &&str)| Literal {
+            text: piece.trim_start_matches(' ').to_owned(),
+            folded: literal.folded,
+            starts: literal.starts && number == 0,
+            ends: literal.ends && number == last,
+        };
+        let pieces = pieces.iter().enumerate().map(piece).filter(|piece| piece.text.len() >= MIN_BYTES);
+        Self::All(pieces.map(Self::One).collect())
+    }
+}
+
 /// What must be in a text that a regex matches.
 pub(super) fn of_regex(pattern: &str) -> Needed {
     match regex_syntax::parse(pattern) {

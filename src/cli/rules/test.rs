@@ -66,9 +66,9 @@ impl Report {
         }
         for test in &file.tests {
             let name = format!("{}: {}", file.id, test.name);
-            let (differences, unevaluated) = match trial::run(rule, &test.events) {
-                Ok(trial) => (differences(test, &trial), trial.unevaluated.clone()),
-                Err(error) => (vec![("events", error.to_string())], Vec::new()),
+            let differences = match trial::run(rule, &test.events) {
+                Ok(trial) => differences(test, &trial),
+                Err(error) => vec![("events", error.to_string())],
             };
             if !differences.is_empty() {
                 self.failed += 1;
@@ -84,10 +84,6 @@ impl Report {
                 if is_verbose {
                     self.line(&format!("ok        {name}"), 10);
                 }
-            }
-            if !unevaluated.is_empty() {
-                let numbers = numbers(&unevaluated);
-                self.line(&format!("note      {name}: could not be evaluated for {numbers}, which is no finding"), 10);
             }
         }
     }
@@ -130,6 +126,13 @@ fn differences(test: &RuleTest, trial: &Trial) -> Vec<(&'static str, String)> {
         finding.severity.as_str().to_owned()
     });
     compare("dedup", test.dedup.as_deref(), &|finding| finding.dedup.clone());
+    if !trial.unevaluated.is_empty() {
+        let text = format!(
+            "not evaluated for {}: guard what may be missing with has() or orValue()",
+            numbers(&trial.unevaluated)
+        );
+        differences.push(("match", text));
+    }
     differences
 }
 

@@ -13,7 +13,7 @@ use super::printer::Printer;
 use super::seen::Seen;
 use crate::delivery::{LaneEnd, LaneError, Lanes};
 use crate::detect::Detector;
-use crate::enrich::{Event, Found};
+use crate::enrich::Event;
 use crate::extract::LogEvent;
 use crate::invocation::Invocation;
 use crate::pipeline::{Context, Line, Settings, Tally, Visit};
@@ -141,7 +141,7 @@ impl Visit for Shown {
         let mut event = Event::new(invocation);
         // A rule that compares with what was before has to see that, also what is not shown.
         if let Some(watch) = &self.watch {
-            event.marks.findings = watch.observe(&event, context).iter().map(Found::of).collect();
+            event.marks.findings = watch.mark(&event, context);
             if !event.marks.findings.is_empty() {
                 forget_alerts(watch, context.parse_time);
             }

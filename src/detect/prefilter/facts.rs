@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use super::Scanners;
 use super::scan::{Found, Scanner};
 use crate::body::{Arguments, Part, Text};
 use crate::enrich::Event;
@@ -21,7 +22,7 @@ pub(super) enum Subject<'e, 'a> {
 /// What is known of it.
 pub(super) struct Facts<'e, 'a> {
     subject: Subject<'e, 'a>,
-    scanner: &'e Scanner,
+    scanners: &'e Scanners,
     prompt: OnceCell<Found>,
     answer: OnceCell<Found>,
 }
@@ -46,8 +47,8 @@ impl<T> From<Option<T>> for Value<T> {
 const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
 impl<'e, 'a> Facts<'e, 'a> {
-    pub(super) fn new(subject: Subject<'e, 'a>, scanner: &'e Scanner) -> Self {
-        Self { subject, scanner, prompt: OnceCell::new(), answer: OnceCell::new() }
+    pub(super) fn new(subject: Subject<'e, 'a>, scanners: &'e Scanners) -> Self {
+        Self { subject, scanners, prompt: OnceCell::new(), answer: OnceCell::new() }
     }
 
     /// Whether a condition may hold.
@@ -199,11 +200,14 @@ impl<'e, 'a> Facts<'e, 'a> {
 
     fn in_prompt(&self) -> &Found {
         self.prompt.get_or_init(|| {
-            let mut found = self.scanner.nothing();
+            let scanner = &self.scanners.prompt;
+            let mut found = scanner.nothing();
             match self.subject {
-                Subject::Record(record) => self.scanner.scan(record, &mut found),
+                Subject::Record(record) => scanner.scan(record, &mut found),
                 Subject::Event(event, _) => {
-                    event.view.bodies().0.into_iter().for_each(|body| self.scanner.scan(body.0, &mut found));
+                    event.view.bodies().0.into_iter().for_each(|body| scanner.scan(body.0, &mut found));
+                    let places = [(Section::Top, "input"), (Section::Input, "inputBodyJson")];
+                    misnamed(event.invocation, places, |body| scanner.scan(body, &mut found));
                 }
             }
             found
@@ -213,33 +217,49 @@ impl<'e, 'a> Facts<'e, 'a> {
     /// Of an answer that came in pieces both are looked at: the pieces as they came, and what they are together.
     fn in_answer(&self) -> &Found {
         self.answer.get_or_init(|| {
-            let mut found = self.scanner.nothing();
-            if let Some(event) = self.event() {
-                event.view.bodies().1.into_iter().for_each(|body| self.scanner.scan(body.0, &mut found));
+            let scanner = &self.scanners.answer;
+            let mut found = scanner.nothing();
+            if let Some(event) = self.event().filter(|_| !scanner.is_idle()) {
+                event.view.bodies().1.into_iter().for_each(|body| scanner.scan(body.0, &mut found));
+                let places = [(Section::Top, "output"), (Section::Output, "outputBodyJson")];
+                misnamed(event.invocation, places, |body| scanner.scan(body, &mut found));
                 let parts = event.view.answer().messages.iter().flat_map(|message| &message.parts);
-                parts.for_each(|part| self.joined(part, &mut found));
+                parts.for_each(|part| joined(part, scanner, &mut found));
             }
             found
         })
     }
+}
 
-    fn joined(&self, part: &Part<'_>, found: &mut Found) {
-        let mut scan = |text: &Text<'_>| {
-            if text.is_joined() {
-                self.scanner.scan(text.escaped(), found);
-            }
+/// Gives bodies under a name in another case: they are no bodies to the view, and are to rules all the same.
+fn misnamed(invocation: &Invocation<'_>, places: [(Section, &str); 2], mut body: impl FnMut(&str)) {
+    for field in &invocation.unknown {
+        let is_at = |(section, name): &(Section, &str)| {
+            field.section == *section && field.key.decode().eq_ignore_ascii_case(name)
         };
-        match part {
-            Part::Text(text) | Part::Reasoning(text) => scan(text),
-            Part::ToolCall(call) => {
-                scan(&call.name);
-                if let Arguments::Text(text) = &call.arguments {
-                    scan(text);
-                }
-            }
-            Part::ToolResult(result) => result.parts.iter().for_each(|part| self.joined(part, found)),
-            Part::Media(_) | Part::Json(_) => {}
+        if places.iter().any(is_at) {
+            body(field.value.0);
         }
+    }
+}
+
+/// Notes what stands in a part of an answer that came in pieces.
+fn joined(part: &Part<'_>, scanner: &Scanner, found: &mut Found) {
+    let mut scan = |text: &Text<'_>| {
+        if text.is_joined() {
+            scanner.scan(text.escaped(), found);
+        }
+    };
+    match part {
+        Part::Text(text) | Part::Reasoning(text) => scan(text),
+        Part::ToolCall(call) => {
+            scan(&call.name);
+            if let Arguments::Text(text) = &call.arguments {
+                scan(text);
+            }
+        }
+        Part::ToolResult(result) => result.parts.iter().for_each(|part| joined(part, scanner, found)),
+        Part::Media(_) | Part::Json(_) => {}
     }
 }
 

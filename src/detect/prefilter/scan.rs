@@ -1,6 +1,8 @@
 //! A scan: which of many short texts stand in a long one, in one pass. Every few bytes it looks whether those that stand
 //! there begin any of the pieces' parts; the parts are laid out so that none can slip through between two looks.
 
+use std::collections::HashSet;
+
 use memchr::memmem;
 
 use crate::expression::literal::{Literal, is_plain};
@@ -43,9 +45,10 @@ impl Found {
 }
 
 impl Scanner {
-    pub(super) fn new(literals: &[Literal]) -> Self {
+    /// A scanner for the pieces of these numbers.
+    pub(super) fn new(literals: &[Literal], wanted: &HashSet<usize>) -> Self {
         let (mut long, mut short) = (Table::default(), Table::default());
-        for (number, literal) in literals.iter().enumerate() {
+        for (number, literal) in literals.iter().enumerate().filter(|(number, _)| wanted.contains(number)) {
             if literal.text.len() >= Table::<4, 4>::MIN_BYTES {
                 long.add(number, &literal.text);
             } else {
@@ -57,6 +60,11 @@ impl Scanner {
         Self { literals: literals.to_vec(), long, short }
     }
 
+    /// Whether there is nothing to look for.
+    pub(super) fn is_idle(&self) -> bool {
+        self.long.parts.is_empty() && self.short.parts.is_empty()
+    }
+
     /// Nothing was found yet.
     pub(super) fn nothing(&self) -> Found {
         Found::new(self.literals.len())
@@ -64,7 +72,7 @@ impl Scanner {
 
     /// Notes what stands in a text, the inside of a JSON value as it came.
     pub(super) fn scan(&self, text: &str, found: &mut Found) {
-        if found.all || self.literals.is_empty() {
+        if found.all || self.is_idle() {
             return;
         }
         if is_hidden(text) {

@@ -24,17 +24,19 @@ fn rule(named: &[(&str, &str)], matches: &str) -> Option<Arc<Rule>> {
 fn verdicts(rule: &Rule, message: &str) -> (Option<bool>, bool) {
     let prefilter = Prefilter::of(std::iter::once(rule));
     with_event(message, |event, context| {
-        let views = Views::new(event, context);
-        let variables = Variables::of_event(event, &views, &rule.demand, Names::Folded);
-        let answer = variables.ok().and_then(|variables| {
-            let mut bindings = Bindings::default();
-            for (name, value) in &rule.matching.bindings {
-                value.bind(name, &variables, &mut bindings);
-            }
-            rule.matching.matches.evaluate_with(&variables, &bindings)
-        });
+        let answer = answer(rule, event, &Views::new(event, context));
         (answer, prefilter.of_event(event, context).next().is_some())
     })
+}
+
+/// What the interpreter says of an event.
+fn answer(rule: &Rule, event: &Event<'_>, views: &Views<'_, '_>) -> Option<bool> {
+    let variables = Variables::of_event(event, views, &rule.demand, Names::Folded).ok()?;
+    let mut bindings = Bindings::default();
+    for (name, value) in &rule.matching.bindings {
+        value.bind(name, &variables, &mut bindings);
+    }
+    rule.matching.matches.evaluate_with(&variables, &bindings)
 }
 
 fn message(record: &str) -> String {
@@ -97,6 +99,9 @@ fn events() -> Vec<String> {
         called("bash", &["{\\\"command\\\":\\\"cu", "rl https:", "//e.com\\\"}"]),
         called("b\\u0061sh", &["{\\\"command\\\":\\\"\\\\u0063url x\\\"}"]),
         called("bash", &["{\\\"command\\\":\\\"\\\\u00", "63url x\\\"}"]),
+        message(
+            r#""operation":"Converse","input":{"inputBodyJson":{"messages":[{"role":"user","content":[{"toolResult":{"toolUseId":"a","content":[{"json":{"secret":"AKIAABCDEFGHIJKLMNOP"}}]}}]}]}}"#,
+        ),
         streamed(&["AKIA", "ABCDEFGHIJ", "KLMNOP"]),
         streamed(&["I'm so", "rry, but I can't ", "help"]),
     ];
@@ -165,6 +170,9 @@ const MATCHES: &[&str] = &[
     "view.answer.exists(m, m.role == 'assistant')",
     "view.answer_text.matches(\"(?i)i(?:'m| am) sorry\") ? true : view.answer_text.contains('previous')",
     "view.prompt_text.size() > 0 && size(view.prompt_text) < 1000",
+    "view.user_text.matches(r'(?i)\\b(ignore|disregard)\\s+(all\\s+)?(previous|above)\\s+instructions?\\b')",
+    "view.user_text.contains('AKIAABCD') || view.tool_result_text.contains('secret: AKIA')",
+    "view.tool_call_text.matches('command: curl .*') || view.tool_call_text.contains(' curl http')",
     "view.prompt_text.matches('[0-9]{3}-[0-9]{2}-[0-9]{4}')",
     "view.latency_ms > 5",
     "!has(view.cost) || view.cost.total > 0.5",
@@ -213,6 +221,8 @@ fn what_cannot_match_is_not_asked() {
     for matches in [
         "view.?error.orValue('') == 'AccessDeniedException'",
         "view.prompt_text.matches(r'(?i)\\b(ignore|disregard)\\s+(all\\s+)?(previous|above)\\s+instructions?\\b')",
+        "view.user_text.matches(r'(?i)\\bdrop\\s+table\\b') || view.tool_result_text.contains('drop table')",
+        "view.tool_call_text.contains('rm -rf')",
         "view.usage.?input.orValue(0) > 1000",
         "view.tool_calls.exists(c, c.name == 'bash')",
         "view.?guardrail.?intervened.orValue(false)",
@@ -241,16 +251,68 @@ fn records_of_other_services_are_asked_about() {
     }
 }
 
+/// Messages as the generator writes them, where it is built in.
+#[cfg(feature = "demo")]
+fn generated() -> Vec<String> {
+    use crate::generator::{Generator, Profile};
+    use crate::invocation::Invocation;
+    use crate::pipeline::{Line, Settings, Tally, Visit};
+    use crate::record::{Origin, Record};
+    use crate::reject::{Fault, Skip};
+
+    struct Messages(Vec<String>);
+    impl Visit for Messages {
+        fn invocation(&mut self, invocation: &Invocation<'_>, _: &Context<'_>) -> Option<Skip> {
+            self.0.push(invocation.event.message.to_owned());
+            None
+        }
+        fn reject(&mut self, _: Fault, _: &[u8], _: Option<&crate::extract::LogEvent<'_>>, _: &Origin) {}
+        fn skip(&mut self, _: Skip, _: u64) {}
+    }
+
+    let mut generator = Generator::new(20_261_007, Profile::bench());
+    let (mut line, mut messages) = (Line::new(Settings::default()), Messages(Vec::new()));
+    while messages.0.len() < 50 {
+        let record = Record::new(generator.record().data.into(), Origin::File { path: "f".into(), offset: 0 });
+        line.visit(&record, jiff::Timestamp::UNIX_EPOCH, &mut messages, &mut Tally::default());
+    }
+    messages.0.truncate(50);
+    messages.0
+}
+
+#[cfg(not(feature = "demo"))]
+fn generated() -> Vec<String> {
+    Vec::new()
+}
+
 #[test]
 fn managed_rules_are_asked_about_what_they_match() {
     use crate::config::managed_rules;
+    use crate::detect::trial::completed_records;
     let rules = managed_rules().unwrap_or_else(|error| panic!("{error}"));
-    for (_, rule) in rules.iter().filter(|(_, rule)| rule.log_type == LogType::Invocation) {
-        for event in events() {
-            let (answer, is_asked) = verdicts(rule, &event);
-            assert!(answer != Some(true) || is_asked, "{} is true of\n{event}", rule.id);
-        }
+    let rules: Vec<_> = rules.into_iter().filter(|(_, rule)| rule.log_type == LogType::Invocation).collect();
+    let own = rules
+        .iter()
+        .flat_map(|(file, _)| &file.tests)
+        .flat_map(|test| completed_records(&test.events, LogType::Invocation));
+    let all: Vec<String> = events().into_iter().chain(generated()).chain(own).collect();
+    let prefilter = Prefilter::of(rules.iter().map(|(_, rule)| rule.as_ref()));
+    let mut asked = vec![0; rules.len()];
+    for message in &all {
+        with_event(message, |event, context| {
+            let may_match: Vec<usize> = prefilter.of_event(event, context).collect();
+            let views = Views::new(event, context);
+            for (number, (_, rule)) in rules.iter().enumerate() {
+                let is_asked = may_match.contains(&number);
+                asked[number] += usize::from(is_asked);
+                let is_true = !is_asked && answer(rule, event, &views) == Some(true);
+                assert!(!is_true, "{} is true of\n{message}", rule.id);
+            }
+        });
     }
+    let never: Vec<_> =
+        rules.iter().zip(&asked).filter(|(_, asked)| **asked == 0).map(|((_, rule), _)| &rule.id).collect();
+    assert!(never.is_empty(), "there is no event for {never:?}");
 }
 
 proptest! {

@@ -124,6 +124,11 @@ impl Table {
         self.place(key).map(|(_, slot)| slot)
     }
 
+    /// What is remembered in a slot.
+    pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.slot(slot).entry.as_ref()
+    }
+
     /// The key's entry, which is now the one that was seen most recently. Where there is none, others may have to go for
     /// it: they are counted in `evicted`.
     pub(super) fn touch(&mut self, key: Key, bound: &Bound, evicted: &mut u64, new: impl FnOnce() -> Entry) -> u32 {

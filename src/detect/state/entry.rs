@@ -8,8 +8,8 @@ use super::key::EventId;
 use super::open::{MAX_OPEN, Open};
 use super::samples::{Head, Samples, number, word};
 use super::{AHEAD, micros, window};
-use crate::detect::finding::Finding;
-use crate::detect::rule::{Counting, Function, Rule};
+use crate::detect::hit::Hit;
+use crate::detect::rule::{Counting, Function, Rule, Severity};
 
 /// The most samples of one key: more than the largest threshold, so that there is a place for those out of order.
 pub(super) const MAX_SAMPLES: usize = 12_000;
@@ -103,7 +103,7 @@ impl Entry {
 
 impl Counted {
     /// Takes a finding in, which is in time.
-    pub(super) fn take(&mut self, finding: &Finding, head: &Head<'_>, times: (i64, i64), cut: &mut u64) -> Taken {
+    pub(super) fn take(&mut self, finding: &Hit<'_>, head: &Head<'_>, times: (i64, i64), cut: &mut u64) -> Taken {
         let counting = &finding.rule.counting;
         let measures = counting.aggregates.len();
         let (clock, lateness) = times;
@@ -115,8 +115,8 @@ impl Counted {
         let taken = if let Some(at) = self.open.iter().position(|open| open.takes(head.time)) {
             self.samples.count(new, measures);
             let open = &mut self.open[at];
-            open.add(head.time, || finding.event_id.clone());
-            open.severity = open.severity.max(finding.severity);
+            open.add(head.time, || finding.event_id.to_owned());
+            open.severity = open.severity.max(finding.severity());
             Taken::Added(at)
         } else if let Some(range) = window::enough(&self.samples, new, counting) {
             let last = self.samples.at(range.end - 1, measures).time;
@@ -129,8 +129,14 @@ impl Counted {
         taken
     }
 
+    /// Whether one more finding may be told of: an alert is open, or there are enough of them then.
+    pub(super) fn may_tell(&self, counting: &Counting) -> bool {
+        let count = self.samples.len(counting.aggregates.len()) + 1;
+        !self.open.is_empty() || count >= counting.threshold as usize
+    }
+
     /// Opens an alert, with all that is in its window and its period.
-    fn open(&mut self, finding: &Finding, first: i64, last: i64) -> Taken {
+    fn open(&mut self, finding: &Hit<'_>, first: i64, last: i64) -> Taken {
         let counting = &finding.rule.counting;
         let measures = counting.aggregates.len();
         let mut open = Open {
@@ -142,8 +148,8 @@ impl Counted {
             count: 0,
             revision: 0,
             given: 0,
-            severity: finding.severity,
-            title: finding.title.as_str().into(),
+            severity: finding.severity(),
+            title: finding.title().into(),
             ids: Box::default(),
         };
         let range =
@@ -169,7 +175,7 @@ impl Counted {
 }
 
 /// What is measured for the aggregates.
-fn words(counting: &Counting, finding: &Finding) -> Vec<u64> {
+fn words(counting: &Counting, finding: &Hit<'_>) -> Vec<u64> {
     let measures = finding.measures.iter().copied().chain(std::iter::repeat(None));
     let each = counting.aggregates.iter().zip(measures);
     each.map(|(aggregate, measure)| match aggregate.function {
@@ -180,6 +186,6 @@ fn words(counting: &Counting, finding: &Finding) -> Vec<u64> {
 }
 
 /// What a sample keeps of a finding beside its measures.
-pub(super) fn head<'a>(finding: &'a Finding, time: i64) -> Head<'a> {
-    Head { time, id: EventId::of(&finding.event_id), text: &finding.event_id, severity: finding.severity }
+pub(super) fn head<'f>(finding: &Hit<'f>, time: i64, severity: Severity) -> Head<'f> {
+    Head { time, id: EventId::of(finding.event_id), text: finding.event_id, severity }
 }

@@ -2,26 +2,26 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::finding::Finding;
+use crate::detect::hit::Hit;
 
 /// The hash of a rule, a group and, where findings are counted, a dedup string. Half of a SHA-256: nobody who chooses
 /// names can make two the same, and it is the same in every version of the program.
 pub(super) type Key = [u8; 16];
 
 /// Where a group's findings are counted.
-pub(super) fn counted(finding: &Finding) -> Key {
-    key(b"count", finding, Some(&finding.dedup))
+pub(super) fn counted(finding: &Hit<'_>) -> Key {
+    key(b"count", finding, Some(finding.dedup()))
 }
 
 /// Where a group's events before are remembered: it has one history, whatever its findings are told under.
-pub(super) fn history(finding: &Finding) -> Key {
+pub(super) fn history(finding: &Hit<'_>) -> Key {
     key(b"history", finding, None)
 }
 
-fn key(kind: &[u8], finding: &Finding, dedup: Option<&String>) -> Key {
+fn key(kind: &[u8], finding: &Hit<'_>, dedup: Option<&str>) -> Key {
     let mut hash = Sha256::new_with_prefix(kind);
-    let values = finding.group.iter().map(|(_, value)| value);
-    for text in std::iter::once(&finding.rule.id).chain(dedup).chain(values) {
+    let values = finding.group.iter().map(|(_, value)| value.as_str());
+    for text in std::iter::once(finding.rule.id.as_str()).chain(dedup).chain(values) {
         // With its length, a text ends where it ends.
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());

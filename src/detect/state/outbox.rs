@@ -8,7 +8,7 @@ use super::key::{Key, alert_id, hex};
 use super::open::{MAX_IDS, Open};
 use super::time;
 use crate::detect::alert::Alert;
-use crate::detect::finding::Finding;
+use crate::detect::hit::Hit;
 
 /// An alert's id.
 pub(super) type Id = [u8; 16];
@@ -80,10 +80,10 @@ impl Outgoing {
     }
 
     /// Brings it up to date. The newest finding's context is taken, or that of any where there is none yet.
-    fn renew(&mut self, open: &Open, finding: &Finding, at: i64) {
+    fn renew(&mut self, open: &Open, finding: &Hit<'_>, at: i64) {
         let alert = &mut self.alert;
         if at >= open.last_seen {
-            alert.context.clone_from(&finding.context);
+            alert.context = finding.context().to_vec();
             if self.merged.0 > 0 {
                 alert.context.push((MERGED.to_owned(), self.merged.0.to_string()));
             }
@@ -117,19 +117,19 @@ impl Outbox {
     }
 
     /// An alert was opened, or has one more event.
-    pub(super) fn put(&mut self, key: &Key, open: &Open, finding: &Finding, at: i64, (now, every): (i64, i64)) {
+    pub(super) fn put(&mut self, key: &Key, open: &Open, finding: &Hit<'_>, at: i64, (now, every): (i64, i64)) {
         let id = alert_id(key, open.opened);
         let mut outgoing = self.take(id).unwrap_or_else(|| {
             self.serial += 1;
             Outgoing {
                 alert: Alert {
                     id: hex(&id),
-                    rule: std::sync::Arc::clone(&finding.rule),
+                    rule: std::sync::Arc::clone(finding.rule),
                     severity: open.severity,
                     title: open.title.to_string(),
-                    dedup: finding.dedup.clone(),
-                    group: finding.group.clone(),
-                    context: finding.context.clone(),
+                    dedup: finding.dedup().to_owned(),
+                    group: finding.group.to_vec(),
+                    context: finding.context().to_vec(),
                     first_seen: time(open.first_seen),
                     last_seen: time(open.last_seen),
                     count: 0,

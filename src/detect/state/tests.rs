@@ -238,7 +238,7 @@ proptest! {
         }
         let mut expected = BTreeMap::new();
         for (who, model) in &models {
-            let key = key::counted(&finding(&rule, who, 0, ""));
+            let key = key::counted(&Hit::of(&finding(&rule, who, 0, "")));
             for alert in &model.alerts {
                 let id = key::hex(&key::alert_id(&key, alert.opened.wrapping_add(START) * 1_000_000));
                 let ids: Vec<_> = alert.ids.iter().map(|id| EventOrder::text(id)).collect();

@@ -37,6 +37,8 @@ pub(super) struct Body {
     pub(super) has_elements: bool,
     /// Whether it is the record's own JSON, and not the view of it.
     pub(super) is_raw: bool,
+    /// Whether its text has names before values, with a colon and a space that the body has not got.
+    pub(super) has_names: bool,
 }
 
 impl Body {
@@ -51,7 +53,8 @@ impl Body {
                 last,
                 "system" | "messages" | "answer" | "tools" | "content" | "stop_sequences" | "assessments"
             );
-        Self { side, members: Vec::new(), is_verbatim, has_elements, is_raw: false }
+        let has_names = matches!(last, "tool_result_text" | "tool_call_text");
+        Self { side, members: Vec::new(), is_verbatim, has_elements, is_raw: false, has_names }
     }
 }
 
@@ -64,8 +67,10 @@ impl Source {
         match path.first().map_or("", String::as_str) {
             "tool_calls" => Self::Calls.member(&path[1..]),
             "guardrail" => Self::Guardrail,
-            "tools" | "system" | "messages" | "prompt_text" => Self::Body(Body::of_view(Side::Prompt, path)),
-            "answer" | "answer_text" | "response_id" | "response_model" => {
+            "tools" | "system" | "messages" | "prompt_text" | "user_text" | "tool_result_text" => {
+                Self::Body(Body::of_view(Side::Prompt, path))
+            }
+            "answer" | "answer_text" | "tool_call_text" | "response_id" | "response_model" => {
                 Self::Body(Body::of_view(Side::Answer, path))
             }
             _ => Self::Anything,
@@ -91,7 +96,8 @@ impl Source {
 
     /// What stands at a path of raw JSON.
     pub(super) fn of_raw(side: Side, path: &[String]) -> Self {
-        Self::Body(Body { side, members: path.to_vec(), is_verbatim: true, has_elements: true, is_raw: true })
+        let members = path.to_vec();
+        Self::Body(Body { side, members, is_verbatim: true, has_elements: true, is_raw: true, has_names: false })
     }
 
     /// A member of it, however deep.

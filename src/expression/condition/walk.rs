@@ -3,10 +3,11 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr, operators};
 use regex::Regex;
 
+use super::loops::{Loop, parts};
 use super::operand::{Body, Source, number, path};
 use super::{Condition, Fact, Number, Order, Side, Test};
+use crate::expression::Expression;
 use crate::expression::literal::{self, Literal, Literals, Needed};
-use crate::expression::{Expression, STEP_NAME};
 
 /// Steps of a walk; values that are made of values may be looked at very often. What is left is taken for possible.
 const MAX_STEPS: usize = 20_000;
@@ -27,15 +28,6 @@ pub(crate) struct Walk<'a> {
     depth: usize,
 }
 
-/// A loop over a list, as the parser has written it out.
-enum Loop<'e> {
-    /// `exists`, or one time out of several.
-    Exists(&'e IdedExpr),
-    All(&'e IdedExpr),
-    Filter(&'e IdedExpr),
-    Map(&'e IdedExpr),
-}
-
 impl<'a> Walk<'a> {
     /// What must be so for `expression` to be true; `named` are the values that it may use.
     pub(crate) fn of(
@@ -49,7 +41,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Follows an expression, unless that was done too often.
-    fn follow<T>(&mut self, otherwise: T, next: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn follow<T>(&mut self, otherwise: T, next: impl FnOnce(&mut Self) -> T) -> T {
         self.steps += 1;
         if self.steps > MAX_STEPS || self.depth > MAX_DEPTH {
             return otherwise;
@@ -61,7 +53,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Looks at a named value where the name stands for one.
-    fn named<T>(&mut self, name: &str, look: impl FnOnce(&mut Self, &'a IdedExpr) -> T) -> Option<T> {
+    pub(super) fn named<T>(&mut self, name: &str, look: impl FnOnce(&mut Self, &'a IdedExpr) -> T) -> Option<T> {
         if self.bound.iter().any(|(bound, _)| bound == name) {
             return None;
         }
@@ -161,7 +153,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What must be so for a list, or a text, to have something in it.
-    fn filled(&mut self, expr: &IdedExpr) -> Condition {
+    pub(super) fn filled(&mut self, expr: &IdedExpr) -> Condition {
         self.follow(Condition::Always, |walk| match &expr.expr {
             Expr::List(list) if list.elements.is_empty() => Condition::Never,
             Expr::Ident(name) => walk.named(name, Self::filled).unwrap_or_else(|| walk.known_source(expr)),
@@ -202,7 +194,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What must be so for there to be something.
-    fn is_known(&mut self, source: Source) -> Condition {
+    pub(super) fn is_known(&mut self, source: Source) -> Condition {
         match source {
             Source::Guardrail => Condition::Known(Fact::Guardrail, true),
             Source::Body(Body { side, members, .. }) => {
@@ -312,7 +304,7 @@ impl<'a> Walk<'a> {
                 if want && otherwise.as_deref().is_none_or(|text| !test.holds(text)) =>
             {
                 let text = match &source {
-                    Source::Body(body) if body.is_verbatim => self.needed(body.side, &test),
+                    Source::Body(body) if body.is_verbatim => self.needed(body, &test),
                     _ => Condition::Always,
                 };
                 Condition::all([self.is_known(source), text])
@@ -322,89 +314,19 @@ impl<'a> Walk<'a> {
     }
 
     /// The pieces that must stand in a body for a text in it to pass a test.
-    fn needed(&mut self, side: Side, test: &Test) -> Condition {
+    fn needed(&mut self, body: &Body, test: &Test) -> Condition {
         let all = |text: &String| Needed::All(Literal::of_text(text, false).into_iter().map(Needed::One).collect());
         let needed = match test {
             Test::Is(texts) => Needed::Any(texts.iter().map(all).collect()),
             Test::Contains(text) | Test::Starts(text) | Test::Ends(text) => all(text),
             Test::Matches(regex) => literal::of_regex(regex.as_str()),
         };
-        Condition::needed(side, &needed, self.literals)
-    }
-
-    /// How two numbers compare.
-    fn order(&mut self, order: Order, one: &IdedExpr, other: &IdedExpr, want: bool) -> Condition {
-        let order = if want { Some(order) } else { order.negated() };
-        let least = match (order, self.number(other)) {
-            (Some(Order::Greater), Number::Is(number)) => number >= 0.0,
-            (Some(Order::GreaterOrEqual), Number::Is(number)) => number > 0.0,
-            _ => false,
-        };
-        if let (true, Some(list)) = (least, sized(one)) {
-            let filled = self.filled(list);
-            return Condition::all([filled, self.compared(order, one, other)]);
-        }
-        self.compared(order, one, other)
-    }
-
-    fn compared(&mut self, order: Option<Order>, one: &IdedExpr, other: &IdedExpr) -> Condition {
-        let Some(order) = order else { return Condition::Always };
-        match (self.number(one), self.number(other)) {
-            (Number::Any, Number::Any | Number::Is(_)) | (Number::Is(_), Number::Any) => Condition::Always,
-            (one, other) => Condition::Compare(order, one, other),
-        }
-    }
-
-    /// The number that an expression gives.
-    fn number(&mut self, expr: &IdedExpr) -> Number {
-        self.follow(Number::Any, |walk| match &expr.expr {
-            Expr::Literal(literal) => number(literal).map_or(Number::Any, Number::Is),
-            Expr::Ident(name) => walk.named(name, Self::number).unwrap_or(Number::Any),
-            Expr::Call(CallExpr { func_name, target, args }) => {
-                match (func_name.as_str(), target.as_deref(), args.as_slice()) {
-                    (operators::ADD, None, [one, other]) => {
-                        Number::Sum(Box::new(walk.number(one)), Box::new(walk.number(other)))
-                    }
-                    (operators::CONDITIONAL, None, [_, yes, no]) => {
-                        Number::Either(Box::new(walk.number(yes)), Box::new(walk.number(no)))
-                    }
-                    ("double", None, [one]) => walk.number(one),
-                    _ if sized(expr).is_some() => sized(expr).map_or(Number::Any, |list| walk.count(list)),
-                    _ => walk.number_at(expr),
-                }
-            }
-            _ => walk.number_at(expr),
-        })
-    }
-
-    fn number_at(&mut self, expr: &IdedExpr) -> Number {
-        let (source, otherwise) = self.source(expr);
-        let otherwise = match otherwise {
-            None => None,
-            Some(Otherwise::Number(number)) => Some(number),
-            Some(_) => return Number::Any,
-        };
-        match source {
-            Source::Number(number) => Number::Is(number),
-            Source::Fact(fact) if fact.is_number() => Number::Of(fact, otherwise),
-            source @ (Source::Guardrail | Source::Body(_)) => match self.is_known(source) {
-                Condition::Always => Number::Any,
-                condition => Number::If(Box::new(condition), otherwise),
-            },
-            _ => Number::Any,
-        }
-    }
-
-    /// How many things there are in a list.
-    fn count(&mut self, list: &IdedExpr) -> Number {
-        match self.source(list) {
-            (Source::Calls, None) => Number::Of(Fact::Calls, None),
-            _ => Number::Any,
-        }
+        let needed = if body.has_names { needed.apart() } else { needed };
+        Condition::needed(body.side, &needed, self.literals)
     }
 
     /// Where a value comes from, and what stands in its place where it is not there.
-    fn source(&mut self, expr: &IdedExpr) -> (Source, Option<Otherwise>) {
+    pub(super) fn source(&mut self, expr: &IdedExpr) -> (Source, Option<Otherwise>) {
         self.follow((Source::Anything, None), |walk| match &expr.expr {
             Expr::Literal(LiteralValue::String(text)) => (Source::Texts(vec![text.inner().to_owned()]), None),
             Expr::Literal(literal) => (number(literal).map_or(Source::Anything, Source::Number), None),
@@ -448,7 +370,7 @@ impl<'a> Walk<'a> {
 }
 
 /// What stands in the place of a value that is not there.
-enum Otherwise {
+pub(super) enum Otherwise {
     Text(String),
     Number(f64),
     Anything,
@@ -471,53 +393,4 @@ fn texts(list: &ListExpr) -> Option<Vec<String>> {
         _ => None,
     };
     list.elements.iter().map(text).collect()
-}
-
-/// The list whose size an expression is.
-fn sized(expr: &IdedExpr) -> Option<&IdedExpr> {
-    match &expr.expr {
-        Expr::Call(CallExpr { func_name, target, args }) if func_name == "size" => target.as_deref().or(args.first()),
-        _ => None,
-    }
-}
-
-/// What a loop asks or makes of each element, without the guard around it.
-fn parts(comprehension: &ComprehensionExpr) -> Option<Loop<'_>> {
-    let is_result = matches!(&comprehension.result.expr, Expr::Ident(name) if *name == comprehension.accu_var);
-    let Expr::Call(CallExpr { func_name, args, .. }) = &comprehension.loop_step.expr else { return None };
-    let added = |expr: &'_ IdedExpr| match &expr.expr {
-        Expr::Call(CallExpr { func_name, args, .. }) if func_name == operators::ADD => match args.last() {
-            Some(IdedExpr { expr: Expr::List(list), .. }) => list.elements.first().cloned(),
-            _ => None,
-        },
-        _ => None,
-    };
-    match (func_name.as_str(), args.as_slice()) {
-        (operators::LOGICAL_OR, [_, part]) if is_result => Some(Loop::Exists(unguarded(part))),
-        (operators::LOGICAL_AND, [_, part]) if is_result => Some(Loop::All(unguarded(part))),
-        (operators::CONDITIONAL, [part, step, _]) => {
-            let is_element =
-                |added: IdedExpr| matches!(added.expr, Expr::Ident(name) if name == comprehension.iter_var);
-            match added(step) {
-                Some(element) => is_element(element).then_some(Loop::Filter(unguarded(part))),
-                // `exists_one`
-                None => (!is_result).then_some(Loop::Exists(unguarded(part))),
-            }
-        }
-        (operators::ADD, [_, IdedExpr { expr: Expr::List(list), .. }]) => {
-            list.elements.first().map(|part| Loop::Map(unguarded(part)))
-        }
-        _ => None,
-    }
-}
-
-/// The part of a loop's step that the user wrote.
-fn unguarded(part: &IdedExpr) -> &IdedExpr {
-    match &part.expr {
-        Expr::Call(CallExpr { func_name, args, .. }) if func_name == operators::CONDITIONAL => match args.as_slice() {
-            [IdedExpr { expr: Expr::Ident(name), .. }, part, _] if name == STEP_NAME => part,
-            _ => part,
-        },
-        _ => part,
-    }
 }
