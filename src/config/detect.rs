@@ -26,8 +26,9 @@ pub struct Detect {
     /// is looked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
-    /// Files of rules of your own, directories of them (every `.toml` file in them, at any depth) and globs, relative to the
-    /// working directory. Each is on by being there; `!` in `rules` takes away from them too. Default: none.
+    /// Files of rules of your own, directories of them (every `.toml` file in them that is not hidden, at any depth) and
+    /// globs, relative to the working directory. Each is on by being there; `!` in `rules` takes away from them too.
+    /// Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
     /// Whether an event says what was found in it, in all formats but `raw`. Default: `true`, so that whoever searches
