@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::alerts::AlertPlan;
 use super::open;
@@ -54,6 +54,9 @@ impl Remembered {
         if restored.kept + restored.dropped > 0 {
             let (kept, dropped) = (restored.kept, restored.dropped);
             info!(kept, dropped, "detection goes on with what it remembers; what no rule knows any more is dropped");
+        }
+        if restored.alerts > 0 {
+            warn!(alerts = restored.alerts, "these alerts were not sent and never are: their rules are off or gone");
         }
         Ok(Some(Arc::new(memory)))
     }

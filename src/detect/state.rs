@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Time is that of the events. The clock of a key is the time of its youngest event, and never ahead of the process: an
-//! event from the future counts in the windows of its own time, and makes nobody late. An event that is older than the
+//! event from the future counts in the windows of its own time, and makes nobody late, also where what is read is old. An event that is older than the
 //! clock by more than `lateness` is a finding still, but counts nowhere: its window may be gone, and so may be the
 //! knowledge that it was counted.
 
@@ -81,6 +81,8 @@ pub struct Restored {
     pub kept: u64,
     /// Entries of rules that are gone or count otherwise now, and damaged ones.
     pub dropped: u64,
+    /// Alerts among these: nobody is told of them any more.
+    pub alerts: u64,
 }
 
 /// Figures of what is remembered.
@@ -140,6 +142,12 @@ fn since_1970(time: Timestamp) -> i64 {
     time.as_microsecond().clamp(-samples::FARTHEST, samples::FARTHEST)
 }
 
+/// What an event's time says about how late it is: nothing if it is far ahead of the process, whose clock may itself be a
+/// little behind.
+fn ticked(time: i64, now: i64) -> i64 {
+    if time.saturating_sub(now) > AHEAD { i64::MIN } else { time.min(now) }
+}
+
 fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
@@ -173,7 +181,7 @@ impl State {
     /// Remembers a hit, and says whether it is a finding.
     pub(super) fn take(&mut self, finding: &Hit<'_>, now: Timestamp) -> bool {
         let (at, now) = (since_1970(finding.time), since_1970(now));
-        self.clock = self.clock.max(at.min(now));
+        self.clock = self.clock.max(ticked(at, now));
         self.sweep(now, SWEPT);
         let (stands_out, mut is_in_time) = self.remember(finding, at, now);
         let mut is_known = false;
@@ -346,6 +354,7 @@ impl State {
                 restored.kept += 1;
             } else {
                 restored.dropped += 1;
+                restored.alerts += u64::from(key.first() == Some(&ALERT));
                 self.useless.push(key);
             }
         }

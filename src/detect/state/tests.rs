@@ -279,7 +279,7 @@ proptest! {
         prop_assert!(state.changes().is_empty());
         let mut again = State::new(limits());
         let restored = again.restore(&[Arc::clone(&rule)], store.clone().into_iter());
-        prop_assert_eq!(restored, Restored { kept: store.len() as u64, dropped: 0 });
+        prop_assert_eq!(restored, Restored { kept: store.len() as u64, dropped: 0, alerts: 0 });
         prop_assert!(again.changes().is_empty());
         let mut told = (alerts.clone(), alerts);
         for (place, (finding, _)) in after.iter().enumerate() {
@@ -311,7 +311,8 @@ proptest! {
             if ends { value.truncate(byte) } else { value[byte] ^= flip }
             let mut again = State::new(limits());
             let restored = again.restore(&[Arc::clone(&rule)], std::iter::once((key.clone(), value)));
-            prop_assert_eq!(restored, Restored { kept: 0, dropped: 1 });
+            let alerts = u64::from(key[0] == ALERT);
+            prop_assert_eq!(restored, Restored { kept: 0, dropped: 1, alerts });
             prop_assert_eq!(again.changes(), vec![Change { key, value: None }]);
         }
     }
@@ -451,6 +452,25 @@ fn the_future_makes_nobody_late() {
 }
 
 #[test]
+fn the_future_makes_nobody_late_where_reading_is_behind() {
+    let rule = rule_with("threshold = 3\n");
+    let day = 86_400;
+    let check = |ahead: i64, late: u64| {
+        let mut state = State::new(limits());
+        state.observe(&finding(&rule, "alice", 10 * day + ahead, "future"), at(10 * day));
+        for number in 0..3 {
+            state.observe(&finding(&rule, "alice", number, &format!("{number}")), at(10 * day));
+        }
+        assert_eq!((state.counts().late, state.counts().alerts), (late, u64::from(late == 0)), "{ahead}");
+    };
+    check(400 * day, 0);
+    check(3_601, 0);
+    // A clock of the process that is a little behind is no reason to remember for ever.
+    check(3_600, 3);
+    check(-1, 3);
+}
+
+#[test]
 fn an_update_waits_and_is_told_once_more_when_the_period_is_over() {
     let rule = rule_with("dedup_period = '7m'\n");
     let mut state = State::new(limits());
@@ -511,7 +531,8 @@ fn a_rule_that_counts_otherwise_starts_anew_but_its_alerts_are_told() {
     save(&mut state, &mut store);
     let check = |rules: &[Arc<Rule>], kept: u64, dropped: u64, due: usize| {
         let mut again = State::new(limits());
-        assert_eq!(again.restore(rules, store.clone().into_iter()), Restored { kept, dropped });
+        let alerts = u64::from(due == 0);
+        assert_eq!(again.restore(rules, store.clone().into_iter()), Restored { kept, dropped, alerts });
         assert_eq!(again.take_due(at(1)).len(), due);
     };
     check(&[Arc::clone(&rule)], 3, 0, 1);
