@@ -13,11 +13,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::{Access, CredentialsFrom};
-use crate::daemon::{self, CheckpointPlan, Plan, SinkPlan, Stop, plan};
+use crate::cli::rules::loading;
+use crate::daemon::{self, CheckpointPlan, DetectionPlan, Plan, SinkPlan, Stop, plan};
 use crate::delivery::work::Crew;
+use crate::detect::{Detector, Rule, state};
 use crate::format::Format;
 use crate::generator::{Generator, Profile};
-use crate::pipeline::Settings;
+use crate::pipeline::{Detection, Settings};
 use crate::sink::Planned;
 use crate::sink::stdout::Stdout;
 use crate::source::kinesis::{client, coordinator};
@@ -37,6 +39,9 @@ const STREAM: &str = "bedrock-invocations";
 const SHARDS: i32 = 2;
 /// A rate above this is as fast as possible anyway.
 const MAX_RATE: f64 = 1_000_000.0;
+
+/// The rules that mark lines: those of the least severity are about habits, and would mark nearly every line.
+const RULES: &str = "severity:low";
 
 /// Bytes in flight: the demo's records are small.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -77,6 +82,8 @@ pub struct Feed {
     pub stream: String,
     /// What to print.
     pub output: Output,
+    /// What looks for trouble.
+    pub detector: Arc<Detector>,
     /// To be told how many invocations were delivered so far; see [`counted::Counted`].
     pub delivered: watch::Sender<u64>,
     /// Cancelled when nothing more needs to be read: drain and return.
@@ -114,10 +121,16 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         ..Access::default()
     };
     let client = client::Settings { stream: feed.stream, access };
-    let lines = |format: Format| Crew::of_lines(Settings { outputs: vec![format.into()], ..Settings::default() });
+    let detector = feed.detector;
+    let detection = Detection { detector: Arc::clone(&detector), marks: true };
+    let settings = Settings { detection: Some(detection), ..Settings::default() };
+    let lines = |format: Format| Crew::of_lines(Settings { outputs: vec![format.into()], ..settings.clone() });
     let crew = match feed.output {
         // One worker, since a day's heading is printed once.
-        Output::Text if std::io::stdout().is_terminal() => Crew::new(1, 1, || Box::new(Shown::for_terminal())),
+        Output::Text if std::io::stdout().is_terminal() => {
+            let watch = Arc::clone(&detector);
+            Crew::new(1, 1, move || Box::new(Shown::for_terminal(Arc::clone(&watch))))
+        }
         Output::Text => lines(Format::Text),
         Output::Json => lines(Format::Panther),
     };
@@ -129,7 +142,8 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         sinks: vec![SinkPlan::new("stdout", Planned::made(Arc::new(Counted::new(stdout, feed.delivered))))],
         dead_letter: SinkPlan::new("dead letter", Planned::made(Arc::new(Stdout::to(std::io::stderr())))),
         dead_letters: Vec::new(),
-        detection: None,
+        // Nobody is told of alerts here: they are counted, and let go.
+        detection: Some(DetectionPlan { detector, rules: Vec::new(), keep: None, alerts: Vec::new() }),
         checkpoints: CheckpointPlan::Memory,
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,
@@ -143,18 +157,22 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
 struct Summary {
     delivered: u64,
     written: Written,
+    findings: u64,
+    alerts: u64,
     elapsed: Duration,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { delivered, written: Written { others, records, .. }, elapsed } = self;
+        let Self { delivered, written: Written { others, records, .. }, findings, alerts, elapsed } = self;
         let seconds = elapsed.as_secs_f64();
         write!(
             f,
             "{delivered} invocations ({others} other log events skipped) in {records} records from {SHARDS} shards"
         )?;
-        write!(f, " in {seconds:.1} s")
+        let plural = |count: &u64| if *count == 1 { "" } else { "s" };
+        let (findings_end, alerts_end) = (plural(findings), plural(alerts));
+        write!(f, " in {seconds:.1} s; {findings} finding{findings_end}, {alerts} alert{alerts_end}")
     }
 }
 
@@ -178,10 +196,13 @@ async fn conduct(
         delivered: delivered.clone(),
         max_held_bytes: MAX_HELD_BYTES,
     };
+    let rules: Vec<Arc<Rule>> = loading::chosen(&[RULES.to_owned()], &[])?;
+    let detector = Arc::new(Detector::new(&rules, state::Limits::default()));
     let feed = Feed {
         endpoint_url: endpoint.url().to_owned(),
         stream: STREAM.to_owned(),
         output: args.output,
+        detector: Arc::clone(&detector),
         delivered: sender,
         stop: stop.clone(),
     };
@@ -206,8 +227,14 @@ async fn conduct(
     };
     let (written, read) = tokio::join!(writing, reading);
     read?;
-    let summary = Summary { delivered: *delivered.borrow(), written: written?, elapsed: start.elapsed() };
-    Ok(summary)
+    let counts = detector.state().counts();
+    Ok(Summary {
+        delivered: *delivered.borrow(),
+        written: written?,
+        findings: counts.findings,
+        alerts: counts.alerts,
+        elapsed: start.elapsed(),
+    })
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
