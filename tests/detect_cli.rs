@@ -239,6 +239,19 @@ fn managed_rules_are_listed_and_their_pages_fit_80_columns() {
     }
 }
 
+#[test]
+fn the_readme_lists_the_managed_rules() {
+    let directory = directory(&[]);
+    let output = run(&["rules", "list", "--output", "json"], directory.path());
+    let rules: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let ids: Vec<_> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    let readme = include_str!("../README.md");
+    let table = readme.split_once("| family | rules |").unwrap().1.split_once("\n\n").unwrap().0;
+    let mut listed: Vec<_> = table.split('`').skip(1).step_by(2).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, ids);
+}
+
 fn invocation(second: u32) -> Value {
     json!({
         "schemaVersion": "1.0", "timestamp": format!("2026-10-07T07:52:{second:02}Z"), "accountId": "123456789012",

@@ -16,7 +16,7 @@ use crate::aws::{Access, CredentialsFrom};
 use crate::cli::rules::loading;
 use crate::daemon::{self, CheckpointPlan, DetectionPlan, Plan, SinkPlan, Stop, plan};
 use crate::delivery::work::Crew;
-use crate::detect::{Detector, Rule, state};
+use crate::detect::{Detector, state};
 use crate::format::Format;
 use crate::generator::{Generator, Profile};
 use crate::pipeline::{Detection, Settings};
@@ -40,8 +40,9 @@ const SHARDS: i32 = 2;
 /// A rate above this is as fast as possible anyway.
 const MAX_RATE: f64 = 1_000_000.0;
 
-/// The rules that mark lines: those of the least severity are about habits, and would mark nearly every line.
-const RULES: &str = "severity:low";
+/// The rules that mark lines, but for those about habits, which would mark every third line.
+const RULES: [&str; 4] =
+    ["severity:low", "!tap.resource-exhaustion", "!tap.cross-region-inference-abuse", "!tap.oversized-request"];
 
 /// Bytes in flight: the demo's records are small.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -95,6 +96,8 @@ pub struct Feed {
 /// # Errors
 /// The embedded endpoint cannot start, or the reader cannot go on.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let rules = loading::chosen(&RULES.map(str::to_owned), &[])?;
+    let detector = Arc::new(Detector::new(&rules, state::Limits::default()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start tasks")?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -104,7 +107,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
                 interrupted.cancel();
             }
         });
-        let summary = conduct(&args, stop, read).await?;
+        let summary = conduct(&args, detector, stop, read).await?;
         // The summary is a courtesy: a closed standard error is no failure.
         let _ = writeln!(std::io::stderr(), "{summary}");
         Ok(ExitCode::SUCCESS)
@@ -180,6 +183,7 @@ impl std::fmt::Display for Summary {
 /// delivered, the reader returns, or `stop`.
 async fn conduct(
     args: &Args,
+    detector: Arc<Detector>,
     stop: CancellationToken,
     reader: impl AsyncFnOnce(Feed) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
@@ -196,8 +200,6 @@ async fn conduct(
         delivered: delivered.clone(),
         max_held_bytes: MAX_HELD_BYTES,
     };
-    let rules: Vec<Arc<Rule>> = loading::chosen(&[RULES.to_owned()], &[])?;
-    let detector = Arc::new(Detector::new(&rules, state::Limits::default()));
     let feed = Feed {
         endpoint_url: endpoint.url().to_owned(),
         stream: STREAM.to_owned(),
@@ -253,6 +255,10 @@ mod tests {
         Args { events, rate: 0.0, output: Output::Json, seed: 2 }
     }
 
+    fn nothing() -> Arc<Detector> {
+        Arc::new(Detector::new(&[], state::Limits::default()))
+    }
+
     /// A reader that says it delivered `count` invocations, and then waits for the stop.
     async fn pretend(feed: Feed, count: u64) -> anyhow::Result<()> {
         feed.delivered.send_modify(|delivered| *delivered += count);
@@ -262,7 +268,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_when_all_is_delivered() {
-        let summary = conduct(&args(Some(20)), CancellationToken::new(), |feed| pretend(feed, 20)).await.unwrap();
+        let summary =
+            conduct(&args(Some(20)), nothing(), CancellationToken::new(), |feed| pretend(feed, 20)).await.unwrap();
         assert_eq!((summary.delivered, summary.written.invocations), (20, 20));
         assert!(summary.to_string().starts_with("20 invocations ("), "{summary}");
     }
@@ -271,7 +278,7 @@ mod tests {
     async fn it_does_not_end_before() {
         let stop = CancellationToken::new();
         let args = args(Some(20));
-        let conducting = conduct(&args, stop.clone(), |feed| pretend(feed, 19));
+        let conducting = conduct(&args, nothing(), stop.clone(), |feed| pretend(feed, 19));
         let early = tokio::time::timeout(Duration::from_millis(300), conducting).await;
         assert!(early.is_err(), "it ended with one invocation missing");
     }
@@ -280,9 +287,10 @@ mod tests {
     async fn it_ends_at_a_stop_and_with_its_reader() {
         let stop = CancellationToken::new();
         stop.cancel();
-        let summary = conduct(&args(None), stop, |feed| pretend(feed, 0)).await.unwrap();
+        let summary = conduct(&args(None), nothing(), stop, |feed| pretend(feed, 0)).await.unwrap();
         assert_eq!(summary.delivered, 0);
-        let closed = conduct(&args(None), CancellationToken::new(), async |_| bail!("the pipe is closed")).await;
+        let closed =
+            conduct(&args(None), nothing(), CancellationToken::new(), async |_| bail!("the pipe is closed")).await;
         assert!(closed.is_err_and(|error| error.to_string() == "the pipe is closed"));
     }
 

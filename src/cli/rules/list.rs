@@ -37,7 +37,7 @@ enum Output {
 const SEVERITY_COLUMNS: usize = 10;
 
 /// Columns that names have beside the ids, at least.
-const LEAST_NAME_COLUMNS: usize = 24;
+const LEAST_NAME_COLUMNS: usize = 30;
 
 /// The list.
 ///
@@ -89,6 +89,8 @@ fn table(files: &[&RuleFile], width: Option<usize>, colours: Colours) -> String 
             None => groups.push((heading, vec![file])),
         }
     }
+    // Those over CloudTrail stand behind those of the same prefix over invocations.
+    groups.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut page = String::new();
     for (heading, group) in &groups {
         page.push_str(&colours.paint(Tone::Dim, heading));
@@ -160,9 +162,9 @@ mod tests {
             ),
         );
         check(
-            Some(56),
+            Some(62),
             &format!(
-                "acme\nmedium    acme.a                A name of some length\n                                that must be folded\n\
+                "acme\nmedium    acme.a                A name of some length that\n                                must be folded\n\
                  medium    acme.quite-a-long-id  C\n\n{trail}{counts}"
             ),
         );
@@ -170,7 +172,8 @@ mod tests {
             Some(40),
             &format!(
                 "acme\nmedium    acme.a\n            A name of some length that\n            must be folded\n\
-                 medium    acme.quite-a-long-id\n            C\n\n{trail}{counts}"
+                 medium    acme.quite-a-long-id\n            C\n\n\
+                 acme, over CloudTrail\nmedium    acme.b\n            B\n\n{counts}"
             ),
         );
         let coloured = table(&[&files[1]], None, Colours::On);

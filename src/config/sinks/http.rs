@@ -378,14 +378,14 @@ impl Destination for Http {
             _ => String::new(),
         };
         let body = match self.body {
-            HttpBody::Ndjson => "lines",
-            HttpBody::JsonArray => "a JSON array",
-            HttpBody::Single => "one event a request",
-            HttpBody::Loki => "a push to Loki",
+            HttpBody::Ndjson => " as lines",
+            HttpBody::JsonArray => " as a JSON array",
+            HttpBody::Single => ", one a request",
+            HttpBody::Loki => " as a push to Loki",
         };
         let gzip = if self.compression == HttpCompression::Gzip { ", gzip" } else { "" };
         let auth = self.auth.as_ref().map(|auth| format!(", {}", auth.describe())).unwrap_or_default();
-        format!("http {to}, {format} as {body}{gzip}{auth}")
+        format!("http {to}, {format}{body}{gzip}{auth}")
     }
 
     fn without_region(&self) -> Option<WithoutRegion<'_>> {
