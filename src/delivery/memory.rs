@@ -96,20 +96,19 @@ impl Memory {
         if saving.saved >= mine {
             return Ok(());
         }
-        if let Some((_, next)) = saving.rested {
+        let mut served = self.gather(&mut saving);
+        // Nothing has to rest for what is saved already.
+        if !saving.changes.is_empty()
+            && let Some((_, next)) = saving.rested
+        {
             tokio::time::sleep_until(next).await;
-        }
-        // Whoever has asked by now observed before what is taken here.
-        let (begun, served) = (Instant::now(), self.asked.load(Ordering::SeqCst));
-        let changes = self.detector.state().changes();
-        if !changes.is_empty() {
-            let known = Arc::make_mut(&mut saving.changes);
-            known.extend(changes.into_iter().map(|change| (change.key, change.value)));
+            served = self.gather(&mut saving);
         }
         if saving.changes.is_empty() {
             saving.saved = served;
             return Ok(());
         }
+        let begun = Instant::now();
         let stored = self.store.remember(Arc::clone(&saving.changes)).await;
         let done = Instant::now();
         saving.rested = Some((done, done + (begun.elapsed() * REST).clamp(RESTS.0, RESTS.1)));
@@ -117,6 +116,18 @@ impl Memory {
         saving.changes = Arc::default();
         saving.saved = served;
         Ok(())
+    }
+
+    /// Takes what has changed, and gives the last save that it serves.
+    fn gather(&self, saving: &mut Saving) -> u64 {
+        // Whoever has asked by now observed before what is taken here.
+        let served = self.asked.load(Ordering::SeqCst);
+        let changes = self.detector.state().changes();
+        if !changes.is_empty() {
+            let known = Arc::make_mut(&mut saving.changes);
+            known.extend(changes.into_iter().map(|change| (change.key, change.value)));
+        }
+        served
     }
 }
 

@@ -143,9 +143,10 @@ fn json() {
     );
     assert_eq!(String::from_utf8(line).unwrap(), expected);
 
-    let bare =
-        "id = \"acme.x\"\nname = \"\"\ndescription = \"\"\nseverity = \"info\"\nmatch = \"true\"\ntitle = \"\"\n";
-    let bare = Alert { rule: rule(bare), group: Vec::new(), context: Vec::new(), revision: 3, ..alert() };
+    let bare = "id = 'acme.x'\nname = 'n'\ndescription = 'd'\nseverity = 'info'\nmatch = 'true'\ntitle = 't'\n";
+    let mut bare = rule(bare);
+    Arc::get_mut(&mut bare).unwrap().description.clear();
+    let bare = Alert { rule: bare, group: Vec::new(), context: Vec::new(), revision: 3, ..alert() };
     let bare = encoded(AlertFormat::Json, &bare);
     for left_out in ["description", "tags", "mitre", "references", "runbook"] {
         assert_eq!(bare.get(left_out), None);
@@ -273,18 +274,21 @@ fn ocsf_has_what_the_class_requires_whatever_the_alert() {
 
 #[test]
 fn ocsf_tells_techniques_from_tactics() {
-    let check = |attack: &str, atlas: &str, expected: Value| {
-        let text = RULE.replace("\"TA0040:T1496.004\"", attack).replace("\"AML.T0051.000\"", atlas);
-        let line = encoded(AlertFormat::Ocsf, &Alert { rule: rule(&text), ..alert() });
-        assert_eq!(line["finding_info"]["attacks"], expected, "{attack} {atlas}");
+    let check = |attack: &[&str], atlas: &[&str], expected: Value| {
+        let mut rule = rule(RULE);
+        let written = Arc::get_mut(&mut rule).unwrap();
+        written.attack = attack.iter().map(|name| (*name).to_owned()).collect();
+        written.atlas = atlas.iter().map(|name| (*name).to_owned()).collect();
+        let line = encoded(AlertFormat::Ocsf, &Alert { rule, ..alert() });
+        assert_eq!(line["finding_info"]["attacks"], expected, "{attack:?} {atlas:?}");
         assert_eq!(ocsf_faults(&line), [""; 0]);
     };
-    check("\"TA0001\"", "", json!([{"tactic": {"uid": "TA0001"}}]));
-    check("\"T1078\"", "", json!([{"technique": {"uid": "T1078"}}]));
-    check("", "\"AML.T0051\"", json!([{"technique": {"uid": "AML.T0051"}}]));
+    check(&["TA0001"], &[], json!([{"tactic": {"uid": "TA0001"}}]));
+    check(&["T1078"], &[], json!([{"technique": {"uid": "T1078"}}]));
+    check(&[], &["AML.T0051"], json!([{"technique": {"uid": "AML.T0051"}}]));
     let both = json!([{"tactic": {"uid": "AML.TA0000"}, "technique": {"uid": "AML.T0040"}}]);
-    check("", "\"AML.TA0000:AML.T0040\"", both);
-    check("\" \", \"\"", "", Value::Null);
+    check(&[], &["AML.TA0000:AML.T0040"], both);
+    check(&[" ", ""], &[], Value::Null);
 }
 
 #[test]
