@@ -531,7 +531,7 @@ mod tests {
         check("url = 'https://a.example/x'", "http https://a.example/x, panther as lines");
         check(
             "secret_url.env = 'URL'\nbody = 'single'\ncompression = 'gzip'\nauth.basic = { user = 'u', password.env = 'P' }",
-            "http the URL in the environment variable URL, panther as one event a request, gzip, as the user u",
+            "http the URL in the environment variable URL, panther, one a request, gzip, as the user u",
         );
     }
 }
