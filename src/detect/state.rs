@@ -25,6 +25,7 @@ mod bound;
 mod entry;
 mod history;
 mod key;
+mod merge;
 mod open;
 mod outbox;
 mod samples;
@@ -141,6 +142,16 @@ fn since_1970(time: Timestamp) -> i64 {
 
 fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
+}
+
+/// The turn of a change, for a store that cannot store all at once: whatever turns were stored when it stopped, what comes
+/// next finds no alert missing and none twice. Alerts come before the keys that took them for told of, and leave after.
+pub fn turn(key: &[u8], is_gone: bool) -> u8 {
+    match (key.first(), is_gone) {
+        (Some(&ALERT), false) => 0,
+        (Some(&ALERT), true) => 2,
+        _ => 1,
+    }
 }
 
 impl State {
