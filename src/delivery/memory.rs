@@ -142,12 +142,20 @@ impl Memory {
         }
     }
 
+    /// Takes up what others have left behind by now.
+    ///
+    /// # Errors
+    /// The store does not answer. Nothing is lost: the next look has it.
+    pub async fn look(&self) -> Result<(), CheckpointError> {
+        self.inherit().await.map(|_| ())
+    }
+
     /// Takes up what others leave behind, for as long as this is polled.
     pub async fn keep(&self) {
         let Some(wait) = self.store.looks() else { return std::future::pending().await };
         loop {
             tokio::time::sleep(wait).await;
-            if let Err(error) = self.inherit().await {
+            if let Err(error) = self.look().await {
                 warn!(error = %Causes(&error), "{NOT_TAKEN_UP}");
             }
         }
