@@ -80,7 +80,7 @@ impl Group {
     fn find<'h>(
         &'h self,
         may_match: impl Iterator<Item = usize>,
-        variables: impl Fn(&Rule) -> Option<Variables<'h>>,
+        variables: impl Fn(&'h Rule) -> Option<Variables<'h>>,
         source: impl Fn() -> &'h Source,
         now: Timestamp,
     ) -> Vec<Hit<'h>> {
@@ -155,9 +155,13 @@ impl Detector {
         let views = Views::new(event, context);
         let known = OnceCell::new();
         let may_match = self.invocations.prefilter.of_event(event, context);
-        let variables = |rule: &Rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok();
         let source = || known.get_or_init(|| Source::of_event(event));
-        take(self.invocations.find(may_match, variables, source, context.parse_time))
+        take(self.invocations.find(
+            may_match,
+            |rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok(),
+            source,
+            context.parse_time,
+        ))
     }
 
     fn with_hits_of_trail<T>(
@@ -168,8 +172,12 @@ impl Detector {
     ) -> Vec<T> {
         let known = OnceCell::new();
         let may_match = self.trails.prefilter.of_record(trail.record);
-        let variables = |rule: &Rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok();
-        take(self.trails.find(may_match, variables, || known.get_or_init(|| trail.source()), now))
+        take(self.trails.find(
+            may_match,
+            |rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok(),
+            || known.get_or_init(|| trail.source()),
+            now,
+        ))
     }
 
     /// The hits that are findings, by what is remembered. The texts that an alert will want are written before the state

@@ -14,14 +14,17 @@ mod answer;
 mod check;
 pub(crate) mod condition;
 pub(crate) mod literal;
+mod native;
 mod needs;
 mod value;
 mod variables;
 
 pub use answer::{Answer, Bindings};
 use check::Checked;
+use native::{Node, Stop};
 #[cfg(test)]
 pub(crate) use needs::Needs;
+use variables::Built;
 pub(crate) use variables::{Demand, Names, Variables, Views, view_json};
 
 /// The longest expression. Real ones have a few hundred characters; what is generated has its place elsewhere.
@@ -67,6 +70,10 @@ pub struct Expression {
     root: IdedExpr,
     patterns: Vec<Pattern>,
     demand: Demand,
+    /// Names of values that stand in it.
+    names: Vec<String>,
+    /// Its native form, if it has one.
+    native: Option<Node>,
     environment: Arc<Env>,
 }
 
@@ -165,8 +172,9 @@ impl Expression {
         };
         let (root, source) =
             environment.parser().parse_with_source_info(text).map_err(|errors| check::syntax(&errors))?;
-        let Checked { root, patterns, demand } = check::check(root, &source, text, dialect)?;
-        Ok(Self { root, patterns, demand, environment })
+        let Checked { root, patterns, demand, names } = check::check(root, &source, text, dialect)?;
+        let native = Node::of(&root, &names);
+        Ok(Self { root, patterns, demand, names, native, environment })
     }
 
     /// What it needs of the variables.
@@ -186,29 +194,67 @@ impl Expression {
     }
 
     /// What it says of an event with further values; none as for [`Self::evaluate`].
-    pub(crate) fn evaluate_with(&self, variables: &Variables<'_>, bindings: &Bindings) -> Option<bool> {
-        self.resolve(variables, bindings, |value| Some(*value.downcast_ref::<CelBool>()?.inner()))
-    }
-
-    /// What it gives for an event with further values; none where it cannot be evaluated, or takes too long.
-    pub(crate) fn answer(&self, variables: &Variables<'_>, bindings: &Bindings) -> Option<Answer> {
-        self.resolve(variables, bindings, |value| Some(Answer::of(&Value::try_from(value).ok()?)))
-    }
-
-    /// Adds what it gives for an event to the values that further expressions may use, if it gives something.
-    pub(crate) fn bind(&self, name: &str, variables: &Variables<'_>, bindings: &mut Bindings) {
-        if let Some(value) = self.resolve(variables, bindings, |value| Value::try_from(value).ok()) {
-            bindings.push(name, value);
+    pub(crate) fn evaluate_with<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>) -> Option<bool> {
+        match self.native(variables, bindings, bindings.len()) {
+            Ok(native::Value::Bool(answer)) => Some(answer),
+            Ok(_) | Err(Stop::Failed) => None,
+            Err(Stop::Unsure) => {
+                let boolean = |value: &dyn Val| Some(*value.downcast_ref::<CelBool>()?.inner());
+                self.resolve(variables, bindings, bindings.len(), boolean)
+            }
         }
     }
 
-    fn resolve<T>(
+    /// What it gives for an event with further values; none where it cannot be evaluated, or takes too long.
+    pub(crate) fn answer<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>) -> Option<Answer> {
+        match self.native(variables, bindings, bindings.len()) {
+            Ok(value) => Some(value.into_answer()),
+            Err(Stop::Failed) => None,
+            Err(Stop::Unsure) => self.interpret(variables, bindings, bindings.len()).map(|value| Answer::of(&value)),
+        }
+    }
+
+    /// Adds what it gives for an event to the values that further expressions may use. It is computed when one does.
+    pub(crate) fn bind<'b>(&'b self, name: &'b str, _: &Variables<'b>, bindings: &mut Bindings<'b>) {
+        bindings.push(name, self);
+    }
+
+    /// What it gives without the interpreter, with the first `among` of the values.
+    fn native<'r, 'b: 'r>(
+        &'r self,
+        variables: &Variables<'b>,
+        bindings: &Bindings<'b>,
+        among: usize,
+    ) -> Result<native::Value<'r>, Stop> {
+        let node = self.native.as_ref().ok_or(Stop::Unsure)?;
+        let asked = native::Asked::new(variables, bindings, among, &self.patterns).ok_or(Stop::Unsure)?;
+        match asked.answer(node)? {
+            native::Value::Type(_) => Err(Stop::Unsure),
+            value => Ok(value),
+        }
+    }
+
+    /// What the interpreter gives, with the first `among` of the values.
+    fn interpret<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>, among: usize) -> Option<Value> {
+        self.resolve(variables, bindings, among, |value| Value::try_from(value).ok())
+    }
+
+    fn resolve<'b, T>(
         &self,
-        variables: &Variables<'_>,
-        bindings: &Bindings,
+        variables: &Variables<'b>,
+        bindings: &Bindings<'b>,
+        among: usize,
         take: impl FnOnce(&dyn Val) -> Option<T>,
     ) -> Option<T> {
-        let scope = Scope { expression: self, variables, bindings, left: AtomicU64::new(BUDGET) };
+        let is_built = self.demand != Demand::default();
+        let variables_built = if is_built { Some(variables.built()?) } else { None };
+        let named = self.names.iter().filter_map(|name| Some((name.as_str(), bindings.built(name, among, variables)?)));
+        let scope = Scope {
+            expression: self,
+            variables: variables_built,
+            named: named.collect(),
+            left: AtomicU64::new(BUDGET),
+        };
         let mut context = cel::Context::with_env(Arc::clone(&self.environment));
         context.set_variable_resolver(&scope);
         let value = Value::resolve_val(&self.root, &context).ok()?;
@@ -226,8 +272,8 @@ impl fmt::Debug for Expression {
 /// What the names in an expression stand for while it is evaluated for one event, and what is left of the budget.
 struct Scope<'s, 'v> {
     expression: &'s Expression,
-    variables: &'s Variables<'v>,
-    bindings: &'s Bindings,
+    variables: Option<&'s Built<'v>>,
+    named: Vec<(&'s str, &'s dyn Val)>,
     left: AtomicU64,
 }
 
@@ -249,12 +295,13 @@ impl VariableResolver for Scope<'_, '_> {
             let pattern = self.expression.patterns.get(number.parse::<usize>().ok()?)?;
             return Some(CowVal::Borrowed(pattern));
         }
-        if let Some(value) = self.bindings.get(name) {
-            return self.spend(STEP).then(|| CowVal::Borrowed(value));
+        if let Some((_, value)) = self.named.iter().find(|(known, _)| *known == name) {
+            return self.spend(STEP).then(|| CowVal::Borrowed(*value));
         }
-        let value = self.variables.get(name)?;
+        let variables = self.variables?;
+        let value = variables.get(name)?;
         // Whoever asks for a variable may look at all of it, and in a loop again at each step.
-        self.spend(self.variables.bytes as u64).then(|| CowVal::Borrowed(value.as_ref()))
+        self.spend(variables.bytes as u64).then(|| CowVal::Borrowed(value.as_ref()))
     }
 }
 

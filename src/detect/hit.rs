@@ -37,7 +37,7 @@ pub(crate) struct Hit<'h> {
 #[derive(Debug)]
 enum Sight<'h> {
     /// The event as the rule sees it, and the rule's own values of it.
-    Event(Variables<'h>, Bindings),
+    Event(Variables<'h>, Bindings<'h>),
     /// A finding that was told already.
     Finding(&'h Finding),
 }
@@ -48,7 +48,7 @@ impl<'h> Hit<'h> {
         source: &'h Source,
         group: Vec<(String, String)>,
         measures: Vec<Option<Measure>>,
-        (variables, bindings): (Variables<'h>, Bindings),
+        (variables, bindings): (Variables<'h>, Bindings<'h>),
     ) -> Self {
         Self {
             rule,

@@ -67,7 +67,7 @@ impl Template {
     }
 
     /// The text for an event.
-    pub(crate) fn fill(&self, variables: &Variables<'_>, bindings: &Bindings) -> String {
+    pub(crate) fn fill<'b>(&self, variables: &Variables<'b>, bindings: &Bindings<'b>) -> String {
         let mut text = String::new();
         for part in &self.parts {
             match part {

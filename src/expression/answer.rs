@@ -1,7 +1,12 @@
 //! An answer: what an expression that is no question gives, as a value that outlives its event.
 
+use std::cell::OnceCell;
+
 use cel::Value;
 use cel::common::value::Val;
+
+use super::native::{self, Stop};
+use super::{Expression, Variables};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,19 +72,59 @@ impl Answer {
     }
 }
 
-/// Values that were computed from an event, under names that further expressions may use.
+/// Values that are computed from an event, each when it is first asked for, under names that further expressions may use.
 #[derive(Debug, Default)]
-pub struct Bindings(Vec<(String, Box<dyn Val>)>);
+pub struct Bindings<'b>(Vec<Binding<'b>>);
 
-impl Bindings {
-    pub(super) fn push(&mut self, name: &str, value: Value) {
-        // A value that cannot be kept is not there, as one that could not be computed.
-        if let Ok(value) = Box::<dyn Val>::try_from(value) {
-            self.0.push((name.to_owned(), value));
-        }
+/// A value under a name: what computes it, and what that gave.
+#[derive(Debug)]
+struct Binding<'b> {
+    name: &'b str,
+    expression: &'b Expression,
+    native: OnceCell<Result<native::Value<'b>, Stop>>,
+    built: OnceCell<Option<Box<dyn Val>>>,
+}
+
+impl<'b> Bindings<'b> {
+    pub(super) fn push(&mut self, name: &'b str, expression: &'b Expression) {
+        self.0.push(Binding { name, expression, native: OnceCell::new(), built: OnceCell::new() });
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&dyn Val> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value of a name among the first `among`, for native expressions.
+    pub(super) fn native(
+        &self,
+        name: &str,
+        among: usize,
+        variables: &Variables<'b>,
+    ) -> Result<&native::Value<'b>, Stop> {
+        let (at, binding) = self.find(name, among).ok_or(Stop::Failed)?;
+        let known = binding.native.get_or_init(|| match binding.expression.native(variables, self, at) {
+            Err(Stop::Unsure) => {
+                let built = binding.expression.interpret(variables, self, at);
+                let known =
+                    built.as_ref().map_or(Err(Stop::Failed), |value| native::Value::of_cel(value).ok_or(Stop::Unsure));
+                // A value that cannot be kept is not there, as one that could not be computed.
+                let _ = binding.built.set(built.and_then(|value| Box::<dyn Val>::try_from(value).ok()));
+                known
+            }
+            known => known,
+        });
+        known.as_ref().map_err(|stop| *stop)
+    }
+
+    /// The value of a name among the first `among`, for the interpreter.
+    pub(super) fn built(&self, name: &str, among: usize, variables: &Variables<'b>) -> Option<&dyn Val> {
+        let native = self.native(name, among, variables).ok();
+        let (_, binding) = self.find(name, among)?;
+        binding.built.get_or_init(|| native?.to_cel()).as_deref()
+    }
+
+    fn find(&self, name: &str, among: usize) -> Option<(usize, &Binding<'b>)> {
+        self.0.iter().enumerate().take(among).find(|(_, binding)| binding.name == name)
     }
 }

@@ -73,13 +73,16 @@ const MACROS: &[(&str, &str)] = &[
 ];
 
 /// Names of types, for `type(x) == string`.
-const TYPES: &[&str] = &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+pub(super) const TYPES: &[&str] =
+    &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
 /// An expression that was checked.
 pub(super) struct Checked {
     pub(super) root: IdedExpr,
     pub(super) patterns: Vec<Pattern>,
     pub(super) demand: Demand,
+    /// The dialect's names that stand in it.
+    pub(super) names: Vec<String>,
 }
 
 /// Checks an expression, and makes it ready.
@@ -90,12 +93,21 @@ pub(super) fn check(
     dialect: Dialect<'_>,
 ) -> Result<Checked, Flaw> {
     let bound = dialect.names.to_vec();
-    let mut walk = Walk { source, text, dialect, patterns: Vec::new(), demand: Demand::default(), bound, loops: 0 };
+    let mut walk = Walk {
+        source,
+        text,
+        dialect,
+        patterns: Vec::new(),
+        demand: Demand::default(),
+        names: Vec::new(),
+        bound,
+        loops: 0,
+    };
     walk.expression(&mut root, 0)?;
     if dialect.is_question && !may_be_boolean(&root.expr) {
         return Err(Flaw::new("the expression gives neither true nor false"));
     }
-    Ok(Checked { root, patterns: walk.patterns, demand: walk.demand })
+    Ok(Checked { root, patterns: walk.patterns, demand: walk.demand, names: walk.names })
 }
 
 /// The first error of the parser, in fewer words: it lists every token that it would take.
@@ -168,6 +180,7 @@ struct Walk<'s> {
     dialect: Dialect<'s>,
     patterns: Vec<Pattern>,
     demand: Demand,
+    names: Vec<String>,
     /// Variables of the loops around.
     bound: Vec<String>,
     loops: usize,
@@ -215,7 +228,10 @@ impl Walk<'_> {
         }
     }
 
-    fn name(&self, id: u64, name: &str) -> Result<(), Flaw> {
+    fn name(&mut self, id: u64, name: &str) -> Result<(), Flaw> {
+        if self.dialect.names.iter().any(|known| known == name) && !self.names.iter().any(|known| known == name) {
+            self.names.push(name.to_owned());
+        }
         if name.starts_with('@') || TYPES.contains(&name) || self.bound.iter().any(|bound| bound == name) {
             return Ok(());
         }

@@ -74,6 +74,11 @@ impl Needs {
         self.whole
     }
 
+    /// Whether it is asked if it is there at all.
+    pub(super) fn is_tested(&self) -> bool {
+        self.tested
+    }
+
     /// The paths, for tests: `*` where all of a value is needed, `?` where only that it is there.
     #[cfg(test)]
     pub(crate) fn paths(&self) -> Vec<String> {

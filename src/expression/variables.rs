@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use cel::common::types::{CelMapKey, CelString};
 
+use super::native::{Read, Seen, Texts};
 use super::needs::{Asked, Needs};
 use super::value::{self, Boxed, Builder, Unbuilt};
 use crate::enrich::Event;
@@ -74,13 +75,48 @@ pub(crate) enum Names {
     Folded,
 }
 
-/// The variables of one event, as far as they are needed.
-#[derive(Debug)]
+/// The variables of one event. Native expressions ask the event itself; what the interpreter needs is built when it is
+/// first needed.
 pub(crate) struct Variables<'v> {
+    asking: Option<Asking<'v>>,
+    names: Names,
+    built: OnceCell<Option<Built<'v>>>,
+}
+
+/// Whom native expressions ask, and what all expressions of a rule need together: it decides what is null where nothing
+/// is.
+#[derive(Clone)]
+pub(super) struct Asking<'v> {
+    pub(super) origin: Origin<'v>,
+    pub(super) demand: &'v Demand,
+}
+
+/// What the variables are made of.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'v> {
+    /// An invocation.
+    Event(&'v dyn Asks),
+    /// A record that is no invocation, as JSON.
+    Record(&'v str),
+}
+
+/// An event that can be asked for its parts.
+pub(super) trait Asks {
+    /// A field of the view.
+    fn read(&self, read: Read) -> Seen<'_>;
+    /// The record.
+    fn invocation(&self) -> &Invocation<'_>;
+    /// An object with the view's member of this number, or with none where the event has not got it.
+    fn member(&self, index: usize) -> &str;
+}
+
+/// The variables as the interpreter takes them, as far as they are needed.
+#[derive(Debug)]
+pub(super) struct Built<'v> {
     event: Option<Boxed<'v>>,
     view: Option<Boxed<'v>>,
     /// Bytes of the texts in them.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl<'v> Variables<'v> {
@@ -97,42 +133,86 @@ impl<'v> Variables<'v> {
         let mut builder = Builder::new(names);
         let event = demand.event.as_ref().map(|needs| record(invocation, needs, &mut builder)).transpose()?;
         let view = demand.view.as_ref().map(|needs| builder.json(view, needs)).transpose()?;
-        Ok(Self { event, view, bytes: builder.bytes })
+        let built = Built { event, view, bytes: builder.bytes };
+        Ok(Self { asking: None, names, built: OnceCell::from(Some(built)) })
     }
 
-    /// Builds what is needed of an event, whose view others may need, too.
+    /// The variables of an event, whose view others may need, too.
     ///
     /// # Errors
-    /// The event is over a limit.
+    /// None: an event that is over a limit is so when something is built of it.
     pub(crate) fn of_event(
-        event: &'v Event<'_>,
+        _: &'v Event<'_>,
         view: &'v Views<'_, '_>,
-        demand: &Demand,
+        demand: &'v Demand,
         names: Names,
     ) -> Result<Self, Unbuilt> {
-        let mut builder = Builder::new(names);
-        let view = demand.view.as_ref().map(|needs| {
-            let mut members = HashMap::new();
-            for (index, member) in view::MEMBERS.iter().enumerate() {
-                if needs.of(member.name).is_some() {
-                    builder.add(view.member(index), needs, &mut members)?;
-                }
-            }
-            Ok::<_, Unbuilt>(value::object(members, needs))
-        });
-        let view = view.transpose()?;
-        let event = demand.event.as_ref().map(|needs| record(event.invocation, needs, &mut builder)).transpose()?;
-        Ok(Self { event, view, bytes: builder.bytes })
+        Ok(Self { asking: Some(Asking { origin: Origin::Event(view), demand }), names, built: OnceCell::new() })
     }
 
-    /// Builds what is needed of a record that is no invocation, as JSON.
+    /// The variables of a record that is no invocation, as JSON.
     ///
     /// # Errors
-    /// The record is over a limit.
-    pub(crate) fn of_json(record: &'v str, demand: &Demand, names: Names) -> Result<Self, Unbuilt> {
+    /// None, as for [`Self::of_event`].
+    pub(crate) fn of_json(record: &'v str, demand: &'v Demand, names: Names) -> Result<Self, Unbuilt> {
+        Ok(Self { asking: Some(Asking { origin: Origin::Record(record), demand }), names, built: OnceCell::new() })
+    }
+
+    /// Whom native expressions ask; none where names must be the same, or all is built.
+    pub(super) fn asking(&self) -> Option<Asking<'v>> {
+        self.asking.clone().filter(|_| self.names == Names::Folded)
+    }
+
+    /// What the interpreter needs; none where the event is over a limit.
+    pub(super) fn built(&self) -> Option<&Built<'v>> {
+        let build = || {
+            let Asking { origin, demand } = self.asking.clone()?;
+            Built::of(origin, demand, self.names).ok()
+        };
+        self.built.get_or_init(build).as_ref()
+    }
+
+    /// Bytes of the texts that were built.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.built().map_or(0, |built| built.bytes)
+    }
+
+    /// The same variables for the interpreter alone.
+    #[cfg(test)]
+    pub(super) fn interpreted(self) -> Self {
+        let _ = self.built();
+        Self { asking: None, ..self }
+    }
+}
+
+impl std::fmt::Debug for Variables<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Variables").field("built", &self.built).finish_non_exhaustive()
+    }
+}
+
+impl<'v> Built<'v> {
+    fn of(origin: Origin<'v>, demand: &Demand, names: Names) -> Result<Self, Unbuilt> {
         let mut builder = Builder::new(names);
-        let event = demand.event.as_ref().map(|needs| builder.json(record, needs)).transpose()?;
-        Ok(Self { event, view: None, bytes: builder.bytes })
+        let (event, view) = match origin {
+            Origin::Event(event) => {
+                let view = demand.view.as_ref().map(|needs| {
+                    let mut members = HashMap::new();
+                    for (index, member) in view::MEMBERS.iter().enumerate() {
+                        if needs.of(member.name).is_some() {
+                            builder.add(event.member(index), needs, &mut members)?;
+                        }
+                    }
+                    Ok::<_, Unbuilt>(value::object(members, needs))
+                });
+                let view = view.transpose()?;
+                let needs = demand.event.as_ref();
+                (needs.map(|needs| record(event.invocation(), needs, &mut builder)).transpose()?, view)
+            }
+            Origin::Record(json) => (demand.event.as_ref().map(|needs| builder.json(json, needs)).transpose()?, None),
+        };
+        Ok(Self { event, view, bytes: builder.bytes })
     }
 
     /// A variable's value.
@@ -145,20 +225,30 @@ impl<'v> Variables<'v> {
     }
 }
 
-/// The view of an event, each member written when it is first asked for, and once.
+/// The view of an event, each part read or written when it is first asked for, and once.
 pub(crate) struct Views<'e, 'a> {
-    event: &'e Event<'a>,
-    context: &'e Context<'e>,
+    pub(super) event: &'e Event<'a>,
+    pub(super) context: &'e Context<'e>,
+    pub(super) texts: Texts<'a>,
     members: [OnceCell<String>; view::MEMBERS.len()],
 }
 
 impl<'e, 'a> Views<'e, 'a> {
-    /// Nothing is written yet.
+    /// Nothing is read yet.
     pub(crate) fn new(event: &'e Event<'a>, context: &'e Context<'e>) -> Self {
-        Self { event, context, members: [const { OnceCell::new() }; view::MEMBERS.len()] }
+        Self { event, context, texts: Texts::default(), members: [const { OnceCell::new() }; view::MEMBERS.len()] }
+    }
+}
+
+impl Asks for Views<'_, '_> {
+    fn read(&self, read: Read) -> Seen<'_> {
+        read(self)
     }
 
-    /// An object with the member of this number, or with none where the event has not got it.
+    fn invocation(&self) -> &Invocation<'_> {
+        self.event.invocation
+    }
+
     fn member(&self, index: usize) -> &str {
         let write = || {
             let mut json = Vec::new();

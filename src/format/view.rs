@@ -49,7 +49,7 @@ pub(crate) const MEMBERS: &[Member] =
         member("request_id", |key, to, event, _| string(key, to, event.invocation.request_id)),
         member("error", |key, to, event, _| string(key, to, event.invocation.error_code)),
         member("metadata", |key, to, event, _| to.json(key, names::request_metadata(event.invocation, &event.view))),
-        member("streamed", |key, to, event, _| to.boolean(key, names::streamed(event.invocation, &event.view))),
+        member("streamed", |key, to, event, _| to.boolean(key, streamed(event))),
         member("parameters", |key, to, event, _| figures::parameters(key, to, &event.view.request().parameters))
             .with(&["max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "stream"]),
         member("tools", |key, to, event, _| talk::tools(key, to, &event.view.request().tools)),
@@ -144,8 +144,13 @@ fn string(key: &'static str, to: &mut Object<'_>, value: Option<JsonStr<'_>>) {
 }
 
 /// The model's name: the last segment of an ARN, or the id itself.
-fn model(id: JsonStr<'_>) -> JsonStr<'_> {
+pub(crate) fn model(id: JsonStr<'_>) -> JsonStr<'_> {
     JsonStr(id.0.rsplit('/').next().unwrap_or(id.0))
+}
+
+/// Whether the answer was streamed.
+pub(crate) fn streamed(event: &Event<'_>) -> Option<bool> {
+    names::streamed(event.invocation, &event.view)
 }
 
 #[cfg(test)]

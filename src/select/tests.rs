@@ -209,7 +209,7 @@ fn only_what_is_asked_for_is_built() {
         assert_eq!(json("view.stop_reason == ''"), r#"{"stop_reason":"tool_use"}"#);
         let expression = compile("has(event.input.inputBodyJson) && event.accountId == ''");
         let built = Variables::build(event.invocation, "", expression.demand(), Names::Exact).unwrap();
-        assert_eq!(built.bytes, "123456789012".len());
+        assert_eq!(built.bytes(), "123456789012".len());
     });
 }
 
