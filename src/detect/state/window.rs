@@ -1,9 +1,7 @@
 //! Windows: whether the findings of a key within one stretch of time are enough for an alert.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use super::samples::{NOTHING, Sample, Samples};
 use crate::detect::rule::{Aggregate, Counting, Function};
@@ -15,10 +13,6 @@ pub(super) fn enough(samples: &Samples, new: usize, counting: &Counting) -> Opti
     let window = super::micros(counting.window);
     let time = samples.at(new, measures).time;
     let mut first = samples.since(time.saturating_sub(window).saturating_add(1), measures);
-    let most = samples.since(time.saturating_add(window), measures) - first;
-    if most < counting.threshold as usize {
-        return None;
-    }
     let mut held = Held::new(&counting.aggregates);
     for sample in samples.range(first..new, measures) {
         held.add(&sample);
@@ -54,44 +48,7 @@ struct Sum {
     /// Those of them that are at least the limit.
     above: u64,
     total: f64,
-    different: HashMap<u64, u64, Seed>,
-}
-
-/// Hashes words, of which each event of a busy key adds up thousands: by one multiplication, and with a seed that whoever
-/// chooses the words does not know.
-#[derive(Clone)]
-struct Seed(u64);
-
-struct WordHasher(u64);
-
-impl Default for Seed {
-    fn default() -> Self {
-        static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));
-        Self(*SEED)
-    }
-}
-
-impl BuildHasher for Seed {
-    type Hasher = WordHasher;
-
-    fn build_hasher(&self) -> WordHasher {
-        WordHasher(self.0)
-    }
-}
-
-impl Hasher for WordHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word) * 0x9E37_79B9_7F4A_7C15;
-        self.0 = (product >> 64) as u64 ^ product as u64;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+    different: HashMap<u64, u64>,
 }
 
 impl<'a> Held<'a> {
