@@ -67,10 +67,11 @@ t.toml:6:37: `title`: `view` has no member `acount`
   = hint: did you mean `account`?
   = allowed: id, time, account, region, inference_region, operation, model_id,
              model, identity, request_id, error, metadata, streamed, parameters,
-             tools, system, messages, prompt_text, answer, answer_text,
-             tool_calls, stop_reason, stop_word, usage, latency_ms,
-             first_byte_ms, response_id, provider_request_id, response_model,
-             embeddings, guardrail, cost, bytes, bedrock_tap",
+             tools, system, messages, prompt_text, user_text, tool_result_text,
+             answer, answer_text, tool_call_text, tool_calls, stop_reason,
+             stop_word, usage, latency_ms, first_byte_ms, response_id,
+             provider_request_id, response_model, embeddings, guardrail, cost,
+             bytes, bedrock_tap",
     );
 }
 

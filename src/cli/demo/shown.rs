@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::cli::tail::printer::{Form, Look, Printer};
 use crate::delivery::work::Work;
 use crate::detect::Detector;
-use crate::enrich::{Event, Found};
+use crate::enrich::Event;
 use crate::extract::LogEvent;
 use crate::format::Lines;
 use crate::invocation::Invocation;
@@ -51,7 +51,7 @@ struct Print<'a> {
 impl Visit for Print<'_> {
     fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
         let mut event = Event::new(invocation);
-        event.marks.findings = self.detector.observe(&event, context).iter().map(Found::of).collect();
+        event.marks.findings = self.detector.mark(&event, context);
         self.printer.event(&event, context);
         let printed = self.printer.take_lines();
         // A new day's heading and the line under it are one item.
