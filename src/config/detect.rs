@@ -53,9 +53,11 @@ pub struct Detect {
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1d"))]
     pub update_every: Duration,
     /// Whether what is remembered outlives the process: windows, baselines, and alerts that were not sent yet are stored
-    /// beside the positions, before them, so that a crash loses none and counts nothing twice. Not with
-    /// `[coordination.dynamodb]`, whose workers have no directory: there each worker counts what it reads itself, and a
-    /// new one begins anew. Default: `true`.
+    /// beside the positions, before them, so that a crash loses none and counts nothing twice. With
+    /// `[coordination.dynamodb]` they are in the table `<table>-detection`, which is made as the lease table is; a worker
+    /// that goes is followed by another, which takes up what it remembered. That costs: each third of `failover_time`, a
+    /// write unit for each group that changed, and one more for each KB of it beyond the first. Default: `true`; `false`
+    /// stores nothing, and a restart begins anew.
     pub keep_state: bool,
 }
 

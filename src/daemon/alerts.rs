@@ -98,6 +98,17 @@ impl Outbox {
                 }
             });
         }
+        if let Some(memory) = self.memory.clone() {
+            let (read, abandon) = (read.clone(), abandon.clone());
+            sending.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = abandon.cancelled() => {}
+                    () = read.cancelled() => {}
+                    () = memory.keep() => {}
+                }
+            });
+        }
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -117,6 +128,11 @@ impl Outbox {
         self.say_left();
         // What was told is not told again by the next start.
         self.save().await;
+        if let Some(memory) = &self.memory
+            && let Err(error) = memory.release().await
+        {
+            warn!(error = %Causes(&error), "cannot hand on what detection remembers; others take it up later");
+        }
     }
 
     /// Takes what is due and hands it to those who hear of it.

@@ -26,6 +26,7 @@ mod bound;
 mod entry;
 mod history;
 mod key;
+mod merge;
 mod open;
 mod outbox;
 mod samples;
@@ -83,6 +84,14 @@ pub struct Restored {
     pub dropped: u64,
     /// Alerts among these: nobody is told of them any more.
     pub alerts: u64,
+}
+
+impl std::ops::Add for Restored {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { kept: self.kept + other.kept, dropped: self.dropped + other.dropped, alerts: self.alerts + other.alerts }
+    }
 }
 
 /// Figures of what is remembered.
@@ -157,6 +166,16 @@ fn question<'f>(finding: &'f Hit<'_>, history: &'f History, at: i64) -> Question
     let measure = finding.measures.get(finding.rule.counting.aggregates.len()).copied().flatten();
     // How bad it is does not matter to events that are only compared with.
     Question { history, head: entry::head(finding, at, finding.rule.severity), measure }
+}
+
+/// The turn of a change, for a store that cannot store all at once: whatever turns were stored when it stopped, what comes
+/// next finds no alert missing and none twice. Alerts come before the keys that took them for told of, and leave after.
+pub fn turn(key: &[u8], is_gone: bool) -> u8 {
+    match (key.first(), is_gone) {
+        (Some(&ALERT), false) => 0,
+        (Some(&ALERT), true) => 2,
+        _ => 1,
+    }
 }
 
 impl State {

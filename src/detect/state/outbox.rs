@@ -269,6 +269,42 @@ impl Outbox {
         self.add(id, outgoing);
         self.changed.remove(&id);
     }
+
+    /// Takes in an alert that another process had on its way out; of the same alert, the one that was given out later.
+    pub(super) fn adopt(&mut self, id: Id, mut outgoing: Outgoing) {
+        self.serial += 1;
+        (outgoing.serial, outgoing.is_stored) = (self.serial, false);
+        if let Some(known) = self.take(id) {
+            let order = |outgoing: &Outgoing| (outgoing.alert.revision, outgoing.alert.count);
+            let is_later = order(&outgoing) > order(&known);
+            let (mut later, other) = if is_later { (outgoing, known) } else { (known, outgoing) };
+            later.is_stored |= other.is_stored;
+            later.was_told |= other.was_told;
+            later.alert.count = later.alert.count.max(other.alert.count);
+            later.alert.severity = later.alert.severity.max(other.alert.severity);
+            outgoing = later;
+        }
+        if outgoing.merged.0 > 0 {
+            self.collectors.entry(outgoing.alert.rule.id.clone()).or_insert(id);
+        }
+        self.add(id, outgoing);
+    }
+
+    /// An alert was told of in this revision elsewhere: an earlier one that waits here is none of any use.
+    pub(super) fn overtaken(&mut self, id: Id, revision: u64) {
+        if self.alerts.get(&id).is_some_and(|known| known.alert.revision < revision && known.merged.0 == 0)
+            && let Some(outgoing) = self.take(id)
+        {
+            self.forget(id, &outgoing);
+        }
+    }
+
+    /// Everything has changed, and nothing is stored.
+    pub(super) fn store_anew(&mut self) {
+        self.gone.clear();
+        self.alerts.values_mut().for_each(|outgoing| outgoing.is_stored = false);
+        self.changed = self.alerts.keys().copied().collect();
+    }
 }
 
 impl Outgoing {
