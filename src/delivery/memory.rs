@@ -48,7 +48,8 @@ pub struct Memory {
     saving: Mutex<Saving>,
     /// The rules that are on, for what others leave behind.
     rules: OnceLock<Vec<Arc<Rule>>>,
-    inheriting: Mutex<()>,
+    /// When the last look at what others have left began, and what it found.
+    looked: Mutex<Option<(Instant, Heritage)>>,
 }
 
 /// What the one who saves has in its hands.
@@ -71,7 +72,7 @@ impl Memory {
             asked: AtomicU64::new(0),
             saving: Mutex::default(),
             rules: OnceLock::new(),
-            inheriting: Mutex::default(),
+            looked: Mutex::default(),
         }
     }
 
@@ -93,7 +94,15 @@ impl Memory {
     /// Takes up what others have left behind, makes it durable, and lets go of it where it was. Taken up twice, it counts
     /// once.
     async fn inherit(&self) -> Result<(Heritage, Restored), CheckpointError> {
-        let _turn = self.inheriting.lock().await;
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        // One look serves all who asked before it began: the lanes of many shards begin together.
+        if let Some((begun, heritage)) = *looked
+            && begun >= asked
+        {
+            return Ok((heritage, Restored::default()));
+        }
+        let begun = Instant::now();
         let (sender, entries) = sync_channel::<(Vec<u8>, Vec<u8>)>(ENTRIES_AHEAD);
         let (detector, rules) = (Arc::clone(&self.detector), self.rules.get().cloned().unwrap_or_default());
         let adopting = tokio::task::spawn_blocking(move || {
@@ -118,6 +127,7 @@ impl Memory {
                 self.save().await?;
             }
         }
+        *looked = Some((begun, heritage));
         Ok((heritage, adopted))
     }
 

@@ -49,16 +49,13 @@ impl State {
         let (now, bound) = (entry.touched, self.bound());
         let slot = self.table.touch(key, &bound, &mut self.counts.evicted, || entry.like());
         let cut = &mut self.counts.cut;
-        let opened = self.table.update(slot, |_, known| {
+        let outbox = &mut self.outbox;
+        self.table.update(slot, |key, known| {
             known.merge(entry, cut);
-            match &known.body {
-                Body::Counted(counted) => counted.open.iter().map(|open| (open.opened, open.revision)).collect(),
-                Body::Past(_) => Vec::new(),
+            if let Body::Counted(counted) = &known.body {
+                counted.open.iter().for_each(|open| outbox.grown(alert_id(key, open.opened), open));
             }
         });
-        for (opened, revision) in opened.unwrap_or_default() {
-            self.outbox.overtaken(alert_id(&key, opened), revision);
-        }
         self.keep_to_bounds(now);
     }
 

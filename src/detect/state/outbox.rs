@@ -290,13 +290,23 @@ impl Outbox {
         self.add(id, outgoing);
     }
 
-    /// An alert was told of in this revision elsewhere: an earlier one that waits here is none of any use.
-    pub(super) fn overtaken(&mut self, id: Id, revision: u64) {
-        if self.alerts.get(&id).is_some_and(|known| known.alert.revision < revision && known.merged.0 == 0)
-            && let Some(outgoing) = self.take(id)
-        {
-            self.forget(id, &outgoing);
+    /// What is known of an alert has grown by what another process knew: one that waits here is brought up to date, and
+    /// goes if it was told of in a later revision.
+    pub(super) fn grown(&mut self, id: Id, open: &Open) {
+        let is_own = self.alerts.get(&id).is_some_and(|known| known.merged.0 == 0);
+        let Some(mut outgoing) = is_own.then(|| self.take(id)).flatten() else { return };
+        let alert = &mut outgoing.alert;
+        if alert.revision < open.revision {
+            return self.forget(id, &outgoing);
         }
+        if alert.count < open.count {
+            alert.count = open.count;
+            alert.severity = alert.severity.max(open.severity);
+            alert.first_seen = alert.first_seen.min(time(open.first_seen));
+            alert.last_seen = alert.last_seen.max(time(open.last_seen));
+            outgoing.due = outgoing.due.or(Some(i64::MIN));
+        }
+        self.add(id, outgoing);
     }
 
     /// Everything has changed, and nothing is stored.

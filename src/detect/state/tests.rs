@@ -577,3 +577,66 @@ fn entries_go_when_their_time_is_over_by_both_clocks() {
     // Reading stood still, and goes on where it was.
     check(1, 10_000, 2);
 }
+
+/// What a state stores from now on.
+fn stored_by(state: &mut State) -> Vec<(Vec<u8>, Vec<u8>)> {
+    state.changes().into_iter().filter_map(|change| Some((change.key, change.value?))).collect()
+}
+
+#[test]
+fn what_two_have_seen_is_one_whole_and_counts_once() {
+    let rule = rule_with("threshold = 4\nwindow = '1h'\ndedup_period = '1h'\n");
+    let check = |ours: &[i64], others: &[i64], more: &[i64], expected: Option<u64>| {
+        let seen = |seconds: &[i64]| {
+            let mut state = State::new(limits());
+            for second in seconds {
+                state.observe(&finding(&rule, "alice", *second, &format!("event-{second}")), at(50));
+            }
+            state
+        };
+        let (mut state, entries) = (seen(ours), stored_by(&mut seen(others)));
+        for _ in 0..2 {
+            let adopted = state.adopt(&[Arc::clone(&rule)], entries.clone().into_iter());
+            assert_eq!(adopted, Restored { kept: entries.len() as u64, dropped: 0 });
+        }
+        for second in more {
+            state.observe(&finding(&rule, "alice", *second, &format!("event-{second}")), at(50));
+        }
+        let alerts = state.take_due(at(60));
+        let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
+        assert_eq!(counts, expected.into_iter().collect::<Vec<_>>(), "{ours:?} and {others:?}, then {more:?}");
+        // Whoever takes over from the two has it all.
+        let mut next = State::new(limits());
+        state.store_anew();
+        next.restore(&[Arc::clone(&rule)], stored_by(&mut state).into_iter());
+        assert_eq!(next.counts().keys, state.counts().keys);
+    };
+    check(&[1, 2], &[3], &[], None);
+    check(&[1, 2], &[2, 3], &[2], None);
+    check(&[1, 2], &[3], &[4], Some(4));
+    check(&[], &[1, 2, 3, 4], &[], Some(4));
+    check(&[], &[1, 2, 3, 4], &[4, 5], Some(5));
+    check(&[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6], &[7], Some(7));
+    check(&[1, 2, 3, 4, 5], &[1, 2, 3, 4, 6], &[], Some(6));
+}
+
+#[test]
+fn an_alert_that_was_told_here_is_not_told_again_for_another() {
+    let rule = rule_with("");
+    let mut first = State::new(limits());
+    first.observe(&finding(&rule, "alice", 1, "event-1"), at(1));
+    let entries = stored_by(&mut first);
+    let mut second = State::new(limits());
+    let rules = [Arc::clone(&rule)];
+    second.adopt(&rules, entries.clone().into_iter());
+    let alert = second.take_due(at(2)).remove(0);
+    second.told(&alert.id, alert.revision);
+    second.adopt(&rules, entries.clone().into_iter());
+    assert!(second.take_due(at(3)).is_empty());
+    // Nor if the one who was told of it comes after.
+    let mut third = State::new(limits());
+    third.adopt(&rules, entries.into_iter());
+    second.store_anew();
+    third.adopt(&rules, stored_by(&mut second).into_iter());
+    assert!(third.take_due(at(3)).is_empty());
+}
