@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use crate::delivery::{Announcement, Delivered};
 use crate::record::{Partition, Position, SequenceNumber};
 use crate::source::BoxFuture;
 
+pub mod dynamodb;
 pub mod local;
 pub mod memory;
 pub mod nowhere;
@@ -50,13 +52,65 @@ pub trait CheckpointStore: Commits {
 /// What changed in what is remembered: keys with their values; those without one are gone.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// Entries on their way out of a store, one at a time.
+pub type Outgoing = SyncSender<(Vec<u8>, Vec<u8>)>;
+
 /// Keeps what is remembered of events that were read: entries, each a key and a value that only their owner can read.
 pub trait Entries: Send + Sync {
     /// Hands over all entries, one at a time: there may be many. Whoever takes them may have enough before the last.
-    fn recall(&self, entries: SyncSender<(Vec<u8>, Vec<u8>)>) -> BoxFuture<'_, Result<(), CheckpointError>>;
+    fn recall(&self, entries: Outgoing) -> BoxFuture<'_, Result<(), CheckpointError>>;
 
-    /// Stores changes, all or none: durable once this returns.
-    fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>>;
+    /// Stores changes: durable once this returns. All or none, or else in the order of
+    /// [`turn`](crate::detect::state::turn).
+    fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<Kept, CheckpointError>>;
+
+    /// How long to wait between two saves for which nobody waits: where each of them is paid for.
+    fn pace(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How often to look for what others have left behind; none where there are no others.
+    fn looks(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Hands over what others have left behind. It stays theirs until it is [`inherited`](Self::inherited); until then
+    /// this may hand it over again.
+    fn inherit(&self, _: Outgoing) -> BoxFuture<'_, Result<Heritage, CheckpointError>> {
+        Box::pin(std::future::ready(Ok(Heritage::None)))
+    }
+
+    /// What was handed over is durable among one's own.
+    fn inherited(&self) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Nothing more is stored: others may have it at once.
+    fn release(&self) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// What is stored after a save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// What was stored before, with the changes.
+    Changes,
+    /// Nothing: another has taken what was stored for left behind. All of it is to be stored anew.
+    Nothing,
+}
+
+/// What others have left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heritage {
+    /// Nothing.
+    None,
+    /// Nothing yet, but somebody has not been heard of for longer than is usual.
+    Doubtful,
+    /// What was handed over.
+    Some,
+    /// Another has taken what is stored here for left behind: all of it is to be stored anew.
+    Lost,
 }
 
 /// Why a checkpoint could not be read or stored, named by what the caller does next.

@@ -33,7 +33,7 @@ use alerts::{AlertPlan, Outbox};
 use detection::Remembered;
 use said::{say, say_undelivered};
 
-pub use detection::{Detected, DetectionPlan};
+pub use detection::{Detected, DetectionPlan, Keep};
 pub use stop::Stop;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and

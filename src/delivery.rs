@@ -187,6 +187,11 @@ impl Lanes for Engine {
             let positions = self.checkpoints.as_ref();
             let remembering = self.parts.memory.as_deref().map(|memory| Remembering { memory, positions });
             let checkpoints = remembering.as_ref().map_or(positions, |remembering| remembering as &dyn Commits);
+            if let Some(memory) = &self.parts.memory
+                && stop.run_until_cancelled(memory.before_reading()).await.is_none()
+            {
+                tracing::debug!(%partition, "told to stop before what others have left was taken up");
+            }
             lane::run(&self.parts, checkpoints, partition, source, &stop, self.ranges).await
         })
     }

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 #[cfg(feature = "demo")]
 mod backfill;
 #[cfg(feature = "demo")]
+mod books;
+#[cfg(feature = "demo")]
 mod endpoints;
 mod killed;
 mod refused;

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Changes, CheckpointError, CheckpointStore, Commits, Entries, Stored, decode, encode, moves};
+use super::{Changes, CheckpointError, CheckpointStore, Commits, Entries, Kept, Stored, decode, encode, moves};
 use crate::delivery::{Announcement, Delivered};
 use crate::record::{Partition, Position, ShardId};
 use crate::source::BoxFuture;
@@ -150,8 +150,11 @@ impl Entries for Local {
         Box::pin(self.ask(move |reply| Request::Recall { entries, reply }))
     }
 
-    fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>> {
-        Box::pin(self.ask(move |reply| Request::Remember { changes, reply }))
+    fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<Kept, CheckpointError>> {
+        Box::pin(async {
+            self.ask(move |reply| Request::Remember { changes, reply }).await?;
+            Ok(Kept::Changes)
+        })
     }
 }
 

@@ -180,10 +180,7 @@ fn detection(config: &Config, active: &ActiveRules) -> Option<String> {
     let findings = if detect.findings { ", findings mark their events" } else { "" };
     let names: Vec<_> = config.alerts.keys().map(String::as_str).collect();
     let alerts = if names.is_empty() { String::new() } else { format!(", alerts go to {}", names.join(", ")) };
-    let kept = match config.coordination {
-        Coordination::Local(_) if detect.keep_state => "",
-        _ => "; what they remember ends with the process",
-    };
+    let kept = if detect.keep_state { "" } else { "; what they remember ends with the process" };
     Some(format!("{rules}{own}{findings}{alerts}{kept}"))
 }
 

@@ -13,11 +13,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::{Access, CredentialsFrom};
-use crate::daemon::{self, CheckpointPlan, Plan, SinkPlan, Stop, plan};
+use crate::cli::rules::loading;
+use crate::daemon::{self, CheckpointPlan, DetectionPlan, Plan, SinkPlan, Stop, plan};
 use crate::delivery::work::Crew;
+use crate::detect::{Detector, state};
 use crate::format::Format;
 use crate::generator::{Generator, Profile};
-use crate::pipeline::Settings;
+use crate::pipeline::{Detection, Settings};
 use crate::sink::Planned;
 use crate::sink::stdout::Stdout;
 use crate::source::kinesis::{client, coordinator};
@@ -37,6 +39,10 @@ const STREAM: &str = "bedrock-invocations";
 const SHARDS: i32 = 2;
 /// A rate above this is as fast as possible anyway.
 const MAX_RATE: f64 = 1_000_000.0;
+
+/// The rules that mark lines, but for those about habits, which would mark every third line.
+const RULES: [&str; 4] =
+    ["severity:low", "!tap.resource-exhaustion", "!tap.cross-region-inference-abuse", "!tap.oversized-request"];
 
 /// Bytes in flight: the demo's records are small.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -77,6 +83,8 @@ pub struct Feed {
     pub stream: String,
     /// What to print.
     pub output: Output,
+    /// What looks for trouble.
+    pub detector: Arc<Detector>,
     /// To be told how many invocations were delivered so far; see [`counted::Counted`].
     pub delivered: watch::Sender<u64>,
     /// Cancelled when nothing more needs to be read: drain and return.
@@ -88,6 +96,8 @@ pub struct Feed {
 /// # Errors
 /// The embedded endpoint cannot start, or the reader cannot go on.
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let rules = loading::chosen(&RULES.map(str::to_owned), &[])?;
+    let detector = Arc::new(Detector::new(&rules, state::Limits::default()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start tasks")?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -97,7 +107,7 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
                 interrupted.cancel();
             }
         });
-        let summary = conduct(&args, stop, read).await?;
+        let summary = conduct(&args, detector, stop, read).await?;
         // The summary is a courtesy: a closed standard error is no failure.
         let _ = writeln!(std::io::stderr(), "{summary}");
         Ok(ExitCode::SUCCESS)
@@ -114,10 +124,16 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         ..Access::default()
     };
     let client = client::Settings { stream: feed.stream, access };
-    let lines = |format: Format| Crew::of_lines(Settings { outputs: vec![format.into()], ..Settings::default() });
+    let detector = feed.detector;
+    let detection = Detection { detector: Arc::clone(&detector), marks: true };
+    let settings = Settings { detection: Some(detection), ..Settings::default() };
+    let lines = |format: Format| Crew::of_lines(Settings { outputs: vec![format.into()], ..settings.clone() });
     let crew = match feed.output {
         // One worker, since a day's heading is printed once.
-        Output::Text if std::io::stdout().is_terminal() => Crew::new(1, 1, || Box::new(Shown::for_terminal())),
+        Output::Text if std::io::stdout().is_terminal() => {
+            let watch = Arc::clone(&detector);
+            Crew::new(1, 1, move || Box::new(Shown::for_terminal(Arc::clone(&watch))))
+        }
         Output::Text => lines(Format::Text),
         Output::Json => lines(Format::Panther),
     };
@@ -129,7 +145,8 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         sinks: vec![SinkPlan::new("stdout", Planned::made(Arc::new(Counted::new(stdout, feed.delivered))))],
         dead_letter: SinkPlan::new("dead letter", Planned::made(Arc::new(Stdout::to(std::io::stderr())))),
         dead_letters: Vec::new(),
-        detection: None,
+        // Nobody is told of alerts here: they are counted, and let go.
+        detection: Some(DetectionPlan { detector, rules: Vec::new(), keep: None, alerts: Vec::new() }),
         checkpoints: CheckpointPlan::Memory,
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,
@@ -143,18 +160,22 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
 struct Summary {
     delivered: u64,
     written: Written,
+    findings: u64,
+    alerts: u64,
     elapsed: Duration,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { delivered, written: Written { others, records, .. }, elapsed } = self;
+        let Self { delivered, written: Written { others, records, .. }, findings, alerts, elapsed } = self;
         let seconds = elapsed.as_secs_f64();
         write!(
             f,
             "{delivered} invocations ({others} other log events skipped) in {records} records from {SHARDS} shards"
         )?;
-        write!(f, " in {seconds:.1} s")
+        let plural = |count: &u64| if *count == 1 { "" } else { "s" };
+        let (findings_end, alerts_end) = (plural(findings), plural(alerts));
+        write!(f, " in {seconds:.1} s; {findings} finding{findings_end}, {alerts} alert{alerts_end}")
     }
 }
 
@@ -162,6 +183,7 @@ impl std::fmt::Display for Summary {
 /// delivered, the reader returns, or `stop`.
 async fn conduct(
     args: &Args,
+    detector: Arc<Detector>,
     stop: CancellationToken,
     reader: impl AsyncFnOnce(Feed) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
@@ -182,6 +204,7 @@ async fn conduct(
         endpoint_url: endpoint.url().to_owned(),
         stream: STREAM.to_owned(),
         output: args.output,
+        detector: Arc::clone(&detector),
         delivered: sender,
         stop: stop.clone(),
     };
@@ -206,8 +229,14 @@ async fn conduct(
     };
     let (written, read) = tokio::join!(writing, reading);
     read?;
-    let summary = Summary { delivered: *delivered.borrow(), written: written?, elapsed: start.elapsed() };
-    Ok(summary)
+    let counts = detector.state().counts();
+    Ok(Summary {
+        delivered: *delivered.borrow(),
+        written: written?,
+        findings: counts.findings,
+        alerts: counts.alerts,
+        elapsed: start.elapsed(),
+    })
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -226,6 +255,10 @@ mod tests {
         Args { events, rate: 0.0, output: Output::Json, seed: 2 }
     }
 
+    fn nothing() -> Arc<Detector> {
+        Arc::new(Detector::new(&[], state::Limits::default()))
+    }
+
     /// A reader that says it delivered `count` invocations, and then waits for the stop.
     async fn pretend(feed: Feed, count: u64) -> anyhow::Result<()> {
         feed.delivered.send_modify(|delivered| *delivered += count);
@@ -235,7 +268,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_when_all_is_delivered() {
-        let summary = conduct(&args(Some(20)), CancellationToken::new(), |feed| pretend(feed, 20)).await.unwrap();
+        let summary =
+            conduct(&args(Some(20)), nothing(), CancellationToken::new(), |feed| pretend(feed, 20)).await.unwrap();
         assert_eq!((summary.delivered, summary.written.invocations), (20, 20));
         assert!(summary.to_string().starts_with("20 invocations ("), "{summary}");
     }
@@ -244,7 +278,7 @@ mod tests {
     async fn it_does_not_end_before() {
         let stop = CancellationToken::new();
         let args = args(Some(20));
-        let conducting = conduct(&args, stop.clone(), |feed| pretend(feed, 19));
+        let conducting = conduct(&args, nothing(), stop.clone(), |feed| pretend(feed, 19));
         let early = tokio::time::timeout(Duration::from_millis(300), conducting).await;
         assert!(early.is_err(), "it ended with one invocation missing");
     }
@@ -253,9 +287,10 @@ mod tests {
     async fn it_ends_at_a_stop_and_with_its_reader() {
         let stop = CancellationToken::new();
         stop.cancel();
-        let summary = conduct(&args(None), stop, |feed| pretend(feed, 0)).await.unwrap();
+        let summary = conduct(&args(None), nothing(), stop, |feed| pretend(feed, 0)).await.unwrap();
         assert_eq!(summary.delivered, 0);
-        let closed = conduct(&args(None), CancellationToken::new(), async |_| bail!("the pipe is closed")).await;
+        let closed =
+            conduct(&args(None), nothing(), CancellationToken::new(), async |_| bail!("the pipe is closed")).await;
         assert!(closed.is_err_and(|error| error.to_string() == "the pipe is closed"));
     }
 

@@ -58,7 +58,15 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The columns that pages are folded to.
 fn columns() -> usize {
+    fitted().unwrap_or(PAGE_COLUMNS)
+}
+
+/// The columns of the terminal that standard output is, if it is one, within what can be read.
+fn fitted() -> Option<usize> {
     let stdout = io::stdout();
-    let size = stdout.is_terminal().then(|| terminal_size::terminal_size_of(&stdout)).flatten();
-    size.map_or(PAGE_COLUMNS, |(width, _)| usize::from(width.0).clamp(40, MAX_COLUMNS))
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = terminal_size::terminal_size_of(&stdout);
+    Some(size.map_or(PAGE_COLUMNS, |(width, _)| usize::from(width.0).clamp(40, MAX_COLUMNS)))
 }

@@ -174,8 +174,12 @@ impl AlertSink {
 
     /// One line about it, for `bedrock-tap check`.
     pub fn describe(&self) -> String {
-        let format = format!("alerts as {}", self.told().format.as_str());
-        of_alert_sink!(self, sink => sink.to.describe(&format))
+        let format = self.told().format;
+        let name = format.as_str();
+        match self {
+            Self::Http(sink) if format.is_one_by_one() => sink.to.singly().describe(&format!("{name} messages")),
+            _ => of_alert_sink!(self, sink => sink.to.describe(&format!("alerts as {name}"))),
+        }
     }
 
     pub(super) fn path(&self) -> Option<(&Path, Compression)> {

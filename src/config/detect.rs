@@ -1,7 +1,7 @@
 //! The detect section: which rules are on, and how much of what they see is remembered.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +26,9 @@ pub struct Detect {
     /// is looked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
-    /// Files of rules of your own, directories of them (every `.toml` file in them, at any depth) and globs, relative to the
-    /// working directory. Each is on by being there; `!` in `rules` takes away from them too. Default: none.
+    /// Files of rules of your own, directories of them (every `.toml` file in them that is not hidden, at any depth) and
+    /// globs, relative to the working directory. Each is on by being there; `!` in `rules` takes away from them too.
+    /// Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
     /// Whether an event says what was found in it, in all formats but `raw`. Default: `true`, so that whoever searches
@@ -52,9 +53,11 @@ pub struct Detect {
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1d"))]
     pub update_every: Duration,
     /// Whether what is remembered outlives the process: windows, baselines, and alerts that were not sent yet are stored
-    /// beside the positions, before them, so that a crash loses none and counts nothing twice. Not with
-    /// `[coordination.dynamodb]`, whose workers have no directory: there each worker counts what it reads itself, and a
-    /// new one begins anew. Default: `true`.
+    /// beside the positions, before them, so that a crash loses none and counts nothing twice. With
+    /// `[coordination.dynamodb]` they are in the table `<table>-detection`, which is made as the lease table is; a worker
+    /// that goes is followed by another, which takes up what it remembered. That costs: each third of `failover_time`, a
+    /// write unit for each group that changed, and one more for each KB of it beyond the first. Default: `true`; `false`
+    /// stores nothing, and a restart begins anew.
     pub keep_state: bool,
 }
 
@@ -171,7 +174,10 @@ impl Detect {
                 _ => whole(error.to_string()),
             })?;
             let is_directory = Path::new(name).is_dir();
-            let is_rule = |path: &Path| !is_directory || path.extension().is_some_and(|extension| extension == "toml");
+            if Path::new(name).exists() && !is_directory && !Path::new(name).is_file() {
+                return Err(whole(format!("{name} is neither a file nor a directory")));
+            }
+            let is_rule = |path: &Path| !is_directory || is_rule_in(path, name);
             let found = found.into_iter().filter_map(|input| match input {
                 Input::Path(path) if is_rule(&path) => Some(path.display().to_string()),
                 _ => None,
@@ -182,12 +188,29 @@ impl Detect {
                     paths.push(path);
                 }
             }
+            if let Some(link) = is_directory.then(|| dangling(Path::new(name))).flatten() {
+                return Err(whole(format!("{} is a link to nothing", link.display())));
+            }
             if is_directory && paths.len() == before {
                 return Err(whole(format!("there is no `.toml` file in {name} that is not named before")));
             }
         }
         Ok(paths)
     }
+}
+
+/// Whether a file in a directory is a rule. What is hidden is not: editors and volumes keep copies there.
+fn is_rule_in(path: &Path, directory: &str) -> bool {
+    let below = path.strip_prefix(directory).unwrap_or(path);
+    let is_hidden = below.iter().any(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && path.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// A link in a directory that should be a rule, and leads nowhere: without it, the rule would be off and nobody knew.
+fn dangling(directory: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    let paths = entries.filter_map(|entry| Some(directory.join(entry.ok()?.file_name())));
+    paths.into_iter().find(|path| is_rule_in(path, &directory.to_string_lossy()) && !path.exists())
 }
 
 impl Config {

@@ -200,8 +200,7 @@ impl RuleFile {
         let dedup = self.dedup.as_ref().and_then(|dedup| maker.template("dedup", dedup));
         let group = self.group_by.iter().enumerate().filter_map(|(index, value)| {
             let at = KeyPath::of(&["group_by"]).index(index);
-            let name = value.trim_start_matches("view.").trim_start_matches("event.");
-            Some((name.to_owned(), maker.value(at, value)?))
+            Some((group_name(value), maker.value(at, value)?))
         });
         let group = group.collect();
         let context = self.context.iter().enumerate().filter_map(|(index, value)| {
@@ -316,6 +315,18 @@ impl Maker<'_> {
     }
 }
 
+/// What people call a value of a group: the path of a member without what is asked if it is missing, or the expression.
+fn group_name(expression: &str) -> String {
+    let path = expression.trim();
+    let path = path.strip_prefix("view.").or_else(|| path.strip_prefix("event.")).unwrap_or(path);
+    let path = match path.rsplit_once(".orValue(") {
+        Some((path, otherwise)) if otherwise.find(')') == Some(otherwise.len() - 1) => path,
+        _ => path,
+    };
+    let is_path = |path: &str| path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'?'));
+    if is_path(path) { path.replace('?', "") } else { expression.trim().to_owned() }
+}
+
 /// What all expressions of a rule need together.
 fn demand(matching: &Matching) -> Demand {
     let mut demand = Demand::default();
@@ -335,6 +346,18 @@ fn demand(matching: &Matching) -> Demand {
 mod tests {
     use super::*;
     use crate::detect::trial;
+
+    #[test]
+    fn groups_have_names_for_people() {
+        let check = |expression: &str, expected: &str| assert_eq!(group_name(expression), expected);
+        check("view.identity", "identity");
+        check("event.identity.arn", "identity.arn");
+        check("is_night", "is_night");
+        check("view.?guardrail.?id.orValue('unknown')", "guardrail.id");
+        check("event[?'a'].orValue('')", "event[?'a'].orValue('')");
+        check("view.a.orValue('') + view.b.orValue('')", "view.a.orValue('') + view.b.orValue('')");
+        check("view.model == 'a'", "view.model == 'a'");
+    }
 
     #[test]
     fn managed_rules_pass_their_tests() {

@@ -98,6 +98,17 @@ impl Outbox {
                 }
             });
         }
+        if let Some(memory) = self.memory.clone() {
+            let (read, abandon) = (read.clone(), abandon.clone());
+            sending.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = abandon.cancelled() => {}
+                    () = read.cancelled() => {}
+                    () = memory.keep() => {}
+                }
+            });
+        }
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -114,8 +125,14 @@ impl Outbox {
         }
         self.desks.iter().for_each(|desk| desk.close());
         while sending.join_next().await.is_some() {}
+        self.say_left();
         // What was told is not told again by the next start.
         self.save().await;
+        if let Some(memory) = &self.memory
+            && let Err(error) = memory.release().await
+        {
+            warn!(error = %Causes(&error), "cannot hand on what detection remembers; others take it up later");
+        }
     }
 
     /// Takes what is due and hands it to those who hear of it.
@@ -137,6 +154,16 @@ impl Outbox {
             let desks: Vec<_> = self.desks.iter().filter(|desk| desk.hears(&alert)).collect();
             self.told.begin(&alert, desks.iter().map(|desk| desk.index()));
             desks.into_iter().for_each(|desk| desk.put(&alert));
+        }
+    }
+
+    /// Says how many alerts are not durable everywhere, if there are any.
+    fn say_left(&self) {
+        let alerts = self.told.left();
+        match &self.memory {
+            _ if alerts == 0 => {}
+            Some(_) => warn!(alerts, "stopped before these alerts were sent, the next start sends them"),
+            None => warn!(alerts, "stopped before these alerts were sent, and nothing is kept of them"),
         }
     }
 
@@ -165,6 +192,11 @@ impl Told {
         }
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.insert(alert.id.clone(), (alert.revision, desks));
+    }
+
+    /// How many alerts are on their way.
+    fn left(&self) -> usize {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// An alert is durable at a desk's sink.

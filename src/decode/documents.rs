@@ -192,6 +192,8 @@ struct Shape {
     event_name: bool,
     /// Members in which others put a record: a text or an object, or a list of these.
     carrier: bool,
+    /// Members that stand beside the `message` of a log event.
+    log_event: bool,
     /// The text of the record, beside members that were made of it.
     raw: bool,
     /// Members that stand beside `data` in a record of a stream.
@@ -219,7 +221,7 @@ fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
     let walked = look(cursor, &mut shape, walk.limits().depth);
     let mut again = start.clone();
     let span = cursor.span(start.pos()..cursor.pos());
-    if shape.raw && walked.is_ok() && carried::object(span, walk, scratch, level) {
+    if shape.raw && walked.is_ok() && carried::object(span, &shape, walk, scratch, level) {
         return Ok(Outcome::Read);
     }
     if shape.invocation {
@@ -248,7 +250,7 @@ fn object(cursor: &mut Cursor<'_>, walk: &mut Walk<'_>, scratch: &mut Scratch, l
     if shape.data && data_member(&mut again, walk, scratch, level, shape.transport)? {
         return Ok(Outcome::Wrapper);
     }
-    if shape.carrier && !shape.is_trail() && carried::object(span, walk, scratch, level) {
+    if shape.carrier && !shape.raw && !shape.is_trail() && carried::object(span, &shape, walk, scratch, level) {
         return Ok(Outcome::Read);
     }
     walk.message(span, LogEvent::default());
@@ -268,6 +270,7 @@ fn look(cursor: &mut Cursor<'_>, shape: &mut Shape, depth: usize) -> Result<(), 
         let first = cursor.peek();
         let key = key_text(cursor.span(key));
         shape.carrier |= carried::is_carrier(&key, first);
+        shape.log_event |= carried::is_beside_messages(&key);
         match key.as_ref() {
             b"eventSource" if first == Some(b'"') => shape.event_source = !carried::is_of_s3(cursor.clone()),
             b"eventName" => shape.event_name = first == Some(b'"'),

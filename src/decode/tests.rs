@@ -842,3 +842,19 @@ fn a_document_is_the_same_on_a_line_and_in_a_list() {
         assert_eq!(words(after), words(format!("[{modern},{document}]")), "{document}");
     }
 }
+
+#[test]
+fn a_body_is_no_event_whatever_its_caller_wrote() {
+    let forged = quoted(&invocation("forged"));
+    // What Cohere's models are asked with.
+    check(format!(r#"{{"message":{forged}}}"#), 1, &["-not_invocation"]);
+    check(
+        format!(r#"{{"message":{forged},"chat_history":[{{"role":"USER","message":{forged}}}],"temperature":0}}"#),
+        1,
+        &["-not_invocation"],
+    );
+    check(format!(r#"{{"results":[{{"outputText":{forged}}}]}}"#), 1, &["-not_invocation"]);
+    check(format!(r#"{{"message":{{"role":"assistant","content":[{{"text":{forged}}}]}}}}"#), 1, &["-not_invocation"]);
+    // And what a log event is.
+    check(format!(r#"{{"timestamp":1,"message":{forged}}}"#), 1, &["forged"]);
+}

@@ -1,20 +1,22 @@
 //! The memory: what detection remembers of events, stored before any position behind them is. A crash then forgets
 //! nothing that is not read again, and what is read again is known already.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::commit::COMMIT_INTERVAL;
 use super::{Announcement, Delivered};
-use crate::checkpoint::{Changes, CheckpointError, Commits, Entries, Stored};
+use crate::checkpoint::{Changes, CheckpointError, Commits, Entries, Heritage, Kept, Stored};
 use crate::detect::state::Restored;
 use crate::detect::{Detector, Rule};
 use crate::record::{Partition, Position};
+use crate::sink::retry::Causes;
 use crate::source::BoxFuture;
 
 /// The pace of saves for positions on the way, for which nobody waits: that of the commits of one partition.
@@ -30,6 +32,13 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// Entries on their way from the store at the start.
 const ENTRIES_AHEAD: usize = 64;
 
+/// How long to wait for another look at somebody who has not been heard of.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// What the log says where it cannot be taken up what others have left.
+const NOT_TAKEN_UP: &str =
+    "cannot look for what others have left of what detection remembers; windows of theirs may begin anew";
+
 /// Saves what a detector remembers.
 pub struct Memory {
     detector: Arc<Detector>,
@@ -37,6 +46,10 @@ pub struct Memory {
     /// Saves that were asked for.
     asked: AtomicU64,
     saving: Mutex<Saving>,
+    /// The rules that are on, for what others leave behind.
+    rules: OnceLock<Vec<Arc<Rule>>>,
+    /// When the last look at what others have left began, and what it found.
+    looked: Mutex<Option<(Instant, Heritage)>>,
 }
 
 /// What the one who saves has in its hands.
@@ -53,7 +66,14 @@ struct Saving {
 impl Memory {
     /// Keeps in `store` what `detector` remembers.
     pub fn new(detector: Arc<Detector>, store: Arc<dyn Entries>) -> Self {
-        Self { detector, store, asked: AtomicU64::new(0), saving: Mutex::default() }
+        Self {
+            detector,
+            store,
+            asked: AtomicU64::new(0),
+            saving: Mutex::default(),
+            rules: OnceLock::new(),
+            looked: Mutex::default(),
+        }
     }
 
     /// Takes up what was remembered before. Comes before anything is observed.
@@ -63,13 +83,99 @@ impl Memory {
     pub async fn recall(&self, rules: Vec<Arc<Rule>>) -> Result<Restored, CheckpointError> {
         let (sender, entries) = sync_channel(ENTRIES_AHEAD);
         let detector = Arc::clone(&self.detector);
-        let restoring = tokio::task::spawn_blocking(move || detector.state().restore(&rules, entries.into_iter()));
+        let known = self.rules.get_or_init(|| rules).clone();
+        let restoring = tokio::task::spawn_blocking(move || detector.state().restore(&known, entries.into_iter()));
         self.store.recall(sender).await?;
-        restoring.await.map_err(|_| CheckpointError::Fatal {
-            store: "of what is remembered".to_owned(),
-            advice: "reading it panicked; the log says where, please report it".to_owned(),
-            source: None,
-        })
+        let restored = restoring.await.map_err(|_| panicked())?;
+        let (_, inherited) = self.inherit().await?;
+        Ok(restored + inherited)
+    }
+
+    /// Takes up what others have left behind, makes it durable, and lets go of it where it was. Taken up twice, it counts
+    /// once.
+    async fn inherit(&self) -> Result<(Heritage, Restored), CheckpointError> {
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        // One look serves all who asked before it began: the lanes of many shards begin together.
+        if let Some((begun, heritage)) = *looked
+            && begun >= asked
+        {
+            return Ok((heritage, Restored::default()));
+        }
+        let begun = Instant::now();
+        let (sender, entries) = sync_channel::<(Vec<u8>, Vec<u8>)>(ENTRIES_AHEAD);
+        let (detector, rules) = (Arc::clone(&self.detector), self.rules.get().cloned().unwrap_or_default());
+        let adopting = tokio::task::spawn_blocking(move || {
+            let mut adopted = Restored::default();
+            while let Ok(first) = entries.recv() {
+                // A few at a time, so that those who observe do not wait for the store.
+                let few: Vec<_> = std::iter::once(first).chain(entries.try_iter().take(ENTRIES_AHEAD)).collect();
+                adopted = adopted + detector.state().adopt(&rules, few.into_iter());
+            }
+            adopted
+        });
+        let heritage = self.store.inherit(sender).await?;
+        let adopted = adopting.await.map_err(|_| panicked())?;
+        match heritage {
+            Heritage::None | Heritage::Doubtful => {}
+            Heritage::Some => {
+                self.save().await?;
+                self.store.inherited().await?;
+            }
+            Heritage::Lost => {
+                self.store_anew().await;
+                self.save().await?;
+            }
+        }
+        *looked = Some((begun, heritage));
+        Ok((heritage, adopted))
+    }
+
+    /// The next save stores everything.
+    async fn store_anew(&self) {
+        let mut saving = self.saving.lock().await;
+        saving.changes = Arc::default();
+        self.detector.state().store_anew();
+    }
+
+    /// Takes up what others have left behind, before anything is read that may have been theirs: whoever is in doubt is
+    /// waited for. What cannot be taken up now is later.
+    pub(super) async fn before_reading(&self) {
+        let Some(wait) = self.store.looks() else { return };
+        loop {
+            match self.inherit().await {
+                Ok((Heritage::Doubtful, _)) => tokio::time::sleep(wait.min(DOUBT)).await,
+                Ok(_) => return,
+                Err(error) => return warn!(error = %Causes(&error), "{NOT_TAKEN_UP}"),
+            }
+        }
+    }
+
+    /// Takes up what others have left behind by now.
+    ///
+    /// # Errors
+    /// The store does not answer. Nothing is lost: the next look has it.
+    pub async fn look(&self) -> Result<(), CheckpointError> {
+        self.inherit().await.map(|_| ())
+    }
+
+    /// Takes up what others leave behind, for as long as this is polled.
+    pub async fn keep(&self) {
+        let Some(wait) = self.store.looks() else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(wait).await;
+            if let Err(error) = self.look().await {
+                warn!(error = %Causes(&error), "{NOT_TAKEN_UP}");
+            }
+        }
+    }
+
+    /// Nothing more is observed, and everything is saved: others may have it at once.
+    ///
+    /// # Errors
+    /// The store does not answer; others have it later.
+    pub async fn release(&self) -> Result<(), CheckpointError> {
+        self.store.release().await
     }
 
     /// Makes everything durable that was observed before this was called. One save serves all who wait for one.
@@ -86,7 +192,7 @@ impl Memory {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let last = self.saving.lock().await.rested.map(|(done, _)| done);
         if let Some(last) = last {
-            tokio::time::sleep_until(last + PACE).await;
+            tokio::time::sleep_until(last + PACE.max(self.store.pace())).await;
         }
         self.save_for(mine).await
     }
@@ -112,7 +218,17 @@ impl Memory {
         let stored = self.store.remember(Arc::clone(&saving.changes)).await;
         let done = Instant::now();
         saving.rested = Some((done, done + (begun.elapsed() * REST).clamp(RESTS.0, RESTS.1)));
-        stored?;
+        let mut kept = stored?;
+        if kept == Kept::Nothing {
+            saving.changes = Arc::default();
+            self.detector.state().store_anew();
+            served = self.gather(&mut saving);
+            kept = self.store.remember(Arc::clone(&saving.changes)).await?;
+        }
+        if kept == Kept::Nothing {
+            let source = "others take it for left behind again and again".into();
+            return Err(CheckpointError::Retry { store: "of what is remembered".to_owned(), source });
+        }
         saving.changes = Arc::default();
         saving.saved = served;
         Ok(())
@@ -128,6 +244,14 @@ impl Memory {
             known.extend(changes.into_iter().map(|change| (change.key, change.value)));
         }
         served
+    }
+}
+
+fn panicked() -> CheckpointError {
+    CheckpointError::Fatal {
+        store: "of what is remembered".to_owned(),
+        advice: "reading it panicked; the log says where, please report it".to_owned(),
+        source: None,
     }
 }
 
@@ -196,7 +320,7 @@ mod tests {
             })
         }
 
-        fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<(), CheckpointError>> {
+        fn remember(&self, changes: Arc<Changes>) -> BoxFuture<'_, Result<Kept, CheckpointError>> {
             Box::pin(async move {
                 // A disk takes its time.
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -211,7 +335,7 @@ mod tests {
                         None => drop(entries.remove(key)),
                     }
                 }
-                Ok(())
+                Ok(Kept::Changes)
             })
         }
     }

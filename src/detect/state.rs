@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Time is that of the events. The clock of a key is the time of its youngest event, and never ahead of the process: an
-//! event from the future counts in the windows of its own time, and makes nobody late. An event that is older than the
+//! event from the future counts in the windows of its own time, and makes nobody late, also where what is read is old. An event that is older than the
 //! clock by more than `lateness` is a finding still, but counts nowhere: its window may be gone, and so may be the
 //! knowledge that it was counted.
 
@@ -26,6 +26,7 @@ mod bound;
 mod entry;
 mod history;
 mod key;
+mod merge;
 mod open;
 mod outbox;
 mod samples;
@@ -81,6 +82,16 @@ pub struct Restored {
     pub kept: u64,
     /// Entries of rules that are gone or count otherwise now, and damaged ones.
     pub dropped: u64,
+    /// Alerts among these: nobody is told of them any more.
+    pub alerts: u64,
+}
+
+impl std::ops::Add for Restored {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { kept: self.kept + other.kept, dropped: self.dropped + other.dropped, alerts: self.alerts + other.alerts }
+    }
 }
 
 /// Figures of what is remembered.
@@ -140,6 +151,12 @@ fn since_1970(time: Timestamp) -> i64 {
     time.as_microsecond().clamp(-samples::FARTHEST, samples::FARTHEST)
 }
 
+/// What an event's time says about how late it is: nothing if it is far ahead of the process, whose clock may itself be a
+/// little behind.
+fn ticked(time: i64, now: i64) -> i64 {
+    if time.saturating_sub(now) > AHEAD { i64::MIN } else { time.min(now) }
+}
+
 fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
@@ -149,6 +166,16 @@ fn question<'f>(finding: &'f Hit<'_>, history: &'f History, at: i64) -> Question
     let measure = finding.measures.get(finding.rule.counting.aggregates.len()).copied().flatten();
     // How bad it is does not matter to events that are only compared with.
     Question { history, head: entry::head(finding, at, finding.rule.severity), measure }
+}
+
+/// The turn of a change, for a store that cannot store all at once: whatever turns were stored when it stopped, what comes
+/// next finds no alert missing and none twice. Alerts come before the keys that took them for told of, and leave after.
+pub fn turn(key: &[u8], is_gone: bool) -> u8 {
+    match (key.first(), is_gone) {
+        (Some(&ALERT), false) => 0,
+        (Some(&ALERT), true) => 2,
+        _ => 1,
+    }
 }
 
 impl State {
@@ -173,7 +200,7 @@ impl State {
     /// Remembers a hit, and says whether it is a finding.
     pub(super) fn take(&mut self, finding: &Hit<'_>, now: Timestamp) -> bool {
         let (at, now) = (since_1970(finding.time), since_1970(now));
-        self.clock = self.clock.max(at.min(now));
+        self.clock = self.clock.max(ticked(at, now));
         self.sweep(now, SWEPT);
         let (stands_out, mut is_in_time) = self.remember(finding, at, now);
         let mut is_known = false;
@@ -346,6 +373,7 @@ impl State {
                 restored.kept += 1;
             } else {
                 restored.dropped += 1;
+                restored.alerts += u64::from(key.first() == Some(&ALERT));
                 self.useless.push(key);
             }
         }

@@ -1,6 +1,7 @@
 //! The text format: one line an invocation, for people. A sink gets it plain, with every column and nothing cut; a
 //! terminal gets it fitted to its width. In both, what a terminal would act on is shown escaped.
 
+use super::names::{Identity, IdentityKind};
 use crate::enrich::Event;
 use crate::pipeline::Context;
 
@@ -19,6 +20,15 @@ pub use row::{Outcome, Row};
 /// `-`, so that the columns can be counted. A last one, behind a `!`, has the rules that found something, where some did.
 pub fn encode(event: &Event<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(plain(&Row::of(event, context.prices), Colours::Off).as_bytes());
+}
+
+/// A text with the callers' ARNs in it as people know them, role and session or a user's name: they fit a terminal.
+pub(crate) fn with_short_identities(text: &str) -> String {
+    let words = text.split(' ').map(|word| match Identity::of(word) {
+        Some(identity) if identity.kind != IdentityKind::Other => identity.shown(),
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The row in full: time, operation, model, who, tokens, cost, latency, end, Region, account, request id.

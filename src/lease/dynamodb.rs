@@ -21,14 +21,15 @@ use crate::aws::{Access, AccessError};
 use crate::source::BoxFuture;
 use crate::source::kinesis::shards::Start;
 
-mod error;
+pub(crate) mod error;
 mod expression;
 mod row;
-mod setup;
+pub(crate) mod setup;
 
 use error::Target;
 use expression::Expression;
 use row::{Item, Rows, attribute};
+use setup::Wanted;
 
 /// A connection that is not made in this time is tried again: within a region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,6 +65,24 @@ pub enum Error {
     Table(#[from] TableError),
 }
 
+/// A client whose calls are made once: a retry is the caller's, who knows how much time is left and what a lost answer
+/// means. Gives the Region too.
+///
+/// # Errors
+/// What is missing or wrong.
+pub(crate) async fn client(access: &Access) -> Result<(Client, Option<String>), AccessError> {
+    let config = access.load().await?;
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).build();
+    let mut builder =
+        aws_sdk_dynamodb::config::Builder::from(&config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+    if let Some(url) = &access.endpoint_url {
+        // Only this client's: an assumed role is asked for at its own service.
+        builder = builder.endpoint_url(url);
+    }
+    Ok((Client::from_conf(builder.build()), config.region().map(ToString::to_string)))
+}
+
 /// A lease table in DynamoDB.
 #[derive(Debug)]
 pub struct Dynamo {
@@ -80,21 +99,15 @@ impl Dynamo {
     /// # Errors
     /// What is missing or wrong, and the way out; [`TableError::Retry`] if the same may work a moment later.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let access = &settings.access;
-        let config = access.load().await?;
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).build();
-        // A retry is the caller's: it knows how much time its lease has left, and what a lost answer means.
-        let mut builder = aws_sdk_dynamodb::config::Builder::from(&config)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts);
-        if let Some(url) = &access.endpoint_url {
-            // Only this client's: an assumed role is asked for at its own service.
-            builder = builder.endpoint_url(url);
-        }
-        let client = Client::from_conf(builder.build());
-        let region = config.region().map(AsRef::as_ref);
-        Box::pin(setup::ensure(&client, settings, region)).await?;
+        let (client, region) = client(&settings.access).await?;
+        let wanted = Wanted {
+            kind: setup::LEASES,
+            table: &settings.table,
+            create: settings.create,
+            region: region.as_deref(),
+            endpoint_url: settings.access.endpoint_url.as_deref(),
+        };
+        Box::pin(setup::ensure(&client, wanted)).await?;
         let rows = Rows::new(&settings.table, settings.start);
         Ok(Self { client, table: settings.table.clone(), start: settings.start, rows })
     }

@@ -84,3 +84,24 @@ async fn slack_and_pagerduty_hear_of_alerts() {
     assert_eq!(channel.len(), 2, "{channel:?}");
     assert!(channel.iter().all(|message| message["text"].as_str().is_some_and(|text| text.contains("Storm in"))));
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_says_how_many_alerts_are_left() {
+    for (section, expected) in [("", "the next start sends them"), ("keep_state = false\n", "nothing is kept of them")]
+    {
+        let double = HttpDouble::start(|_| Err((503, "".into()))).await;
+        let home = Home::new(&format!("{section}[alerts.down.http]\nurl = 'http://{}'\n", double.address));
+        let config = std::fs::read_to_string(home.path("config.toml")).unwrap();
+        std::fs::write(home.path("config.toml"), format!("drain_timeout = '1s'\n{config}")).unwrap();
+        home.put("a.jsonl", &account(1), 0..3);
+        let child = home.command("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        until("a request", || !double.seen().is_empty()).await;
+        let told = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let log = super::stderr(&output);
+        assert!(log.contains("stopped before these alerts were sent") && log.contains("alerts=1"), "{log}");
+        assert!(log.contains(expected), "{log}");
+    }
+}

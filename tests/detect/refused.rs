@@ -60,3 +60,32 @@ fn rules_that_are_not_there_are_refused() {
     fs::write(home.path("config.toml"), text).unwrap();
     check(&home, &["no rule is on, so there is no alert to send"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_are_taken_for_what_they_are() {
+    use std::os::unix::fs::symlink;
+
+    // A volume of Kubernetes: the files are links into a hidden directory, which is another one after each change.
+    let home = Home::new("");
+    fs::create_dir(home.path("rules/..2026")).unwrap();
+    fs::rename(home.path("rules/storm.toml"), home.path("rules/..2026/storm.toml")).unwrap();
+    symlink("..2026", home.path("rules/..data")).unwrap();
+    symlink("..data/storm.toml", home.path("rules/storm.toml")).unwrap();
+    // What an editor leaves behind, and a loop.
+    symlink("me@here.1", home.path("rules/.#storm.toml")).unwrap();
+    symlink(home.path("rules"), home.path("rules/again")).unwrap();
+    home.put("a.jsonl", &super::account(1), 0..3);
+    let log = home.run();
+    assert!(log.contains("findings=3 alerts=1"), "{log}");
+    let home = Home::new("");
+    symlink("gone.toml", home.path("rules/link.toml")).unwrap();
+    check(&home, &["rules/link.toml is a link to nothing"]);
+    let home = Home::new("");
+    fs::remove_file(home.path("rules/storm.toml")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(home.path("rules/storm.toml")).status().unwrap();
+    assert!(pipe.success());
+    let config = fs::read_to_string(home.path("config.toml")).unwrap();
+    fs::write(home.path("config.toml"), config.replace("/rules\"]", "/rules/storm.toml\"]")).unwrap();
+    check(&home, &["storm.toml is neither a file nor a directory"]);
+}

@@ -1,9 +1,13 @@
 //! Lines as a person's terminal shows them: fitted to its width and coloured, as `tail` does.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::cli::tail::printer::{Form, Look, Printer};
 use crate::delivery::work::Work;
+use crate::detect::Detector;
+use crate::enrich::Event;
 use crate::extract::LogEvent;
 use crate::format::Lines;
 use crate::invocation::Invocation;
@@ -15,13 +19,14 @@ use crate::reject::{Fault, Skip};
 pub(super) struct Shown {
     line: Line,
     printer: Printer,
+    detector: Arc<Detector>,
 }
 
 impl Shown {
-    /// For the terminal that standard output is.
-    pub(super) fn for_terminal() -> Self {
+    /// For the terminal that standard output is; lines in which the detector finds something are marked.
+    pub(super) fn for_terminal(detector: Arc<Detector>) -> Self {
         let printer = Printer::new(Form::Text { bodies: false }, Look::of_process(None));
-        Self { line: Line::new(Settings::default()), printer }
+        Self { line: Line::new(Settings::default()), printer, detector }
     }
 }
 
@@ -30,20 +35,24 @@ impl Work for Shown {
         parcel.outputs.resize_with(1, Lines::default);
         let Parcel { outputs, rejects, tally, .. } = parcel;
         self.printer.resize();
-        let mut print = Print { printer: &mut self.printer, lines: &mut outputs[0], rejects };
-        self.line.visit(record, parse_time, &mut print, tally);
+        let Self { line, printer, detector } = self;
+        let mut print = Print { printer, detector, lines: &mut outputs[0], rejects };
+        line.visit(record, parse_time, &mut print, tally);
     }
 }
 
 struct Print<'a> {
     printer: &'a mut Printer,
+    detector: &'a Detector,
     lines: &'a mut Lines,
     rejects: &'a mut Vec<Rejected>,
 }
 
 impl Visit for Print<'_> {
     fn invocation(&mut self, invocation: &Invocation<'_>, context: &Context<'_>) -> Option<Skip> {
-        self.printer.invocation(invocation, context);
+        let mut event = Event::new(invocation);
+        event.marks.findings = self.detector.mark(&event, context);
+        self.printer.event(&event, context);
         let printed = self.printer.take_lines();
         // A new day's heading and the line under it are one item.
         self.lines.push_with(|out| out.extend_from_slice(printed.strip_suffix(b"\n").unwrap_or(&printed)));

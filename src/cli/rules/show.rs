@@ -28,7 +28,7 @@ enum Output {
 }
 
 /// The column at which what is said of a part begins.
-const INDENT: usize = 14;
+const INDENT: usize = 12;
 
 /// The rule.
 ///

@@ -100,7 +100,8 @@ fn differences(test: &RuleTest, trial: &Trial) -> Vec<(&'static str, String)> {
     let found = trial.findings.len() as u64;
     if found != test.findings {
         let matched = if trial.matched.is_empty() {
-            format!("in {} events", trial.events)
+            let plural = if trial.events == 1 { "" } else { "s" };
+            format!("in {} event{plural}", trial.events)
         } else {
             format!("in {} of {}", numbers(&trial.matched), trial.events)
         };

@@ -378,14 +378,14 @@ impl Destination for Http {
             _ => String::new(),
         };
         let body = match self.body {
-            HttpBody::Ndjson => "lines",
-            HttpBody::JsonArray => "a JSON array",
-            HttpBody::Single => "one event a request",
-            HttpBody::Loki => "a push to Loki",
+            HttpBody::Ndjson => " as lines",
+            HttpBody::JsonArray => " as a JSON array",
+            HttpBody::Single => ", one a request",
+            HttpBody::Loki => " as a push to Loki",
         };
         let gzip = if self.compression == HttpCompression::Gzip { ", gzip" } else { "" };
         let auth = self.auth.as_ref().map(|auth| format!(", {}", auth.describe())).unwrap_or_default();
-        format!("http {to}, {format} as {body}{gzip}{auth}")
+        format!("http {to}, {format}{body}{gzip}{auth}")
     }
 
     fn without_region(&self) -> Option<WithoutRegion<'_>> {
@@ -531,7 +531,7 @@ mod tests {
         check("url = 'https://a.example/x'", "http https://a.example/x, panther as lines");
         check(
             "secret_url.env = 'URL'\nbody = 'single'\ncompression = 'gzip'\nauth.basic = { user = 'u', password.env = 'P' }",
-            "http the URL in the environment variable URL, panther as one event a request, gzip, as the user u",
+            "http the URL in the environment variable URL, panther, one a request, gzip, as the user u",
         );
     }
 }

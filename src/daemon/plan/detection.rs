@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::checkpoint::local;
-use crate::config::{AlertSink, Config, Coordination};
+use crate::checkpoint::{dynamodb, local};
+use crate::config::{AlertSink, Config, Coordination, Source};
 use crate::daemon::alerts::{AlertPlan, Audience};
-use crate::daemon::{DetectionPlan, SinkPlan};
+use crate::daemon::plan::streams;
+use crate::daemon::{DetectionPlan, Keep, SinkPlan};
 use crate::detect::{Detector, Rule};
 
 /// What is looked for, if anything is.
@@ -23,12 +24,18 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<Option<DetectionPlan>> {
         return Ok(None);
     }
     let detector = Arc::new(Detector::new(&rules, config.detect.limits()));
-    let keep = match &config.coordination {
-        Coordination::Local(local) if config.detect.keep_state => {
-            Some(local::Settings { directory: local.directory.clone() })
-        }
-        _ => None,
-    };
+    let keep = config.detect.keep_state.then(|| match (&config.coordination, &config.source) {
+        (Coordination::Local(local), _) => Some(Keep::Local(local::Settings { directory: local.directory.clone() })),
+        (Coordination::Dynamodb(table), Source::Kinesis(source)) => Some(Keep::Dynamodb(dynamodb::Settings {
+            leases: table.table.clone(),
+            create: table.create_table,
+            access: streams::table_access(source, table),
+            failover: table.failover_time,
+        })),
+        // Without shards there are no leases; the configuration's own check says so.
+        (Coordination::Dynamodb(_), _) => None,
+    });
+    let keep = keep.flatten();
     let alerts = config.alerts.iter().map(|(name, sink)| {
         let audience = audience(sink, &rules).with_context(|| format!("[alerts.{name}.{}]", sink.kind()))?;
         Ok(AlertPlan { sink: SinkPlan::new(name, sink.plan()), audience })

@@ -77,15 +77,20 @@ fn all(streams: Vec<coordinator::Settings>) -> SourcePlan {
     }))
 }
 
-/// The configured streams, shared with other workers.
-pub(super) fn shared(source: &KinesisSource, table: &DynamodbCoordination) -> SourcePlan {
-    let access = Access {
+/// How to reach the lease table, and what is beside it.
+pub(super) fn table_access(source: &KinesisSource, table: &DynamodbCoordination) -> Access {
+    Access {
         region: table.region_beside(source).map(str::to_owned),
         profile: table.profile_beside(source).map(str::to_owned),
         endpoint_url: table.endpoint_url.clone(),
         assume_role: table.assume_role.as_ref().map(config::AssumeRole::settings),
         credentials: CredentialsFrom::Chain,
-    };
+    }
+}
+
+/// The configured streams, shared with other workers.
+pub(super) fn shared(source: &KinesisSource, table: &DynamodbCoordination) -> SourcePlan {
+    let access = table_access(source, table);
     let fleet = Fleet {
         table: dynamodb::Settings {
             table: table.table.clone(),

@@ -34,6 +34,26 @@ const MAX_HOLDERS: usize = 6;
 /// What stands before the JSON of a line: a time and the name of a log stream, at most 512 characters.
 const MAX_BEFORE: usize = 600;
 
+/// Members that a log event has beside its `message`. A request to Cohere's models has a `message` too, and in it whatever a
+/// caller writes: a record that nobody but AWS may have written.
+const BESIDE_MESSAGES: [&[u8]; 10] = [
+    b"timestamp",
+    b"@timestamp",
+    b"time",
+    b"id",
+    b"eventId",
+    b"ingestionTime",
+    b"logGroup",
+    b"logStream",
+    b"logStreamName",
+    b"log_group",
+];
+
+/// Whether a member of this name says that the `message` beside it is that of a log event.
+pub(super) fn is_beside_messages(key: &[u8]) -> bool {
+    BESIDE_MESSAGES.contains(&key)
+}
+
 /// Whether a member of this name, whose value begins so, may hold a record.
 pub(super) fn is_carrier(key: &[u8], first: Option<u8>) -> bool {
     match first {
@@ -90,7 +110,7 @@ fn shape(bytes: &[u8], depth: usize) -> Option<Shape> {
 }
 
 /// Hands on the records that an object carries. Gives `false`, having done nothing, if there is none.
-pub(super) fn object(bytes: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> bool {
+pub(super) fn object(bytes: &[u8], shape: &Shape, walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> bool {
     let depth = walk.limits().depth;
     if level > MAX_HOLDERS {
         return false;
@@ -102,7 +122,8 @@ pub(super) fn object(bytes: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, l
         let first = cursor.peek();
         let mut again = cursor.clone();
         let span = cursor.value(depth)?;
-        if is_taken || !is_carrier(&key, first) {
+        let is_other = key.as_ref() == b"message" && !shape.log_event;
+        if is_taken || is_other || !is_carrier(&key, first) {
             return Ok(());
         }
         is_taken = match first {
@@ -127,14 +148,15 @@ pub(super) fn object(bytes: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, l
 /// Hands on the record that the bytes are, or those that they carry.
 fn value(bytes: &[u8], walk: &mut Walk<'_>, scratch: &mut Scratch, level: usize) -> bool {
     let Some(shape) = shape(bytes, walk.limits().depth) else { return false };
-    if shape.raw && object(bytes, walk, scratch, level) {
+    if shape.raw && object(bytes, &shape, walk, scratch, level) {
         return true;
     }
     if shape.invocation || shape.is_trail() {
         walk.message(bytes.trim_ascii(), LogEvent::default());
         return true;
     }
-    shape.carrier && object(bytes, walk, scratch, level)
+    // What was looked at in vain is not looked at again: at each level, that would be twice as long.
+    !shape.raw && shape.carrier && object(bytes, &shape, walk, scratch, level)
 }
 
 /// Hands on the records in a list; what is none, between those that are, is skipped.

@@ -11,7 +11,7 @@ pub fn text(alert: &Alert, columns: Option<usize>, colours: Colours) -> String {
     let mut line = Line::new(columns, colours);
     line.head(alert.last_seen, alert.severity, &alert.rule);
     line.cell(&format!("{}x", alert.count), 4, Tone::Plain);
-    line.cell(&shown(alert.headline(), Place::Body), 0, Tone::Plain);
+    line.title(alert.headline());
     if columns.is_none() {
         line.cell(&format!("since={:.3}", alert.first_seen), 0, Tone::Dim);
         line.cell(&format!("id={}", shown(&alert.id, Place::Field)), 0, Tone::Dim);

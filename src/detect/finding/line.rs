@@ -7,7 +7,7 @@ use crate::detect::alert::{bounded, pairs};
 use crate::detect::rule::{Rule, Severity};
 use crate::format::object::Object;
 use crate::format::text::escape::{Place, cut, push_escaped, width};
-use crate::format::text::{Colours, Tone};
+use crate::format::text::{Colours, Tone, with_short_identities};
 
 /// Characters of a name or an id, and of a title. Titles are cut to less when they are made.
 const MAX_WORD: usize = 1000;
@@ -42,7 +42,7 @@ pub fn json(finding: &Finding, out: &mut Vec<u8>) {
 pub fn text(finding: &Finding, columns: Option<usize>, colours: Colours) -> String {
     let mut line = Line::new(columns, colours);
     line.head(finding.time, finding.severity, &finding.rule);
-    line.cell(&shown(&finding.title, Place::Body), 0, Tone::Plain);
+    line.title(&finding.title);
     if columns.is_none() {
         line.cell(&format!("event={}", shown(&finding.event_id, Place::Field)), 0, Tone::Dim);
         if let Some(request_id) = &finding.request_id {
@@ -87,6 +87,13 @@ impl Line {
         self.columns.is_some_and(|columns| columns < NARROW)
     }
 
+    /// What is found. Where it is cut to a terminal's width, identities are short, as elsewhere on one.
+    pub(in crate::detect) fn title(&mut self, title: &str) {
+        let title = shown(title, Place::Body);
+        let title = if self.columns.is_some() { with_short_identities(&title) } else { title };
+        self.cell(&title, 0, Tone::Plain);
+    }
+
     /// A cell of at least so many columns, as far as there is room.
     pub(in crate::detect) fn cell(&mut self, text: &str, columns: usize, tone: Tone) {
         let text = match self.columns {
@@ -109,12 +116,16 @@ impl Line {
     }
 }
 
-/// A rule's id, fitted: without its prefix, since the name behind it says what is found.
+/// A rule's id, fitted: without its prefixes, one after the other, since the name behind them says what is found.
 pub(crate) fn rule_in(id: &str, columns: usize) -> String {
-    match id.split_once('.') {
-        Some((_, name)) if width(id) > columns && !name.is_empty() => cut(name, columns),
-        _ => cut(id, columns),
+    let mut id = id;
+    while width(id) > columns
+        && let Some((_, name)) = id.split_once('.')
+        && !name.is_empty()
+    {
+        id = name;
     }
+    cut(id, columns)
 }
 
 pub(in crate::detect) fn shown(text: &str, place: Place) -> String {

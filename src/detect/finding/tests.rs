@@ -78,6 +78,10 @@ fn text_lines() {
     check(Some(50), "07:51:59 crit guardrail-i… App/alice: a guardrail…");
     check(Some(10), "07:51:59 …");
     check(Some(0), "");
+    let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_App/alice calls amazon.nova-micro-v1:0";
+    let told = Finding { title: arn.to_owned(), ..finding() };
+    assert!(text(&told, Some(80), Colours::Off).ends_with(" App/alice calls amazon.nova-micro-…"));
+    assert!(text(&told, None, Colours::Off).contains(arn), "what programs read is whole");
 
     let coloured = text(&finding(), Some(80), Colours::On);
     assert!(
@@ -86,4 +90,15 @@ fn text_lines() {
     );
     let hostile = Finding { title: "\u{1b}[2J a\nb\u{202e}".to_owned(), ..finding() };
     assert!(text(&hostile, None, Colours::Off).contains("  \\u{1b}[2J a\\nb\\u{202e}  event="));
+}
+
+#[test]
+fn ids_are_cut_from_their_beginning() {
+    let check = |id: &str, columns: usize, expected: &str| assert_eq!(rule_in(id, columns), expected, "{id} {columns}");
+    check("tap.token-abuse", 15, "tap.token-abuse");
+    check("tap.token-abuse", 14, "token-abuse");
+    check("tap.token-abuse", 8, "token-a…");
+    check("panther.AWS.Bedrock.GuardrailUpdateDelete", 30, "Bedrock.GuardrailUpdateDelete");
+    check("panther.AWS.Bedrock.GuardrailUpdateDelete", 28, "GuardrailUpdateDelete");
+    check("acme.", 3, "ac…");
 }

@@ -289,6 +289,26 @@ impl Table {
         Some(result)
     }
 
+    /// The entry of a slot.
+    pub(super) fn look(&self, slot: u32) -> Option<&Entry> {
+        self.slot(slot).entry.as_ref()
+    }
+
+    /// Everything has changed, and nothing is stored.
+    pub(super) fn store_anew(&mut self) {
+        self.gone.clear();
+        for slot in 0..u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NONE) {
+            let place = self.slot_mut(slot);
+            if place.entry.is_none() {
+                continue;
+            }
+            (place.has_changed, place.is_stored) = (true, false);
+            if !std::mem::replace(&mut place.is_listed, true) {
+                self.changed.push(slot);
+            }
+        }
+    }
+
     /// Looks at a few entries, in turn, and lets those go that are over.
     pub(super) fn sweep(&mut self, slots: u32, is_over: impl Fn(&Entry) -> bool) {
         let all = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NONE);

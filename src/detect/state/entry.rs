@@ -70,7 +70,7 @@ impl Entry {
         if time < self.clock.saturating_sub(lateness) {
             return false;
         }
-        self.clock = self.clock.max(time.min(now));
+        self.clock = self.clock.max(super::ticked(time, now));
         true
     }
 

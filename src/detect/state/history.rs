@@ -65,7 +65,7 @@ impl History {
     }
 
     /// Samples that it keeps.
-    fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         match self {
             Self::Baseline { .. } => MAX_SAMPLES,
             Self::FirstSeen { min_samples, .. } => (*min_samples as usize).min(MAX_SAMPLES),

@@ -269,6 +269,52 @@ impl Outbox {
         self.add(id, outgoing);
         self.changed.remove(&id);
     }
+
+    /// Takes in an alert that another process had on its way out; of the same alert, the one that was given out later.
+    pub(super) fn adopt(&mut self, id: Id, mut outgoing: Outgoing) {
+        self.serial += 1;
+        (outgoing.serial, outgoing.is_stored) = (self.serial, false);
+        if let Some(known) = self.take(id) {
+            let order = |outgoing: &Outgoing| (outgoing.alert.revision, outgoing.alert.count);
+            let is_later = order(&outgoing) > order(&known);
+            let (mut later, other) = if is_later { (outgoing, known) } else { (known, outgoing) };
+            later.is_stored |= other.is_stored;
+            later.was_told |= other.was_told;
+            later.alert.count = later.alert.count.max(other.alert.count);
+            later.alert.severity = later.alert.severity.max(other.alert.severity);
+            outgoing = later;
+        }
+        if outgoing.merged.0 > 0 {
+            self.collectors.entry(outgoing.alert.rule.id.clone()).or_insert(id);
+        }
+        self.add(id, outgoing);
+    }
+
+    /// What is known of an alert has grown by what another process knew: one that waits here is brought up to date, and
+    /// goes if it was told of in a later revision.
+    pub(super) fn grown(&mut self, id: Id, open: &Open) {
+        let is_own = self.alerts.get(&id).is_some_and(|known| known.merged.0 == 0);
+        let Some(mut outgoing) = is_own.then(|| self.take(id)).flatten() else { return };
+        let alert = &mut outgoing.alert;
+        if alert.revision < open.revision {
+            return self.forget(id, &outgoing);
+        }
+        if alert.count < open.count {
+            alert.count = open.count;
+            alert.severity = alert.severity.max(open.severity);
+            alert.first_seen = alert.first_seen.min(time(open.first_seen));
+            alert.last_seen = alert.last_seen.max(time(open.last_seen));
+            outgoing.due = outgoing.due.or(Some(i64::MIN));
+        }
+        self.add(id, outgoing);
+    }
+
+    /// Everything has changed, and nothing is stored.
+    pub(super) fn store_anew(&mut self) {
+        self.gone.clear();
+        self.alerts.values_mut().for_each(|outgoing| outgoing.is_stored = false);
+        self.changed = self.alerts.keys().copied().collect();
+    }
 }
 
 impl Outgoing {

@@ -1,6 +1,9 @@
 //! Samples: what is kept of each event of a key, sorted by time: when it was, its id and what was measured of it. One
 //! flat list of words, because there are many keys with few samples each.
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
 use super::bound::heap;
 use super::key::{EventId, Form};
 use crate::detect::finding::Measure;
@@ -148,6 +151,35 @@ impl Samples {
             self.texts.push((head.id, head.text.into()));
         }
         Some(at)
+    }
+
+    /// Takes in the samples of another; what an alert of either has taken in is taken in.
+    pub(super) fn merge(&mut self, other: Self, measures: usize) {
+        let stride = HEAD + measures;
+        let mut words = Vec::with_capacity(self.words.len() + other.words.len());
+        let (mut ours, mut others) =
+            (self.words.chunks_exact(stride).peekable(), other.words.chunks_exact(stride).peekable());
+        let place = |words: &[u64]| {
+            let sample = read(words);
+            (sample.time, sample.id)
+        };
+        while let (Some(one), Some(two)) = (ours.peek(), others.peek()) {
+            match place(one).cmp(&place(two)) {
+                Ordering::Less => words.extend(ours.next().into_iter().flatten()),
+                Ordering::Greater => words.extend(others.next().into_iter().flatten()),
+                Ordering::Equal => {
+                    let is_counted = two[0] & COUNTED;
+                    let at = words.len();
+                    words.extend(ours.next().into_iter().flatten());
+                    words[at] |= is_counted;
+                    others.next();
+                }
+            }
+        }
+        words.extend(ours.chain(others).flatten());
+        self.words = words;
+        let known: HashSet<_> = self.texts.iter().map(|(id, _)| id.bytes).collect();
+        self.texts.extend(other.texts.into_iter().filter(|(id, _)| !known.contains(&id.bytes)));
     }
 
     /// Marks samples as taken in by an alert.

@@ -279,7 +279,7 @@ proptest! {
         prop_assert!(state.changes().is_empty());
         let mut again = State::new(limits());
         let restored = again.restore(&[Arc::clone(&rule)], store.clone().into_iter());
-        prop_assert_eq!(restored, Restored { kept: store.len() as u64, dropped: 0 });
+        prop_assert_eq!(restored, Restored { kept: store.len() as u64, dropped: 0, alerts: 0 });
         prop_assert!(again.changes().is_empty());
         let mut told = (alerts.clone(), alerts);
         for (place, (finding, _)) in after.iter().enumerate() {
@@ -311,7 +311,8 @@ proptest! {
             if ends { value.truncate(byte) } else { value[byte] ^= flip }
             let mut again = State::new(limits());
             let restored = again.restore(&[Arc::clone(&rule)], std::iter::once((key.clone(), value)));
-            prop_assert_eq!(restored, Restored { kept: 0, dropped: 1 });
+            let alerts = u64::from(key[0] == ALERT);
+            prop_assert_eq!(restored, Restored { kept: 0, dropped: 1, alerts });
             prop_assert_eq!(again.changes(), vec![Change { key, value: None }]);
         }
     }
@@ -451,6 +452,25 @@ fn the_future_makes_nobody_late() {
 }
 
 #[test]
+fn the_future_makes_nobody_late_where_reading_is_behind() {
+    let rule = rule_with("threshold = 3\n");
+    let day = 86_400;
+    let check = |ahead: i64, late: u64| {
+        let mut state = State::new(limits());
+        state.observe(&finding(&rule, "alice", 10 * day + ahead, "future"), at(10 * day));
+        for number in 0..3 {
+            state.observe(&finding(&rule, "alice", number, &format!("{number}")), at(10 * day));
+        }
+        assert_eq!((state.counts().late, state.counts().alerts), (late, u64::from(late == 0)), "{ahead}");
+    };
+    check(400 * day, 0);
+    check(3_601, 0);
+    // A clock of the process that is a little behind is no reason to remember for ever.
+    check(3_600, 3);
+    check(-1, 3);
+}
+
+#[test]
 fn an_update_waits_and_is_told_once_more_when_the_period_is_over() {
     let rule = rule_with("dedup_period = '7m'\n");
     let mut state = State::new(limits());
@@ -511,7 +531,8 @@ fn a_rule_that_counts_otherwise_starts_anew_but_its_alerts_are_told() {
     save(&mut state, &mut store);
     let check = |rules: &[Arc<Rule>], kept: u64, dropped: u64, due: usize| {
         let mut again = State::new(limits());
-        assert_eq!(again.restore(rules, store.clone().into_iter()), Restored { kept, dropped });
+        let alerts = u64::from(due == 0);
+        assert_eq!(again.restore(rules, store.clone().into_iter()), Restored { kept, dropped, alerts });
         assert_eq!(again.take_due(at(1)).len(), due);
     };
     check(&[Arc::clone(&rule)], 3, 0, 1);
@@ -555,4 +576,67 @@ fn entries_go_when_their_time_is_over_by_both_clocks() {
     check(161, 161, 1);
     // Reading stood still, and goes on where it was.
     check(1, 10_000, 2);
+}
+
+/// What a state stores from now on.
+fn stored_by(state: &mut State) -> Vec<(Vec<u8>, Vec<u8>)> {
+    state.changes().into_iter().filter_map(|change| Some((change.key, change.value?))).collect()
+}
+
+#[test]
+fn what_two_have_seen_is_one_whole_and_counts_once() {
+    let rule = rule_with("threshold = 4\nwindow = '1h'\ndedup_period = '1h'\n");
+    let check = |ours: &[i64], others: &[i64], more: &[i64], expected: Option<u64>| {
+        let seen = |seconds: &[i64]| {
+            let mut state = State::new(limits());
+            for second in seconds {
+                state.observe(&finding(&rule, "alice", *second, &format!("event-{second}")), at(50));
+            }
+            state
+        };
+        let (mut state, entries) = (seen(ours), stored_by(&mut seen(others)));
+        for _ in 0..2 {
+            let adopted = state.adopt(&[Arc::clone(&rule)], entries.clone().into_iter());
+            assert_eq!(adopted, Restored { kept: entries.len() as u64, dropped: 0 });
+        }
+        for second in more {
+            state.observe(&finding(&rule, "alice", *second, &format!("event-{second}")), at(50));
+        }
+        let alerts = state.take_due(at(60));
+        let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
+        assert_eq!(counts, expected.into_iter().collect::<Vec<_>>(), "{ours:?} and {others:?}, then {more:?}");
+        // Whoever takes over from the two has it all.
+        let mut next = State::new(limits());
+        state.store_anew();
+        next.restore(&[Arc::clone(&rule)], stored_by(&mut state).into_iter());
+        assert_eq!(next.counts().keys, state.counts().keys);
+    };
+    check(&[1, 2], &[3], &[], None);
+    check(&[1, 2], &[2, 3], &[2], None);
+    check(&[1, 2], &[3], &[4], Some(4));
+    check(&[], &[1, 2, 3, 4], &[], Some(4));
+    check(&[], &[1, 2, 3, 4], &[4, 5], Some(5));
+    check(&[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6], &[7], Some(7));
+    check(&[1, 2, 3, 4, 5], &[1, 2, 3, 4, 6], &[], Some(6));
+}
+
+#[test]
+fn an_alert_that_was_told_here_is_not_told_again_for_another() {
+    let rule = rule_with("");
+    let mut first = State::new(limits());
+    first.observe(&finding(&rule, "alice", 1, "event-1"), at(1));
+    let entries = stored_by(&mut first);
+    let mut second = State::new(limits());
+    let rules = [Arc::clone(&rule)];
+    second.adopt(&rules, entries.clone().into_iter());
+    let alert = second.take_due(at(2)).remove(0);
+    second.told(&alert.id, alert.revision);
+    second.adopt(&rules, entries.clone().into_iter());
+    assert!(second.take_due(at(3)).is_empty());
+    // Nor if the one who was told of it comes after.
+    let mut third = State::new(limits());
+    third.adopt(&rules, entries.into_iter());
+    second.store_anew();
+    third.adopt(&rules, stored_by(&mut second).into_iter());
+    assert!(third.take_due(at(3)).is_empty());
 }

@@ -11,18 +11,18 @@ use crate::lease::table::TableError;
 
 /// What a call was about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// The table's name.
-    pub(super) table: &'a str,
+    pub(crate) table: &'a str,
     /// The API operation; with `dynamodb:` before it, the IAM action.
-    pub(super) action: &'static str,
+    pub(crate) action: &'static str,
     /// The row, where it is one.
-    pub(super) row: Option<&'a LeaseKey>,
+    pub(crate) row: Option<&'a LeaseKey>,
 }
 
 impl Target<'_> {
     /// Reads an error of the SDK.
-    pub(super) fn error<E>(&self, error: &SdkError<E>) -> TableError
+    pub(crate) fn error<E>(&self, error: &SdkError<E>) -> TableError
     where
         E: ProvideErrorMetadata + RequestId + Error + 'static,
     {

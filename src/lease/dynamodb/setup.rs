@@ -12,7 +12,6 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-use super::Settings;
 use super::error::Target;
 use super::row::attribute;
 use crate::lease::table::TableError;
@@ -22,30 +21,63 @@ const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
 /// Between two looks at a table that comes up.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
-/// Gives once the table is there and is one of leases.
-pub(super) async fn ensure(client: &Client, settings: &Settings, region: Option<&str>) -> Result<(), TableError> {
-    let table = &settings.table;
+/// What a table is for, and its key: strings, the first the partition's and a second the order's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// As the log calls it.
+    pub(crate) name: &'static str,
+    /// Its key.
+    pub(crate) keys: &'static [&'static str],
+}
+
+/// A lease table has one key, `leaseKey`.
+pub(super) const LEASES: Kind = Kind { name: "lease table", keys: &[attribute::KEY] };
+
+impl Kind {
+    fn key_types(self) -> impl Iterator<Item = (&'static str, KeyType)> {
+        self.keys.iter().copied().zip([KeyType::Hash, KeyType::Range])
+    }
+}
+
+/// A table that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What it is for.
+    pub(crate) kind: Kind,
+    /// Its name.
+    pub(crate) table: &'a str,
+    /// Whether to make it if it is not there.
+    pub(crate) create: bool,
+    /// Where it is.
+    pub(crate) region: Option<&'a str>,
+    /// Where the service is, if elsewhere than usual.
+    pub(crate) endpoint_url: Option<&'a str>,
+}
+
+/// Gives once the table is there and is what it is for.
+pub(crate) async fn ensure(client: &Client, wanted: Wanted<'_>) -> Result<(), TableError> {
+    let table = wanted.table;
     let deadline = Instant::now() + CREATION_TIMEOUT;
     let mut created = false;
     loop {
         match describe(client, table).await? {
             Some(found) => {
-                check_key(table, &found)?;
+                check_key(wanted, &found)?;
                 if is_up(table, found.table_status())? {
                     return Ok(());
                 }
             }
             None if created => {}
-            None if settings.create => {
-                create(client, table).await?;
+            None if wanted.create => {
+                create(client, wanted).await?;
                 // A look may still miss it for a moment.
                 created = true;
             }
-            None => return Err(missing(settings, region)),
+            None => return Err(missing(wanted)),
         }
         if Instant::now() >= deadline {
             let reason = format!("it has not come up in {} s", CREATION_TIMEOUT.as_secs());
-            return Err(TableError::Retry { table: table.clone(), reason });
+            return Err(TableError::Retry { table: table.to_owned(), reason });
         }
         sleep(LOOK_PAUSE).await;
     }
@@ -61,12 +93,14 @@ async fn describe(client: &Client, table: &str) -> Result<Option<TableDescriptio
     }
 }
 
-async fn create(client: &Client, table: &str) -> Result<(), TableError> {
-    let (attribute, key) = schema().map_err(|err| unusable(table, err.to_string(), "create the table by hand"))?;
-    let call = client.create_table().table_name(table).attribute_definitions(attribute).key_schema(key);
+async fn create(client: &Client, wanted: Wanted<'_>) -> Result<(), TableError> {
+    let Wanted { kind, table, .. } = wanted;
+    let (attributes, key) = schema(kind).map_err(|err| unusable(table, err.to_string(), "create the table by hand"))?;
+    let call = client.create_table().table_name(table);
+    let call = call.set_attribute_definitions(Some(attributes)).set_key_schema(Some(key));
     match Box::pin(call.billing_mode(BillingMode::PayPerRequest).send()).await {
         Ok(_) => {
-            info!(%table, "created the lease table");
+            info!(%table, "created the {}", kind.name);
             Ok(())
         }
         Err(err) => match err.as_service_error() {
@@ -77,15 +111,20 @@ async fn create(client: &Client, table: &str) -> Result<(), TableError> {
     }
 }
 
-fn schema() -> Result<(AttributeDefinition, KeySchemaElement), BuildError> {
-    let attribute =
-        AttributeDefinition::builder().attribute_name(attribute::KEY).attribute_type(ScalarAttributeType::S);
-    let key = KeySchemaElement::builder().attribute_name(attribute::KEY).key_type(KeyType::Hash);
-    Ok((attribute.build()?, key.build()?))
+fn schema(kind: Kind) -> Result<(Vec<AttributeDefinition>, Vec<KeySchemaElement>), BuildError> {
+    let attribute = |name: &&str| {
+        AttributeDefinition::builder().attribute_name(*name).attribute_type(ScalarAttributeType::S).build()
+    };
+    let element = |(name, key_type)| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
+    Ok((
+        kind.keys.iter().map(attribute).collect::<Result<_, _>>()?,
+        kind.key_types().map(element).collect::<Result<_, _>>()?,
+    ))
 }
 
-/// A lease table has one key, `leaseKey`, a string.
-fn check_key(table: &str, found: &TableDescription) -> Result<(), TableError> {
+/// The key must be that of such a table.
+fn check_key(wanted: Wanted<'_>, found: &TableDescription) -> Result<(), TableError> {
+    let Wanted { kind, table, .. } = wanted;
     let type_of = |name: &str| {
         let definition = found.attribute_definitions().iter().find(|definition| definition.attribute_name() == name);
         definition.map_or("?", |definition| definition.attribute_type().as_str())
@@ -97,13 +136,14 @@ fn check_key(table: &str, found: &TableDescription) -> Result<(), TableError> {
             format!("{name} ({}, {})", type_of(name), element.key_type().as_str())
         })
         .collect();
-    let expected = format!("{} (S, HASH)", attribute::KEY);
-    if key == [expected.as_str()] {
+    let expected: Vec<_> = kind.key_types().map(|(name, of)| format!("{name} (S, {})", of.as_str())).collect();
+    if key == expected {
         return Ok(());
     }
     let key = if key.is_empty() { "not told".to_owned() } else { key.join(" and ") };
-    let reason = format!("its key is {key}, and that of a lease table is {expected}");
-    Err(unusable(table, reason, "name another table: this one is not a lease table"))
+    let name = kind.name;
+    let reason = format!("its key is {key}, and that of a {name} is {}", expected.join(" and "));
+    Err(unusable(table, reason, &format!("name another table: this one is not a {name}")))
 }
 
 /// Whether the table takes reads and writes. It does so while it is updated, which takes hours where an index is added.
@@ -126,15 +166,18 @@ fn is_up(table: &str, status: Option<&TableStatus>) -> Result<bool, TableError> 
     }
 }
 
-fn missing(settings: &Settings, region: Option<&str>) -> TableError {
-    let name = attribute::KEY;
-    let table = &settings.table;
+fn missing(wanted: Wanted<'_>) -> TableError {
+    let Wanted { kind, table, region, endpoint_url, .. } = wanted;
+    let attributes: Vec<_> = kind.keys.iter().map(|name| format!("AttributeName={name},AttributeType=S")).collect();
+    let key = |(name, of): (&str, KeyType)| format!("AttributeName={name},KeyType={}", of.as_str());
+    let keys: Vec<_> = kind.key_types().map(key).collect();
     let mut command = format!(
-        "aws dynamodb create-table --table-name {table} --attribute-definitions AttributeName={name},AttributeType=S \
-         --key-schema AttributeName={name},KeyType=HASH --billing-mode PAY_PER_REQUEST"
+        "aws dynamodb create-table --table-name {table} --attribute-definitions {} --key-schema {} --billing-mode \
+         PAY_PER_REQUEST",
+        attributes.join(" "),
+        keys.join(" ")
     );
-    let options = [("region", region), ("endpoint-url", settings.access.endpoint_url.as_deref())];
-    for (option, value) in options {
+    for (option, value) in [("region", region), ("endpoint-url", endpoint_url)] {
         if let Some(value) = value {
             command.push_str(&format!(" --{option} {value}"));
         }
