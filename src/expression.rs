@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use cel::common::types::{CelBool, CelList, CelString, STRING_TYPE, Type};
-use cel::common::value::{CowVal, StaticVal, Val};
+use cel::common::types::{CelBool, CelList, CelString, STRING_TYPE};
+use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Env, ExecutionError, IdedExpr, Value};
 use regex::Regex;
@@ -16,6 +16,7 @@ pub(crate) mod condition;
 pub(crate) mod literal;
 mod native;
 mod needs;
+mod pattern;
 mod value;
 mod variables;
 
@@ -24,6 +25,7 @@ use check::Checked;
 use native::{Node, Stop};
 #[cfg(test)]
 pub(crate) use needs::Needs;
+use pattern::{PATTERN_NAME, PATTERN_TYPE, Pattern};
 use variables::Built;
 pub(crate) use variables::{Demand, Names, Variables, Views, view_json};
 
@@ -45,9 +47,6 @@ const STEP: u64 = 2_560;
 
 /// The name that a step asks for whether there is something left. No expression can spell it.
 const STEP_NAME: &str = "@step";
-
-/// What comes before the number of a regex in its name.
-const PATTERN_NAME: &str = "@regex";
 
 /// What an expression may use, and what it is to give.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +184,7 @@ impl Expression {
     /// The regex of that name.
     fn pattern(&self, name: &str) -> Option<&Regex> {
         let number: usize = name.strip_prefix(PATTERN_NAME)?.parse().ok()?;
-        self.patterns.get(number).map(|pattern| &pattern.0)
+        self.patterns.get(number).map(Pattern::regex)
     }
 
     /// What it says of an event; none where it cannot be evaluated, gives no boolean, or takes too long.
@@ -305,39 +304,6 @@ impl VariableResolver for Scope<'_, '_> {
     }
 }
 
-/// A regex that was compiled once; CEL's own `matches` compiles its text at each call.
-#[derive(Clone, Debug)]
-struct Pattern(Regex);
-
-static PATTERN_TYPE: Type = Type::new_unspecified_type("regex");
-
-impl Pattern {
-    /// The name of the regex with this number, for expressions.
-    fn name(number: usize) -> String {
-        format!("{PATTERN_NAME}{number}")
-    }
-}
-
-impl Val for Pattern {
-    fn get_type(&self) -> &Type {
-        &PATTERN_TYPE
-    }
-
-    fn cel_type() -> &'static Type {
-        &PATTERN_TYPE
-    }
-
-    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
-        Box::new(self.clone())
-    }
-
-    fn as_any(&self) -> Option<&dyn std::any::Any> {
-        Some(self)
-    }
-}
-
-impl StaticVal for Pattern {}
-
 /// The environment of all expressions.
 static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
 
@@ -375,7 +341,7 @@ fn split<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
 fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [text, pattern] = arguments.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
     match (text.downcast_ref::<CelString<'_>>(), pattern.downcast_ref::<Pattern>()) {
-        (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.0.is_match(text.inner())))),
+        (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.is_match(text.inner())))),
         _ => Err(ExecutionError::missing_argument_or_target()),
     }
 }

@@ -6,11 +6,11 @@ use cel::common::ast::{
 };
 use cel::common::types::CelBool;
 use cel::parser::ParseErrors;
-use regex::RegexBuilder;
 
 use super::needs::Asked;
+use super::pattern::Pattern;
 use super::variables::{Demand, Variable};
-use super::{Dialect, Flaw, Pattern, STEP_NAME};
+use super::{Dialect, Flaw, STEP_NAME};
 use crate::format::view;
 
 /// Nesting of an expression, operators included. In a debug build the interpreter takes 40 KiB of stack for each level: half
@@ -19,9 +19,6 @@ const MAX_DEPTH: usize = 24;
 
 /// Loops in loops: a third one takes longer than anybody waits.
 const MAX_LOOPS: usize = 2;
-
-/// Bytes of a compiled regex.
-const MAX_REGEX_BYTES: usize = 1 << 20;
 
 /// A function of CEL, with how it is written.
 struct Function {
@@ -305,7 +302,7 @@ impl Walk<'_> {
             let flaw = Flaw::new("the regex of `matches` is not a text in quotes, so it cannot be checked");
             return Err(self.at(argument.id, flaw));
         };
-        let regex = RegexBuilder::new(text.inner()).size_limit(MAX_REGEX_BYTES).build().map_err(|error| {
+        let pattern = Pattern::compile(text.inner()).map_err(|error| {
             let text = error.to_string();
             let reason = match error {
                 regex::Error::CompiledTooBig(limit) => format!("it takes more than {limit} bytes"),
@@ -314,7 +311,7 @@ impl Walk<'_> {
             self.at(argument.id, Flaw::new(format!("the regex is not valid: {reason}")))
         })?;
         argument.expr = Expr::Ident(Pattern::name(self.patterns.len()));
-        self.patterns.push(Pattern(regex));
+        self.patterns.push(pattern);
         Ok(())
     }
 

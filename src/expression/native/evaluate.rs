@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::{Node, Order, Stop, Test, Value};
+use crate::expression::BUDGET;
 use crate::expression::answer::Bindings;
+use crate::expression::pattern::Pattern;
 use crate::expression::variables::{Asking, Variables};
-use crate::expression::{BUDGET, Pattern};
 
 /// An expression, asked of one event.
 pub(in crate::expression) struct Asked<'x, 'b> {
@@ -68,7 +69,7 @@ impl<'x, 'b> Asked<'x, 'b> {
             Node::Matches(a, number) => {
                 let text = self.text(a)?;
                 let pattern = self.patterns.get(*number).ok_or(Stop::Unsure)?;
-                Ok(Value::Bool(pattern.0.is_match(&text)))
+                Ok(Value::Bool(pattern.is_match(&text)))
             }
         }
     }

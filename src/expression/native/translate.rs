@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
 use super::{Conversion, Node, Operator, Order, Path, TYPES, Test, Value, Variable};
-use crate::expression::PATTERN_NAME;
+use crate::expression::pattern::PATTERN_NAME;
 
 impl Node {
     /// The native form of an expression in which these names stand for values; none if it has none.
