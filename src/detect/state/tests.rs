@@ -597,7 +597,7 @@ fn what_two_have_seen_is_one_whole_and_counts_once() {
         let (mut state, entries) = (seen(ours), stored_by(&mut seen(others)));
         for _ in 0..2 {
             let adopted = state.adopt(&[Arc::clone(&rule)], entries.clone().into_iter());
-            assert_eq!(adopted, Restored { kept: entries.len() as u64, dropped: 0 });
+            assert_eq!(adopted, Restored { kept: entries.len() as u64, ..Restored::default() });
         }
         for second in more {
             state.observe(&finding(&rule, "alice", *second, &format!("event-{second}")), at(50));
