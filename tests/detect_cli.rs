@@ -162,7 +162,7 @@ fn own_rules_have_ids_of_their_own() {
     check(
         &["rules", "show", "night-shift", "--rule-files", "rules/a.toml"],
         0,
-        &["match         event.operation == \"Converse\""],
+        &["match       event.operation == \"Converse\""],
     );
     check(&["rules", "show", "acme.night-shift", "--output", "toml", "--rule-files", "rules/a.toml"], 0, &[MINIMAL]);
     check(&["rules", "show", "nigt-shift", "--rule-files", "rules/a.toml"], 64, &["did you mean `night-shift`?"]);
@@ -306,7 +306,7 @@ fn records_are_found_in_every_shape() {
         lines(&|r| json!({"_raw": r.to_string(), "modelId": "x", "host": "h"})),
         json!({ "results": list(&|r| json!({"_raw": r.to_string()})) }).to_string(),
         lines(&|r| json!({"time": 1, "sourcetype": "aws:cloudtrail", "event": r})),
-        json!({"hits": {"total": 4, "hits": list(&|r| json!({"_source": {"message": r.to_string()}}))}}).to_string(),
+        json!({"hits": {"total": 4, "hits": list(&|r| json!({"_source": {"@timestamp": "2026-10-07T07:55:00Z", "message": r.to_string()}}))}}).to_string(),
         lines(&|r| json!({"_source": {"event": {"original": r.to_string(), "kind": "event"}}})),
         pretty(&json!(list(&|r| json!({"@timestamp": "x", "@message": r.to_string()})))),
         pretty(&json!({ "Events": list(&|r| json!({"EventId": "x", "CloudTrailEvent": r.to_string()})) })),

@@ -22,7 +22,7 @@ fn a_broken_rule_is_shown_with_its_place() {
     let home = Home::new("");
     let path = home.path("rules/broken.toml");
     fs::write(&path, RULE.replace("acme.storm", "acme.broken").replace("view.operation", "view.opration")).unwrap();
-    check(&home, &[&format!("{}:5:14:", path.display()), "did you mean `operation`?"]);
+    check(&home, &[&format!("{}:5:15:", path.display()), "did you mean `operation`?"]);
     fs::write(&path, "id = 'acme.broken'\nname = ").unwrap();
     check(&home, &[&format!("{}:2:", path.display())]);
     fs::remove_file(&path).unwrap();
