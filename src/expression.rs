@@ -13,6 +13,7 @@ use regex::Regex;
 mod answer;
 mod check;
 pub(crate) mod condition;
+mod function;
 pub(crate) mod literal;
 mod native;
 mod needs;

@@ -1,7 +1,7 @@
 //! Native evaluation: most expressions are asked of the event itself, without an interpreter and without building
 //! anything. What CEL would say is said to the letter; where that is not certain, the interpreter is asked.
 
-use super::check::TYPES;
+use super::function::TYPES;
 use super::variables::Variable;
 
 mod evaluate;
