@@ -30,6 +30,7 @@ mod error;
 mod extract;
 mod http;
 mod log;
+mod metrics;
 mod panther;
 mod redact;
 mod rule;
@@ -55,6 +56,7 @@ pub use error::{ConfigError, Look};
 pub use extract::Extract;
 pub use http::HttpServer;
 pub use log::{Log, LogFormat, LogLevel};
+pub use metrics::{EmfMetrics, Metrics, MetricsProtocol, OtlpMetrics};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
 pub use rule::{Baseline, RuleFile, RuleFilesError, RuleTest, managed_rules, own_rules, rule_files};
@@ -150,6 +152,9 @@ pub struct Config {
     /// Where the process answers about itself. Default: nowhere; the container's image sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpServer>,
+    /// Where metrics are sent; `[http]` answers whoever asks for them. Default: nowhere.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// The service's own log on standard error.
     #[serde(default)]
     pub log: Log,
@@ -169,7 +174,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 impl Config {
     /// Whether anybody can see metrics.
     pub fn exports_metrics(&self) -> bool {
-        self.http.is_some()
+        self.http.is_some() || self.metrics.is_any()
     }
 
     /// Reads and checks a configuration file, with the overrides of the process's environment.
@@ -247,6 +252,7 @@ impl Config {
         self.cost.check(problems);
         redact::check(self, problems);
         self.detect.check(problems);
+        self.metrics.check(problems);
         destinations::check(self, problems);
     }
 

@@ -28,6 +28,7 @@ use crate::source::{self, BoxFuture};
 
 pub mod alerts;
 mod detection;
+pub mod export;
 mod open;
 pub mod plan;
 mod said;
@@ -35,6 +36,7 @@ mod stop;
 
 use alerts::{AlertPlan, Outbox};
 use detection::Remembered;
+use export::{ExportPlan, Exports};
 use said::{say, say_undelivered};
 
 pub use detection::{Detected, DetectionPlan, Keep};
@@ -73,6 +75,8 @@ pub struct Plan {
     pub drain: Duration,
     /// Where the process answers about itself, if it does.
     pub http: Option<SocketAddr>,
+    /// Where metrics are sent.
+    pub exports: Vec<ExportPlan>,
 }
 
 /// Where records come from.
@@ -143,7 +147,7 @@ pub struct Summary {
 /// # Errors
 /// What cannot be opened before anything is read, or what ended the run: a sink that is gone for good, a source that
 /// cannot go on, a checkpoint store that cannot be used, or a panic.
-pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
+pub async fn run(mut plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     let reading = stop.drain.child_token();
     let abandon = CancellationToken::new();
     let total = Arc::new(Total::default());
@@ -158,6 +162,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
         }
         None => None,
     };
+    let exports = Exports::start(std::mem::take(&mut plan.exports), &health)?;
     let Built { mut tasks, coordinator, read, sinks, watched } =
         build(plan, reading.clone(), abandon.clone(), &total).await?;
     health.running(watched);
@@ -191,6 +196,9 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
             }
         }
     };
+    if exited.is_none() {
+        exports.finish().await;
+    }
     let summary = Summary {
         tally: total.tally(),
         records_read: total.records_read(),

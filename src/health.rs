@@ -101,6 +101,11 @@ impl Health {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When the process began.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
     /// Why the process is not ready: nothing, if it is.
     pub fn unready(&self) -> Vec<Value> {
         let mut reasons = Vec::new();

@@ -19,6 +19,8 @@ use crate::detect::Detector;
 use crate::pipeline::{MAX_MODELS, OTHERS, Tally};
 use crate::reject::{Reason, Stage};
 
+pub mod emf;
+pub mod otlp;
 pub mod text;
 
 /// What every name begins with.
@@ -325,6 +327,16 @@ impl Sink {
         self.items.inc_by(items as u64);
         self.bytes.inc_by(bytes as u64);
     }
+}
+
+/// Whether a pattern takes a metric's name, with what every name begins with or without it.
+pub(crate) fn is_named(name: &str, pattern: impl Fn(&str) -> bool) -> bool {
+    pattern(name) || name.strip_prefix(PREFIX).is_some_and(pattern)
+}
+
+/// The unit that a metric's name ends in, before the ending of a counter.
+fn unit(name: &str) -> Option<&'static str> {
+    text::unit(name.strip_suffix("_total").unwrap_or(name))
 }
 
 /// A size as a gauge takes it.

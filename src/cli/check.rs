@@ -98,6 +98,8 @@ fn summary(config: &Config, active: &ActiveRules, environment: &Environment, wid
     let letters = config.dead_letters.iter().map(|(name, letter)| format!("{name}: {}", letter.describe()));
     lines.extend(letters.map(|text| ("dead letter", text)));
     lines.push(("positions", positions(config)));
+    lines.extend(config.metrics.otlp.as_ref().map(|otlp| ("metrics", otlp.describe())));
+    lines.extend(config.metrics.emf.as_ref().map(|emf| ("metrics", emf.describe())));
     lines.extend(prices(&config.cost).map(|text| ("prices", text)));
     lines.extend(hint(&config.source).map(|hint| ("hint", hint.to_owned())));
     lines.extend(narrow_letters(config).map(|hint| ("hint", hint)));

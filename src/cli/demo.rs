@@ -151,6 +151,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,
         http: None,
+        exports: Vec::new(),
     };
     let stop = Stop::by(feed.stop);
     daemon::run(plan, stop).await.map(drop)

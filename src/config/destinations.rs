@@ -10,6 +10,7 @@ use super::coordination::POSITIONS_FILE;
 use super::document::{KeyPath, Problem};
 use super::sinks::Destination as _;
 use super::{AlertSink, Compression, Config, DeadLetter, FileSource, Kinesis, S3, Sink, Source, Stdout};
+use crate::metrics::emf::Target;
 
 /// A place that lines are written to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,17 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     match &config.dead_letter {
         Some(letter) => check_dead_letter(&KeyPath::of(&["dead_letter"]), letter, config, &mut taken, problems),
         None => check_default_dead_letter(config, &taken, problems),
+    }
+    check_metrics(config, &taken, problems);
+}
+
+/// Checks that lines of metrics do not go among a sink's.
+fn check_metrics(config: &Config, taken: &BTreeMap<Place, String>, problems: &mut Vec<Problem>) {
+    let is_here = config.metrics.emf.as_ref().is_some_and(|emf| emf.target() == Some(Target::Stdout));
+    if let Some(other) = taken.get(&Place::Stdout).filter(|_| is_here) {
+        let message = format!("`{other}` writes to standard output, and whoever reads its lines would read these too");
+        let at = KeyPath::of(&["metrics", "emf", "target"]);
+        problems.push(Problem::value(at, message).hint("set `target = \"stderr\"`; log drivers take both"));
     }
 }
 

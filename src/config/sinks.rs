@@ -37,6 +37,7 @@ pub use http::Http;
 pub use kinesis::Kinesis;
 pub use local::{Null, Stdout};
 pub use otlp::Otlp;
+pub(super) use otlp::{check_headers, check_url};
 pub use s3::{ObjectCompression, ObjectEncoding, S3, Sse};
 pub use splunk_hec::SplunkHec;
 pub(super) use sqs::QueueUrl;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::export::{ExportPlan, ExportTo};
 use super::{CheckpointPlan, DetectionPlan, Plan, SinkPlan, SourcePlan};
 use crate::aws::{Access, CredentialsFrom};
 use crate::bodies;
@@ -88,8 +89,18 @@ impl Plan {
             memory_bytes: config.memory_budget.as_usize(),
             drain: config.drain_timeout,
             http: config.http.as_ref().map(|http| http.listen),
+            exports: exports(config),
         })
     }
+}
+
+/// Where metrics are sent.
+fn exports(config: &Config) -> Vec<ExportPlan> {
+    let otlp = config.metrics.otlp.as_ref();
+    let otlp = otlp.map(|otlp| ExportPlan { every: otlp.interval, to: ExportTo::Otlp(otlp.settings()) });
+    let emf = config.metrics.emf.as_ref();
+    let emf = emf.and_then(|emf| Some(ExportPlan { every: emf.interval, to: ExportTo::Emf(emf.settings()?) }));
+    otlp.into_iter().chain(emf).collect()
 }
 
 /// What the pure line is told beside its outputs.

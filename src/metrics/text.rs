@@ -109,7 +109,7 @@ impl Form {
 }
 
 /// The unit at the end of a name, if it is one.
-fn unit(name: &str) -> Option<&'static str> {
+pub(super) fn unit(name: &str) -> Option<&'static str> {
     ["seconds", "bytes"].into_iter().find(|unit| name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
 }
 

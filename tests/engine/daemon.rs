@@ -44,6 +44,7 @@ pub(super) fn plan(directory: &Path, sinks: Vec<SinkPlan>) -> Plan {
         memory_bytes: 64 << 20,
         drain: Duration::from_secs(25),
         http: None,
+        exports: Vec::new(),
     }
 }
 

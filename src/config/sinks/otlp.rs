@@ -78,34 +78,8 @@ impl Destination for Otlp {
 
     fn check(&self, _: Format, at: &KeyPath, problems: &mut Vec<Problem>) {
         self.client.check(at, problems);
-        match validate::endpoint(&self.url) {
-            Err(message) => {
-                let problem = Problem::value(at.key("url"), message).secret();
-                problems.push(problem.allowed("such as \"http://localhost:4318\""));
-            }
-            Ok(()) if self.protocol == Protocol::Grpc => self.check_grpc(at, problems),
-            Ok(()) => {}
-        }
-        for (name, value) in &self.headers {
-            let at = at.key("headers").key(name);
-            check_name(name, &at, problems);
-            let name = name.to_ascii_lowercase();
-            if HeaderValue::from_str(value).is_err() {
-                problems.push(Problem::value(at.clone(), "is no header's value").secret());
-            }
-            if SECRET_HEADERS.iter().any(|word| name.contains(word)) {
-                let problem = Problem::key(at, "its value is a secret, which has no place in a file");
-                problems.push(problem.hint("move it to `secret_headers`, as `{ env = \"NAME\" }`"));
-            }
-        }
-        for (name, secret) in &self.secret_headers {
-            let at = at.key("secret_headers").key(name);
-            check_name(name, &at, problems);
-            if self.headers.keys().any(|other| other.eq_ignore_ascii_case(name)) {
-                problems.push(Problem::key(at.clone(), "stands in `headers` too"));
-            }
-            secret.check(&at, problems);
-        }
+        check_url(&self.url, self.protocol, self.client.proxy.is_some(), at, problems);
+        check_headers(&self.headers, &self.secret_headers, at, problems);
         if self.resource.contains_key("") {
             problems.push(Problem::key(at.key("resource"), "an attribute has no name"));
         }
@@ -129,14 +103,16 @@ impl Destination for Otlp {
 
     fn plan(&self, format: Format) -> Planned {
         let settings = otlp::Settings {
-            url: self.url.clone(),
-            protocol: self.protocol,
-            headers: self.headers.clone(),
-            secret_headers: self.secret_headers.clone(),
-            gzip: self.compression == Compression::Gzip,
+            endpoint: otlp::Endpoint {
+                url: self.url.clone(),
+                protocol: self.protocol,
+                headers: self.headers.clone(),
+                secret_headers: self.secret_headers.clone(),
+                gzip: self.compression == Compression::Gzip,
+                client: self.client.settings(),
+            },
             resource: self.resource.clone(),
             structured: format == Format::Otel,
-            client: self.client.settings(),
         };
         Planned {
             opening: opening(async { otlp::Otlp::open(settings) }),
@@ -150,17 +126,59 @@ impl Destination for Otlp {
     }
 }
 
-impl Otlp {
-    fn check_grpc(&self, at: &KeyPath, problems: &mut Vec<Problem>) {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
-        if rest.split_once('/').is_some_and(|(_, path)| !path.is_empty()) {
-            let problem = Problem::value(at.key("url"), "gRPC has a path of its own");
-            problems.push(problem.allowed("such as \"http://localhost:4317\""));
+/// Checks where requests go.
+pub(in crate::config) fn check_url(
+    url: &str,
+    protocol: Protocol,
+    has_proxy: bool,
+    at: &KeyPath,
+    problems: &mut Vec<Problem>,
+) {
+    if let Err(message) = validate::endpoint(url) {
+        let problem = Problem::value(at.key("url"), message).secret();
+        problems.push(problem.allowed("such as \"http://localhost:4318\""));
+        return;
+    }
+    if protocol != Protocol::Grpc {
+        return;
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    if rest.split_once('/').is_some_and(|(_, path)| !path.is_empty()) {
+        let problem = Problem::value(at.key("url"), "gRPC has a path of its own");
+        problems.push(problem.allowed("such as \"http://localhost:4317\""));
+    }
+    if scheme == "http" && has_proxy {
+        let problem = Problem::key(at.key("proxy"), "gRPC goes through a proxy only with `https` in `url`");
+        problems.push(problem.hint("leave it out"));
+    }
+}
+
+/// Checks the headers of requests, and that what looks like a secret is kept as one.
+pub(in crate::config) fn check_headers(
+    headers: &BTreeMap<String, String>,
+    secrets: &BTreeMap<String, Secret>,
+    at: &KeyPath,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, value) in headers {
+        let at = at.key("headers").key(name);
+        check_name(name, &at, problems);
+        let name = name.to_ascii_lowercase();
+        if HeaderValue::from_str(value).is_err() {
+            problems.push(Problem::value(at.clone(), "is no header's value").secret());
         }
-        if scheme == "http" && self.client.proxy.is_some() {
-            let problem = Problem::key(at.key("proxy"), "gRPC goes through a proxy only with `https` in `url`");
-            problems.push(problem.hint("leave it out"));
+        if SECRET_HEADERS.iter().any(|word| name.contains(word)) {
+            let problem = Problem::key(at, "its value is a secret, which has no place in a file");
+            problems.push(problem.hint("move it to `secret_headers`, as `{ env = \"NAME\" }`"));
         }
+    }
+    for (name, secret) in secrets {
+        let at = at.key("secret_headers").key(name);
+        check_name(name, &at, problems);
+        if headers.keys().any(|other| other.eq_ignore_ascii_case(name)) {
+            problems.push(Problem::key(at.clone(), "stands in `headers` too"));
+        }
+        secret.check(&at, problems);
     }
 }
 

@@ -9,7 +9,7 @@ use super::message::Exported;
 use crate::sink::{self, SinkError};
 
 /// What a person can do where the collector does not take who sends.
-pub(super) const ACCESS_ADVICE: &str = "; see whether `secret_headers` has a valid token with the right to write logs";
+pub(super) const ACCESS_ADVICE: &str = "; see whether `secret_headers` has a valid token with the right to write";
 
 /// An answer that may change, and what a person can do about it. Never quotes the collector's message.
 #[derive(Debug, thiserror::Error)]
@@ -83,26 +83,26 @@ pub(super) fn quoted(what: &str, message: &str) -> String {
     if message.is_empty() { what.to_owned() } else { format!("{what}: {message}") }
 }
 
-/// What an answer of success means to a request of `sent` records.
+/// What an answer of success means to a request of `sent` records, which are called `items`.
 ///
 /// A partial success says how many records were rejected, never which. Where it is all, all go to the dead letter. Else
 /// the whole request counts as refused, so that it is sent again in halves until each half is taken or rejected as a
 /// whole: records that were taken already come twice, with the same `log.record.uid`, but none is lost and each that is
 /// rejected is known. Without this, either the rejected ones would be lost, or all their neighbours would lie in the
 /// dead letter beside those that were taken.
-pub(super) fn taken(exported: Exported, sent: usize) -> Result<(), SinkError> {
+pub(super) fn taken(exported: Exported, sent: usize, items: &str) -> Result<(), SinkError> {
     let Some(partial) = exported.partial_success else { return Ok(()) };
     // Nothing rejected and a message is advice for people. It may quote records, so it is not logged.
-    let rejected = match usize::try_from(partial.rejected_log_records) {
+    let rejected = match usize::try_from(partial.rejected) {
         Ok(0) | Err(_) => return Ok(()),
         Ok(rejected) => rejected,
     };
-    let answer = quoted(&format!("{rejected} of {sent} log records are rejected"), &partial.error_message);
+    let answer = quoted(&format!("{rejected} of {sent} {items} are rejected"), &partial.error_message);
     if rejected < sent {
         return Err(SinkError::Refused { answer });
     }
     if sent == 0 {
-        return Err(Unwilling::retry("a rejection of log records where none was sent", "", None));
+        return Err(Unwilling::retry(format!("a rejection of {items} where none was sent"), "", None));
     }
     Err(SinkError::refused_items((0..sent).map(|index| (index, answer.clone())).collect()))
 }
@@ -115,8 +115,8 @@ mod tests {
     #[test]
     fn a_partial_success_is_halved_until_it_is_all_or_nothing() {
         let check = |rejected: i64, sent: usize, expected: &str| {
-            let partial = PartialSuccess { rejected_log_records: rejected, error_message: "too old".into() };
-            let found = match taken(Exported { partial_success: Some(partial) }, sent) {
+            let partial = PartialSuccess { rejected, error_message: "too old".into() };
+            let found = match taken(Exported { partial_success: Some(partial) }, sent, "log records") {
                 Ok(()) => "taken".to_owned(),
                 Err(SinkError::Refused { answer }) => format!("refused: {answer}"),
                 Err(SinkError::Partial { retry, refused, .. }) => format!("{} again, {refused:?}", retry.len()),
@@ -124,7 +124,7 @@ mod tests {
             };
             assert_eq!(found, expected);
         };
-        assert!(taken(Exported::default(), 1).is_ok());
+        assert!(taken(Exported::default(), 1, "log records").is_ok());
         check(0, 3, "taken");
         check(-1, 3, "taken");
         check(2, 3, "refused: 2 of 3 log records are rejected: too old");

@@ -11,11 +11,10 @@ use reqwest::{Body, StatusCode, Url};
 
 use super::answer::{self, Status, Unwilling};
 use super::message::Exported;
+use super::sender::Signal;
 use crate::proxies::Proxies;
 use crate::sink::SinkError;
 use crate::sink::client::{Answer, CallError, Client, Settings};
-
-const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 /// The flag and the length before each message.
 const PREFIX_BYTES: usize = 5;
@@ -31,6 +30,7 @@ pub(super) struct Grpc {
     /// Those that do not depend on the settings' own.
     headers: HeaderMap,
     gzip: bool,
+    signal: &'static Signal,
 }
 
 impl Grpc {
@@ -38,14 +38,14 @@ impl Grpc {
     ///
     /// # Errors
     /// As for [`Client::new`].
-    pub(super) fn new(settings: &Settings, mut url: Url, gzip: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(settings: &Settings, mut url: Url, gzip: bool, signal: &'static Signal) -> anyhow::Result<Self> {
         // A proxy makes tunnels for TLS alone; it does not forward HTTP/2.
         let is_plain = url.scheme() == "http";
         let client = Client::adapted(settings, &Proxies::from_env(), |builder| {
             let builder = builder.http2_prior_knowledge();
             if is_plain { builder.no_proxy() } else { builder }
         })?;
-        url.set_path(EXPORT);
+        url.set_path(signal.call);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             (CONTENT_TYPE, "application/grpc"),
@@ -59,7 +59,7 @@ impl Grpc {
         }
         let timeout = HeaderValue::try_from(format!("{}m", settings.timeout.as_millis())).context("`timeout`")?;
         headers.insert("grpc-timeout", timeout);
-        Ok(Self { client, url, headers, gzip })
+        Ok(Self { client, url, headers, gzip, signal })
     }
 
     /// Sends a message of `sent` records.
@@ -87,8 +87,8 @@ impl Grpc {
             }
         }
         match code(&headers) {
-            Some(0) => answer::taken(exported(&answer)?, sent),
-            Some(code) => Err(failure(code, &headers)),
+            Some(0) => answer::taken(exported(&answer)?, sent, self.signal.items),
+            Some(code) => Err(failure(code, &headers, self.signal)),
             None => Err(without_code(Answer { status, headers, body: answer.freeze() })),
         }
     }
@@ -109,7 +109,7 @@ fn exported(answer: &[u8]) -> Result<Exported, SinkError> {
 }
 
 /// What a status other than OK means.
-fn failure(code: u16, headers: &HeaderMap) -> SinkError {
+fn failure(code: u16, headers: &HeaderMap, signal: &Signal) -> SinkError {
     let name = name(code);
     let status = details(headers).unwrap_or_default();
     let message = if status.message.is_empty() { plain_message(headers) } else { status.message.clone() };
@@ -117,7 +117,7 @@ fn failure(code: u16, headers: &HeaderMap) -> SinkError {
         3 => return SinkError::Refused { answer: answer::quoted(name, &message) },
         8 | 11 if is_too_large(&message) => return SinkError::Refused { answer: answer::quoted(name, &message) },
         7 | 16 => answer::ACCESS_ADVICE,
-        5 | 12 => "; see whether `url` is that of a collector for logs, and whether it takes this `compression`",
+        5 | 12 => signal.service_advice,
         _ => "",
     };
     Unwilling::retry(name, advice, status.retry_delay())
@@ -239,7 +239,7 @@ mod tests {
     fn a_failure_says_what_to_do() {
         let check = |list: &[(&'static str, &str)], expected: &str| {
             let headers = headers(list);
-            assert_eq!(shown(&failure(code(&headers).unwrap(), &headers)), expected);
+            assert_eq!(shown(&failure(code(&headers).unwrap(), &headers, super::super::sender::LOGS)), expected);
         };
         check(&[("grpc-status", "14"), ("grpc-message", "secret words")], "retry None: the answer is UNAVAILABLE");
         check(

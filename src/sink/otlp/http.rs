@@ -6,6 +6,7 @@ use reqwest::{Method, Url};
 
 use super::answer::{self, Status, Unwilling};
 use super::message::Exported;
+use super::sender::Signal;
 use crate::sink::SinkError;
 use crate::sink::client::{Answer, Client};
 
@@ -19,20 +20,21 @@ pub(super) struct Http {
     url: Url,
     /// Those that do not depend on the settings' own.
     headers: HeaderMap,
+    signal: &'static Signal,
 }
 
 impl Http {
-    /// Requests to `url`, to which `/v1/logs` is added where it has no path of its own.
-    pub(super) fn new(client: Client, mut url: Url, json: bool, gzip: bool) -> Self {
+    /// Requests to `url`, to which the signal's path is added where it has none of its own.
+    pub(super) fn new(client: Client, mut url: Url, json: bool, gzip: bool, signal: &'static Signal) -> Self {
         let mut headers = HeaderMap::new();
         if url.path() == "/" {
-            url.set_path("/v1/logs");
+            url.set_path(signal.path);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(if json { JSON } else { PROTOBUF }));
         if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        Self { client, url, headers }
+        Self { client, url, headers, signal }
     }
 
     /// Sends a request of `sent` records.
@@ -41,11 +43,11 @@ impl Http {
         let request = request.headers(self.headers.clone()).body(body);
         let answer = self.client.send(request).await?;
         let advice = match answer.status.as_u16() {
-            200..=299 => return answer::taken(exported(&answer)?, sent),
+            200..=299 => return answer::taken(exported(&answer)?, sent, self.signal.items),
             // What a person mends, whatever the records are.
             300..=399 => "; redirects are not followed, so `url` has to be where they lead",
             401 | 403 => answer::ACCESS_ADVICE,
-            404 | 405 => "; see whether `url` has the right path, which is `/v1/logs` in most places",
+            404 | 405 => self.signal.path_advice,
             415 => "; see whether it takes this `protocol` and this `compression`",
             400 | 413 | 422 => return Err(SinkError::Refused { answer: quoted(&answer) }),
             _ => "",

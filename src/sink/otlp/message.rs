@@ -27,9 +27,9 @@ pub(super) struct ResourceLogs {
 
 /// What log records speak of.
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     #[prost(message, repeated, tag = "1")]
-    pub(super) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 /// Log records that one instrumentation made.
@@ -47,11 +47,11 @@ pub(super) struct ScopeLogs {
 
 /// `InstrumentationScope`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "2")]
-    pub(super) version: String,
+    pub(crate) version: String,
 }
 
 /// One log record. Times are nanoseconds since 1970, 0 is unknown.
@@ -81,7 +81,7 @@ pub(super) struct LogRecord {
 
 /// An attribute, or a member of a map.
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
-pub(super) struct KeyValue {
+pub(crate) struct KeyValue {
     #[prost(string, tag = "1")]
     pub(super) key: String,
     #[prost(message, optional, tag = "2")]
@@ -133,7 +133,7 @@ pub(super) struct KeyValueList {
     pub(super) values: Vec<KeyValue>,
 }
 
-/// `ExportLogsServiceResponse`
+/// `ExportLogsServiceResponse`; `ExportMetricsServiceResponse` has the same numbers.
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Exported {
@@ -141,20 +141,20 @@ pub(super) struct Exported {
     pub(super) partial_success: Option<PartialSuccess>,
 }
 
-/// `ExportLogsPartialSuccess`
+/// `ExportLogsPartialSuccess`, `ExportMetricsPartialSuccess`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct PartialSuccess {
     #[prost(int64, tag = "1")]
-    #[serde(deserialize_with = "text_or_number")]
-    pub(super) rejected_log_records: i64,
+    #[serde(rename = "rejectedLogRecords", deserialize_with = "text_or_number")]
+    pub(super) rejected: i64,
     #[prost(string, tag = "2")]
     pub(super) error_message: String,
 }
 
 impl KeyValue {
     /// A text.
-    pub(super) fn text(key: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn text(key: &str, value: impl Into<String>) -> Self {
         Self { key: key.to_owned(), value: Some(AnyValue { value: Some(Value::Text(value.into())) }) }
     }
 }
