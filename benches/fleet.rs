@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench fleet                        # everything: about a quarter of an hour
-//! cargo bench --bench fleet -- latency handover    # parts: latency, handover, writes, memory, outage
+//! cargo bench --bench fleet -- latency handover    # parts: latency, handover, writes, memory, outage, upkeep
 //! ```
 //!
 //! Times depend on the machine, and on whatever else runs on it; run it on an idle one.
@@ -25,6 +25,8 @@ mod push;
 mod report;
 #[path = "fleet/services.rs"]
 mod services;
+#[path = "fleet/upkeep.rs"]
+mod upkeep;
 #[path = "fleet/worker.rs"]
 mod worker;
 #[path = "fleet/writer.rs"]
@@ -32,7 +34,7 @@ mod writer;
 #[path = "fleet/writes.rs"]
 mod writes;
 
-const PARTS: [&str; 5] = ["latency", "handover", "writes", "memory", "outage"];
+const PARTS: [&str; 6] = ["latency", "handover", "writes", "memory", "outage", "upkeep"];
 
 fn main() {
     // Cargo passes `--bench` to everything that it runs as a benchmark.
@@ -56,6 +58,9 @@ fn main() {
         let (handover, writes) = tokio::join!(handover, writes);
         rows.extend(handover);
         rows.extend(writes);
+        if chosen("upkeep") {
+            rows.extend(upkeep::measure().await);
+        }
         if chosen("memory") {
             rows.extend(memory::measure().await);
         }

@@ -343,3 +343,48 @@ fn unit(name: &str) -> Option<&'static str> {
 pub(crate) fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Used;
+
+    #[test]
+    fn every_family_is_registered_as_the_table_says() {
+        Families::register(&Registry::new()).unwrap();
+        let _ = families();
+        let gathered = gather();
+        for metric in TABLE {
+            let is_counter = metric.kind == Kind::Counter;
+            assert_eq!(metric.name.ends_with("_total"), is_counter, "{} by its name", metric.name);
+            assert!(metric.name.starts_with(PREFIX) && metric.help.ends_with('.'), "{}", metric.name);
+            let is_there = gathered.iter().any(|family| family.name() == metric.name);
+            assert!(is_there || !metric.labels.is_empty(), "{} is there from the start", metric.name);
+        }
+    }
+
+    #[test]
+    fn a_tally_is_counted_once_and_models_are_bounded() {
+        let value = |name: &str, labels: &[&str]| {
+            let family = gather().into_iter().find(|family| family.name() == format!("{PREFIX}{name}"));
+            let metrics = family.map(|family| family.get_metric().to_vec()).unwrap_or_default();
+            let has_all = |metric: &&prometheus::proto::Metric| {
+                labels.iter().all(|label| metric.get_label().iter().any(|pair| pair.value() == *label))
+            };
+            metrics.iter().filter(has_all).map(|metric| metric.get_counter().get_value()).sum::<f64>()
+        };
+        let mut tally = Tally::default();
+        tally.rejects.insert((Stage::Parse, Reason::WrongType), 3);
+        for number in 0..2 * MAX_MODELS {
+            let used = Used { calls: [(("Converse", ""), 1)].into(), input: 7, ..Used::default() };
+            tally.noted.models.insert(format!("test.model-{number}"), used);
+        }
+        let before = value("rejects_total", &["parse", "wrong_type"]);
+        add_tally(&tally);
+        assert!((value("rejects_total", &["parse", "wrong_type"]) - before - 3.0).abs() < 0.5);
+        assert!(value("tokens_total", &["input", OTHERS]) >= 7.0 * MAX_MODELS as f64);
+        let of_models = format!("{PREFIX}cost_usd_total");
+        let models = gather().into_iter().find(|family| family.name() == of_models).unwrap();
+        assert!(models.get_metric().len() <= MAX_MODELS + 1, "{} models", models.get_metric().len());
+    }
+}

@@ -16,6 +16,8 @@ mod engine;
 mod fuzz;
 #[cfg(feature = "demo")]
 mod generator;
+#[cfg(feature = "demo")]
+mod health;
 mod kinesis;
 mod lease;
 mod letters;
