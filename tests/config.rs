@@ -118,8 +118,8 @@ t.toml:1:1: `region`: no key of this name
           `source.cloudwatch.region`, `source.kinesis.region`,
           `source.s3.region`, `sinks.NAME.KIND.region`
   = allowed: alerts, bodies, coordination, cost, dead_letter, dead_letters,
-             decode, detect, drain_timeout, extract, log, memory_budget,
-             panther, redact, select, sinks, source",
+             decode, detect, drain_timeout, extract, http, log, memory_budget,
+             metrics, panther, redact, select, sinks, source",
     );
     check(
         "source.kinesis = { stream = 'a', 'pass word' = 'hunter2' }\nsinks.a.stdout = {}",
@@ -142,8 +142,8 @@ t.toml:3:2: `logs`: no key of this name
   |  ^^^^
   = hint: did you mean `log`?
   = allowed: alerts, bodies, coordination, cost, dead_letter, dead_letters,
-             decode, detect, drain_timeout, extract, log, memory_budget,
-             panther, redact, select, sinks, source
+             decode, detect, drain_timeout, extract, http, log, memory_budget,
+             metrics, panther, redact, select, sinks, source
 
 t.toml:6:1: `dead_letter.stdout.format`: no key of `dead_letter.stdout`
 6 | format = …
@@ -993,8 +993,8 @@ t.toml has 9 faults
 
 environment variable BEDROCK_TAP__: `""`: no key of this name
     = allowed: alerts, bodies, coordination, cost, dead_letter, dead_letters,
-               decode, detect, drain_timeout, extract, log, memory_budget,
-               panther, redact, select, sinks, source
+               decode, detect, drain_timeout, extract, http, log, memory_budget,
+               metrics, panther, redact, select, sinks, source
 
 environment variable BEDROCK_TAP__DECODE__MAX_EVENTS:
     `decode.max_events`: expected an integer, found a string
@@ -1166,7 +1166,7 @@ fn entries(text: &str) -> Vec<Entry> {
             // A map of texts counts as one key.
             let mut steps: Vec<&str> = key.split('.').collect();
             match steps[..] {
-                ["patterns" | "headers" | "resource", ..] => steps.truncate(1),
+                ["patterns" | "headers" | "resource" | "dimensions", ..] => steps.truncate(1),
                 ["secret_headers", _, _] => steps[1] = "NAME",
                 _ => {}
             }
@@ -1252,7 +1252,11 @@ fn the_example_is_valid_as_it_is_and_with_each_alternative() {
                 // A secret is in one place, a URL is secret or not, labels are for Loki alone, and a routing key for
                 // PagerDuty.
                 let key = line.split(" = ").next().unwrap();
+                // Metrics go to standard error beside a sink that writes to standard output, and to no agent.
+                let is_target = section == "metrics" && key == "target";
+                let line = if is_target { "target = \"stderr\"" } else { line };
                 let other_way = key.ends_with(".file")
+                    || section == "metrics" && key == "log_group"
                     || ["secret_url.", "routing_key."].iter().any(|way| key.starts_with(way))
                     || key == "labels";
                 if kept && !other_stream && !other_way {

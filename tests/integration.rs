@@ -9,10 +9,13 @@ mod bodies;
 #[cfg(feature = "demo")]
 mod chaos;
 mod config;
+mod dashboards;
 mod decode;
 mod detect;
 mod detect_cli;
 mod engine;
+#[cfg(feature = "demo")]
+mod export;
 mod fuzz;
 #[cfg(feature = "demo")]
 mod generator;

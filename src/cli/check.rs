@@ -98,6 +98,7 @@ fn summary(config: &Config, active: &ActiveRules, environment: &Environment, wid
     let letters = config.dead_letters.iter().map(|(name, letter)| format!("{name}: {}", letter.describe()));
     lines.extend(letters.map(|text| ("dead letter", text)));
     lines.push(("positions", positions(config)));
+    lines.extend(config.http.as_ref().map(|http| ("metrics", format!("for whoever asks at {}", http.listen))));
     lines.extend(config.metrics.otlp.as_ref().map(|otlp| ("metrics", otlp.describe())));
     lines.extend(config.metrics.emf.as_ref().map(|emf| ("metrics", emf.describe())));
     lines.extend(prices(&config.cost).map(|text| ("prices", text)));
@@ -376,14 +377,19 @@ mod tests {
         check(
             "source.file.paths = ['logs']\ncoordination.local.directory = 'state'\n\
              sinks.nowhere.null = { keep = 'has(view.error)', required = false, probe = true, dead_letter = 'mine' }\n\
-             dead_letter.s3 = { bucket = 'rejects', prefix = 'r/' }\ndead_letters.mine.file.path = 'mine'",
+             dead_letter.s3 = { bucket = 'rejects', prefix = 'r/' }\ndead_letters.mine.file.path = 'mine'\n\
+             metrics.otlp = { url = 'http://h', protocol = 'grpc', interval = '10s' }\n\
+             metrics.emf = { target = 'tcp://h:25888', log_group = '/tap' }\n[http]\nlisten = '127.0.0.1:9464'",
             &[],
             "source       files logs\n\
              sink         nowhere: nothing: what comes as panther is dropped, only has(view.error), what it refuses to \
              mine, not required, asked at the start\n\
              dead letter  s3 rejects/r/, JSON lines, zstd, a new object after 64 MiB or 1m\n\
              dead letter  mine: file mine, JSON lines, a new one after 256 MiB or 1d\n\
-             positions    in the directory state\n",
+             positions    in the directory state\n\
+             metrics      for whoever asks at 127.0.0.1:9464\n\
+             metrics      all to otlp http://h by grpc, every 10s\n\
+             metrics      some to CloudWatch as BedrockTap, by tcp://h:25888 for the log group /tap, every 1m\n",
         );
         check(
             "source.kinesis = { stream = 'a', region = 'eu-west-1', consumer = 'mine' }\n\

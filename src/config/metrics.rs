@@ -50,7 +50,7 @@ pub struct OtlpMetrics {
     /// takes.
     #[serde(default)]
     pub protocol: MetricsProtocol,
-    /// How often they are sent, `1s` to `1h`; the last time when the process ends. Default: `60s`, as often as
+    /// How often they are sent, `1s` to `1h`; the last time when the process ends. Default: `1m`, as often as
     /// OpenTelemetry's own libraries do.
     #[serde(default = "default_interval", with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
@@ -93,7 +93,7 @@ pub struct OtlpMetrics {
 #[serde(default, deny_unknown_fields)]
 pub struct EmfMetrics {
     /// Where lines go: `stdout`, `stderr`, or the CloudWatch agent at `tcp://HOST:PORT`, which listens at port 25888.
-    /// Default: `stdout`, which ECS' log driver and Lambda's take to CloudWatch Logs, where they become metrics. Where a
+    /// Default: `stdout`, which ECS' log driver takes to CloudWatch Logs, where they become metrics. Where a
     /// sink writes events to standard output it must be `stderr`; the log's own lines do no harm there.
     pub target: String,
     /// The log group that the agent puts lines into; needed with an agent, and of no use without one. Default: none.
@@ -101,7 +101,7 @@ pub struct EmfMetrics {
     pub log_group: Option<String>,
     /// The namespace of the metrics in CloudWatch. Default: `BedrockTap`.
     pub namespace: String,
-    /// How often lines are written, `1s` to `1h`; the last time when the process ends. Default: `60s`, the resolution of
+    /// How often lines are written, `1s` to `1h`; the last time when the process ends. Default: `1m`, the resolution of
     /// metrics in CloudWatch.
     #[serde(with = "duration")]
     #[schemars(with = "DurationText", extend("x-minimum" = "1s", "x-maximum" = "1h"))]
@@ -110,8 +110,8 @@ pub struct EmfMetrics {
     /// Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dimensions: BTreeMap<String, String>,
-    /// The metrics that are exported, as patterns with `*` and `?`; `bedrock_tap_` may be left out. CloudWatch takes a price
-    /// for each name with each set of dimension values in each month. Default: whether the daemon keeps up, what was read, delivered and rejected, how
+    /// The metrics that are exported, as patterns with `*` and `?`; `bedrock_tap_` may be left out. CloudWatch charges for
+    /// each name with each set of dimension values by the month. Default: whether the daemon keeps up, what was read, delivered and rejected, how
     /// many calls there were, and what goes wrong at sinks; a dozen metrics and a few for each sink.
     pub metrics: Vec<String>,
     /// The labels that become dimensions; counts over all others are added up, and a gauge has one value for each of
@@ -160,6 +160,8 @@ const MAX_DIMENSIONS: usize = 20;
 
 /// The characters of names in CloudWatch (source: `PutMetricData` of the CloudWatch API reference).
 const MAX_NAME_CHARS: usize = 255;
+/// The characters of a dimension's name and value (source: the specification's JSON Schema).
+const MAX_DIMENSION_CHARS: usize = 250;
 const MAX_VALUE_CHARS: usize = 1024;
 
 impl Metrics {
@@ -287,9 +289,9 @@ impl EmfMetrics {
                 is_plain && !text.trim().is_empty() && text.len() <= most && !text.starts_with(':')
             };
             let is_taken = ["_aws", "bedrock_tap_", "process_"].iter().any(|taken| name.starts_with(taken));
-            if !is_text(name, MAX_NAME_CHARS) || is_taken {
+            if !is_text(name, MAX_DIMENSION_CHARS) || is_taken {
                 let problem = Problem::key(at.key(name), "is no name of a dimension");
-                problems.push(problem.allowed("ASCII, 255 characters at most, no colon first, and no metric's name"));
+                problems.push(problem.allowed("ASCII, 250 characters at most, no colon first, and no metric's name"));
             } else if !is_text(value, MAX_VALUE_CHARS) {
                 let problem = Problem::value(at.key(name), "is no value of a dimension");
                 problems.push(problem.allowed("ASCII, 1024 characters at most, no colon first"));
@@ -338,6 +340,6 @@ impl EmfMetrics {
         };
         let group = self.log_group.as_ref().map(|group| format!(" for the log group {group}")).unwrap_or_default();
         let every = super::units::format_duration(self.interval);
-        format!("some to CloudWatch as {} by {place}{group}, every {every}", self.namespace)
+        format!("some to CloudWatch as {}, by {place}{group}, every {every}", self.namespace)
     }
 }

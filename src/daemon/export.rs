@@ -139,24 +139,27 @@ impl Failures {
         self.paused_until.is_none_or(|until| now >= until)
     }
 
-    fn note(&mut self, result: Result<(), SinkError>, now: Instant) {
+    /// Notes how an export ended; returns whether it was said.
+    fn note(&mut self, result: Result<(), SinkError>, now: Instant) -> bool {
         self.paused_until = None;
         let Err(error) = result else {
-            if self.count > 0 {
-                info!(to = self.name, failures = self.count, "metrics are exported again");
+            let failures = std::mem::take(&mut self.count);
+            if failures > 0 {
+                info!(to = self.name, failures, "metrics are exported again");
             }
-            self.count = 0;
-            return;
+            return failures > 0;
         };
         self.count = self.count.saturating_add(1);
         if let SinkError::Retry { after: Some(after), .. } | SinkError::Partial { after: Some(after), .. } = &error {
             self.paused_until = Some(now + (*after).min(LONGEST_PAUSE));
         }
         // The first, the second, the fourth, the eighth: whoever looks sees it, and the log is not full of it.
-        if self.count.is_power_of_two() {
+        let is_said = self.count.is_power_of_two();
+        if is_said {
             let (failures, error) = (self.count, reason(&error));
             warn!(to = self.name, failures, error, "metrics cannot be exported; deliveries go on");
         }
+        is_said
     }
 }
 
@@ -167,5 +170,49 @@ fn reason(error: &SinkError) -> String {
         SinkError::Partial { refused, .. } if !refused.is_empty() => "all of it is refused".to_owned(),
         SinkError::Retry { source, .. } => Causes(&**source).to_string(),
         other => Causes(other).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failures() -> Failures {
+        Failures { name: "test", count: 0, paused_until: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_said_less_and_less_often() {
+        let (mut failures, now) = (failures(), Instant::now());
+        let said: Vec<u32> = (1..=100).filter(|_| failures.note(Err(SinkError::retry("down")), now)).collect();
+        assert_eq!(said, [1, 2, 4, 8, 16, 32, 64]);
+        assert!(failures.note(Ok(()), now) && !failures.note(Ok(()), now));
+        assert!(failures.note(Err(SinkError::retry("down")), now), "a new outage is said at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_to_be_left_alone_is_for_a_while() {
+        let check = |asked: u64, expected: u64| {
+            let (mut failures, now) = (failures(), Instant::now());
+            let after = Some(Duration::from_secs(asked));
+            failures.note(Err(SinkError::Retry { after, source: "busy".into() }), now);
+            let may_after = |seconds| failures.may_try(now + Duration::from_secs(seconds));
+            assert!(!may_after(expected - 1) && may_after(expected), "{asked}");
+        };
+        check(30, 30);
+        check(1 << 30, LONGEST_PAUSE.as_secs());
+        assert!(failures().may_try(Instant::now()));
+    }
+
+    #[test]
+    fn the_words_of_a_destination_are_not_said() {
+        let check = |error: SinkError, expected: &str| assert_eq!(reason(&error), expected);
+        check(SinkError::Refused { answer: "400 Bad Request: token abc".into() }, "refused: 400 Bad Request");
+        check(
+            SinkError::Refused { answer: "2 of 9 data points are rejected: abc".into() },
+            "refused: 2 of 9 data points are rejected",
+        );
+        check(SinkError::refused_items(vec![(0, "abc".into())]), "all of it is refused");
+        check(SinkError::retry("the answer is 503"), "the answer is 503");
     }
 }

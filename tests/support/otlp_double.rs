@@ -16,6 +16,10 @@ use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsS
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
@@ -53,6 +57,7 @@ pub(crate) enum Refusal {
 #[derive(Default)]
 struct Desk {
     taken: Vec<ExportLogsServiceRequest>,
+    metrics: Vec<ExportMetricsServiceRequest>,
     heads: Vec<HeaderMap>,
     script: VecDeque<Meet>,
     refused: Option<(String, Refusal)>,
@@ -139,6 +144,11 @@ impl Collector {
         self.shared.desk.lock().unwrap().taken.clone()
     }
 
+    /// The requests of metrics that were taken, in order.
+    pub(crate) fn metrics(&self) -> Vec<ExportMetricsServiceRequest> {
+        self.shared.desk.lock().unwrap().metrics.clone()
+    }
+
     /// The headers of the requests that were taken.
     pub(crate) fn heads(&self) -> Vec<HeaderMap> {
         self.shared.desk.lock().unwrap().heads.clone()
@@ -169,6 +179,18 @@ fn body(record: &LogRecord) -> String {
 }
 
 impl Shared {
+    /// What becomes of a request of metrics: what it meets, if it meets something.
+    fn measure(&self, request: ExportMetricsServiceRequest, head: HeaderMap) -> Option<Meet> {
+        let mut desk = self.desk.lock().unwrap();
+        desk.requests += 1;
+        let meet = desk.script.pop_front();
+        if meet.is_none() {
+            desk.metrics.push(request);
+            desk.heads.push(head);
+        }
+        meet
+    }
+
     fn judge(&self, mut request: ExportLogsServiceRequest, head: HeaderMap) -> Verdict {
         let mut desk = self.desk.lock().unwrap();
         desk.requests += 1;
@@ -202,7 +224,8 @@ impl Shared {
 
 async fn post(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if parts.method != "POST" || parts.uri.path() != "/v1/logs" {
+    let is_of_metrics = parts.uri.path() == "/v1/metrics";
+    if parts.method != "POST" || !is_of_metrics && parts.uri.path() != "/v1/logs" {
         return StatusCode::NOT_FOUND.into_response();
     }
     let mut bytes = to_bytes(body, usize::MAX).await.unwrap_or_default().to_vec();
@@ -210,6 +233,18 @@ async fn post(State(shared): State<Shared>, request: Request) -> Response {
         bytes = inflated(&bytes);
     }
     let kind = parts.headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+    if is_of_metrics {
+        assert_eq!(kind, "application/x-protobuf");
+        let request = ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap();
+        return match shared.measure(request, parts.headers) {
+            None => {
+                let body = ExportMetricsServiceResponse::default().encode_to_vec();
+                ([(header::CONTENT_TYPE, kind)], body).into_response()
+            }
+            Some(Meet::Http(status, headers, body)) => answer(status, headers, body),
+            Some(_) => std::future::pending().await,
+        };
+    }
     let is_json = kind == "application/json";
     let request = if is_json {
         serde_json::from_slice(&bytes).unwrap()
@@ -224,13 +259,7 @@ async fn post(State(shared): State<Shared>, request: Request) -> Response {
             std::future::pending().await
         }
         Verdict::Meet(Meet::Grpc(status)) => panic!("{status} over HTTP"),
-        Verdict::Meet(Meet::Http(status, headers, body)) => {
-            let mut response = Response::builder().status(status);
-            for (name, value) in headers {
-                response = response.header(*name, *value);
-            }
-            return response.body(Body::from(body)).unwrap();
-        }
+        Verdict::Meet(Meet::Http(status, headers, body)) => return answer(status, headers, body),
         Verdict::Answer(answer) if is_json => (200, serde_json::to_vec(&answer).unwrap()),
         Verdict::Answer(answer) => (200, answer.encode_to_vec()),
         Verdict::Invalid(message) if is_json => {
@@ -239,6 +268,14 @@ async fn post(State(shared): State<Shared>, request: Request) -> Response {
         Verdict::Invalid(message) => (400, status_message(&message)),
     };
     (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(Body::from(body)).unwrap()
 }
 
 /// A `google.rpc.Status` with this message.
@@ -264,7 +301,8 @@ fn inflated(bytes: &[u8]) -> Vec<u8> {
 async fn grpc(server: Server) -> (SocketAddr, Shared, JoinSet<()>) {
     let (listener, shared) = (TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), Shared::default());
     let address = listener.local_addr().unwrap();
-    let routes = Routes::new(LogsServiceServer::new(Service(shared.clone()))).into_axum_router();
+    let routes = Routes::new(LogsServiceServer::new(Service(shared.clone())));
+    let routes = routes.add_service(MetricsServiceServer::new(Service(shared.clone()))).into_axum_router();
     let routes = routes.layer(middleware::from_fn(inflate));
     let (mut server, mut tasks) = (server, JoinSet::new());
     tasks.spawn(async move {
@@ -310,6 +348,21 @@ impl LogsService for Service {
             Verdict::Meet(Meet::Http(..)) => panic!("HTTP over gRPC"),
             Verdict::Invalid(message) => Err(tonic::Status::invalid_argument(message)),
             Verdict::Answer(answer) => Ok(tonic::Response::new(answer)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Service {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        let (metadata, _, request) = request.into_parts();
+        match self.0.measure(request, metadata.into_headers()) {
+            None => Ok(tonic::Response::new(ExportMetricsServiceResponse::default())),
+            Some(Meet::Grpc(status)) => Err(status),
+            Some(_) => std::future::pending().await,
         }
     }
 }

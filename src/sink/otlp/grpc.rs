@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_message_of_success_is_read() {
         let check = |answer: &[u8], expected: Result<i64, &str>| {
-            let found = exported(answer).map(|exported| exported.partial_success.map_or(0, |p| p.rejected_log_records));
+            let found = exported(answer).map(|exported| exported.partial_success.map_or(0, |p| p.rejected));
             assert_eq!(
                 found.map_err(|error| shown(&error).split(';').next().unwrap().to_owned()),
                 expected.map_err(str::to_owned)

@@ -69,6 +69,7 @@ impl World {
         }));
         let plan = Plan {
             http: None,
+            exports: Vec::new(),
             source,
             crew: echo_crew(1),
             bodies: None,
