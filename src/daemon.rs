@@ -19,9 +19,9 @@ use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
 use crate::health::server::Server;
-use crate::health::{self, Health, SinkPart};
+use crate::health::{self, Health};
 use crate::pipeline::Tally;
-use crate::sink::batch::{Counts, Outlet};
+use crate::sink::batch::Counts;
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::{self, Planned, SinkError};
 use crate::source::{self, BoxFuture};
@@ -277,17 +277,17 @@ async fn build(
         outlets.push(outlet);
         drivers.push(driver);
     }
-    let mut watched: Vec<_> = outlets.iter().map(asked).collect();
-    watched.extend(letters.iter().map(|letter| asked(letter.outlet())));
-    let mut sinks: Vec<_> = outlets.iter().map(counted).collect();
+    let mut watched: Vec<_> = outlets.iter().map(open::asked).collect();
+    watched.extend(letters.iter().map(|letter| open::asked(letter.outlet())));
+    let mut sinks: Vec<_> = outlets.iter().map(open::counted).collect();
     let (mut outbox, mut looking) = (None, None);
     if let Some(DetectionPlan { detector, alerts, .. }) = plan.detection {
         let mut desks = Vec::new();
         for AlertPlan { sink, audience } in alerts {
             let (tags, letter) = (sink.planned.tags.clone(), letters.first().cloned());
             let (outlet, driver) = open::open(sink, letter, &reading, &abandon).await?;
-            sinks.push(counted(&outlet));
-            watched.push(asked(&outlet));
+            sinks.push(open::counted(&outlet));
+            watched.push(open::asked(&outlet));
             desks.push((outlet, tags, audience));
             drivers.push(driver);
         }
@@ -335,17 +335,6 @@ async fn build(
         SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
     Ok(Built { tasks, coordinator, read, sinks, watched })
-}
-
-/// A sink, as it is asked about from outside.
-fn asked(outlet: &Outlet) -> SinkPart {
-    let (name, counts) = counted(outlet);
-    SinkPart { name, counts, is_required: outlet.is_required() }
-}
-
-/// A sink's name, and what it counts.
-fn counted(outlet: &Outlet) -> (Arc<str>, Arc<Counts>) {
-    (outlet.name().into(), Arc::clone(outlet.counts()))
 }
 
 /// What went wrong, by who said so.

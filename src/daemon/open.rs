@@ -10,7 +10,8 @@ use tracing::info;
 
 use super::{SinkPlan, panicked};
 use crate::checkpoint::local::{self, Local};
-use crate::sink::batch::{self, Driver};
+use crate::health::SinkPart;
+use crate::sink::batch::{self, Counts, Driver, Outlet};
 use crate::sink::dead_letter::DeadLetter;
 
 /// How long a destination may take to answer at the start, when a person waits: what needs longer is down.
@@ -48,6 +49,17 @@ pub(super) async fn open(
         info!(sink = name, "the destination answers, and nothing speaks against writing to it");
     }
     Ok(batch::start(&name, sink, planned.batch, dead_letter, abandon.clone()))
+}
+
+/// A sink, as it is asked about from outside.
+pub(super) fn asked(outlet: &Outlet) -> SinkPart {
+    let (name, counts) = counted(outlet);
+    SinkPart { name, counts, is_required: outlet.is_required() }
+}
+
+/// A sink's name, and what it counts.
+pub(super) fn counted(outlet: &Outlet) -> (Arc<str>, Arc<Counts>) {
+    (outlet.name().into(), Arc::clone(outlet.counts()))
 }
 
 #[cfg(test)]
