@@ -221,7 +221,11 @@ def container(stack):
 
 
 def environment(stack):
-    pairs = [(one["Name"], one["Value"]) for one in container(stack)["Environment"]]
+    return environment_of(container(stack))
+
+
+def environment_of(task):
+    pairs = [(one["Name"], one["Value"]) for one in task["Environment"]]
     same("variables that stand there once", len(pairs), len(dict(pairs)))
     return dict(pairs)
 
@@ -401,6 +405,28 @@ def check_pages(template):
             fault(f"{name} is not of the key that the program makes")
 
 
+def check_by_hand():
+    """The page's placeholders are those of the files, and the task by hand is the task of the stack."""
+    page = (DEPLOY / "README.md").read_text()
+    files = [*(DEPLOY / "iam").glob("*.json"), *(DEPLOY / "ecs").glob("*.json")]
+    used = set(re.findall(r"@([A-Z_]+)@", "".join(path.read_text() for path in files)))
+    same("placeholders that the page explains", sorted(set(re.findall(r"@([A-Z_]+)@", page))), sorted(used))
+    filled = re.search(r"for name in ([A-Z_\s\\]+); do", page)[1].replace("\\", " ").split()
+    same("placeholders that `fill` replaces", sorted(filled), sorted(used))
+    for path in (DEPLOY / "iam").glob("*.json"):
+        if f"iam/{path.name}" not in page and not any(path.match(name) for name in re.findall(r"`(iam/[\w-]+\*\.json)`", page)):
+            fault(f"README.md does not speak of {path.name}")
+    stack = container(Stack(yaml.load(TEMPLATE.read_text(), Loader), {}))
+    lower = lambda value: {key[0].lower() + key[1:]: lower(one) for key, one in value.items()} if isinstance(value, dict) else value
+    for path in (DEPLOY / "ecs").glob("*.json"):
+        (task,) = json.loads(path.read_text())["containerDefinitions"]
+        for key in ("User", "ReadonlyRootFilesystem", "LinuxParameters", "StopTimeout", "HealthCheck"):
+            same(f"{path.name} {key}", task[key[0].lower() + key[1:]], lower(stack[key]))
+        given = {one["name"]: one["value"] for one in task["environment"]}
+        for name in ("BEDROCK_TAP__DRAIN_TIMEOUT", "BEDROCK_TAP__HTTP__LISTEN"):
+            same(f"{path.name} {name}", given.get(name), environment_of(stack)[name])
+
+
 def main():
     template = yaml.load(TEMPLATE.read_text(), Loader)
     if "--environments" in sys.argv[1:]:
@@ -415,6 +441,7 @@ def main():
     check_module(parts)
     check_alike(template, parts)
     check_pages(template)
+    check_by_hand()
     for text in dict.fromkeys(faults):
         print(f"error: {text}", file=sys.stderr)
     print(f"{len(set(faults))} faults")

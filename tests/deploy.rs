@@ -6,6 +6,8 @@
 mod actions;
 mod needs;
 mod policies;
+mod sizing;
+mod templates;
 
 use std::fs;
 use std::path::{Path, PathBuf};
