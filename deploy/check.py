@@ -136,6 +136,9 @@ def lint():
     program = Path(sys.executable).with_name("cfn-lint")
     run = lambda path: subprocess.run([program, "--", str(path)], capture_output=True, text=True)
     found = run(TEMPLATE)
+    # Source: the CloudFormation User Guide, "Understand CloudFormation quotas": a larger one needs a bucket.
+    if len(TEMPLATE.read_bytes()) > 51_200:
+        fault("the template is too large to be given with the call")
     if found.returncode != 0:
         fault(f"cfn-lint: {found.stdout}{found.stderr}")
     with tempfile.TemporaryDirectory() as folder:
@@ -354,7 +357,7 @@ def check_alike(template, parts):
         found, body = one["Properties"] if "Properties" in one else {}, None
         if one["Type"] == "AWS::CloudWatch::Alarm":
             body = parts["resource"].get(f"aws_cloudwatch_metric_alarm.{snake(name.removesuffix('Alarm'))}")
-            keys = {"AlarmDescription": "alarm_description", "ComparisonOperator": "comparison_operator", "EvaluationPeriods": "evaluation_periods", "TreatMissingData": "treat_missing_data", "DatapointsToAlarm": "datapoints_to_alarm", "MetricName": "metric_name", "Statistic": "statistic", "Period": "period"}
+            keys = {"AlarmDescription": "alarm_description", "ComparisonOperator": "comparison_operator", "EvaluationPeriods": "evaluation_periods", "TreatMissingData": "treat_missing_data", "MetricName": "metric_name", "Statistic": "statistic", "Period": "period"}
             if not isinstance(found["Threshold"], dict):
                 keys["Threshold"] = "threshold"
         elif one["Type"] == "AWS::Logs::MetricFilter":

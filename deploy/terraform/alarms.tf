@@ -17,7 +17,6 @@ resource "aws_cloudwatch_metric_alarm" "scale_out" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 60
   evaluation_periods  = 3
-  datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_appautoscaling_policy.scale_out.arn]
 
@@ -48,7 +47,6 @@ resource "aws_cloudwatch_metric_alarm" "scale_in" {
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
   evaluation_periods  = 30
-  datapoints_to_alarm = 30
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_appautoscaling_policy.scale_in.arn]
 
@@ -99,7 +97,6 @@ resource "aws_cloudwatch_metric_alarm" "lag" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.lag_alarm_seconds
   evaluation_periods  = 15
-  datapoints_to_alarm = 15
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -133,7 +130,6 @@ resource "aws_cloudwatch_metric_alarm" "retention" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 50
   evaluation_periods  = 3
-  datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -187,7 +183,6 @@ resource "aws_cloudwatch_metric_alarm" "subscription_throttled" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 3
-  datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -208,7 +203,6 @@ resource "aws_cloudwatch_metric_alarm" "nothing_arrives" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 6
-  datapoints_to_alarm = 6
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -260,7 +254,6 @@ resource "aws_cloudwatch_metric_alarm" "write_throttled" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 3
-  datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -274,7 +267,6 @@ resource "aws_cloudwatch_metric_alarm" "read_throttled" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0.1
   evaluation_periods  = 3
-  datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -301,7 +293,6 @@ resource "aws_cloudwatch_metric_alarm" "table_throttled" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 3
-  datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -366,7 +357,6 @@ resource "aws_cloudwatch_metric_alarm" "tasks_missing" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 15
-  datapoints_to_alarm = 15
   treat_missing_data  = "breaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
@@ -416,7 +406,6 @@ resource "aws_cloudwatch_metric_alarm" "memory" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 90
   evaluation_periods  = 5
-  datapoints_to_alarm = 5
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
