@@ -84,8 +84,100 @@ pub struct Grant {
     pub words: &'static str,
 }
 
+const STREAM: &str = "arn:aws:kinesis:@REGION@:@ACCOUNT@:stream/@STREAM@";
 const LEASES: &str = "arn:aws:dynamodb:@REGION@:@ACCOUNT@:table/@TABLE@";
 const REMEMBERED: &str = "arn:aws:dynamodb:@REGION@:@ACCOUNT@:table/@TABLE@-detection";
+
+// By the names of their statements.
+
+const READ_THE_STREAM: Grant = grant("task", "ReadTheStream", &[STREAM], "reading the stream");
+const DECRYPT_THE_STREAM: Grant =
+    key("task", "DecryptTheStream", &["@KMS_KEY_ARN@"], "kinesis", "the key of the stream that is read");
+const REGISTER_THE_CONSUMER: Grant =
+    grant("fan-out", "RegisterTheConsumer", &[STREAM], "fan-out with `register_consumer`");
+const READ_AS_THE_CONSUMER: Grant = grant(
+    "fan-out",
+    "ReadAsTheConsumer",
+    &["arn:aws:kinesis:@REGION@:@ACCOUNT@:stream/@STREAM@/consumer/bedrock-tap:*"],
+    "fan-out",
+);
+const SHARE_THE_SHARDS: Grant = grant("leases", "ShareTheShards", &[LEASES], "the table of the leases");
+const KEEP_WHAT_DETECTION_REMEMBERS: Grant =
+    grant("leases", "KeepWhatDetectionRemembers", &[REMEMBERED], "detection's table (`keep_state`)");
+const MAKE_THE_TABLES: Grant = grant("tables", "MakeTheTables", &[LEASES, REMEMBERED], "`create_table`");
+const READ_LARGE_BODIES: Grant = grant(
+    "bodies",
+    "ReadLargeBodies",
+    &[
+        "arn:aws:s3:::@BUCKET@/AWSLogs/@ACCOUNT@/BedrockModelInvocationLogs/*/data/*",
+        "arn:aws:s3:::@BUCKET@/*/AWSLogs/@ACCOUNT@/BedrockModelInvocationLogs/*/data/*",
+    ],
+    "large bodies in S3 (`bodies.fetch`)",
+);
+const RECEIVE_NOTIFICATIONS: Grant = grant(
+    "s3-source",
+    "ReceiveNotifications",
+    &["arn:aws:sqs:@REGION@:@ACCOUNT@:@LOG_QUEUE@"],
+    "the queue of the source `s3`",
+);
+const READ_LOGS: Grant = grant(
+    "s3-source",
+    "ReadLogs",
+    &["arn:aws:s3:::@LOG_BUCKET@/AWSLogs/@ACCOUNT@/BedrockModelInvocationLogs/*"],
+    "the source `s3`",
+);
+const LIST_LOGS: Grant = grant("s3-source", "ListLogs", &["arn:aws:s3:::@LOG_BUCKET@"], "the source `s3`");
+const DECRYPT_OBJECTS: Grant = key("keys", "DecryptObjects", &["@KEY_ARN@"], "s3", "the key of a bucket that is read");
+const DECRYPT_NOTIFICATIONS: Grant =
+    key("keys", "DecryptNotifications", &["@KEY_ARN@"], "sqs", "the key of the queue that is read");
+const READ_THE_LOG_GROUP: Grant = grant(
+    "cloudwatch",
+    "ReadTheLogGroup",
+    &[
+        "arn:aws:logs:@REGION@:@ACCOUNT@:log-group:@LOG_GROUP@",
+        "arn:aws:logs:@REGION@:@ACCOUNT@:log-group:@LOG_GROUP@:*",
+    ],
+    "the source `cloudwatch`; `tail` and `backfill` with `--log-group`",
+);
+const FIND_ITS_ARN: Grant = grant("cloudwatch", "FindItsArn", &["*"], "`tail --log-group`; the ARN of a log group");
+const WRITE_OBJECTS: Grant =
+    grant("sinks", "WriteObjects", &["arn:aws:s3:::@BUCKET@/@PREFIX@*"], "sinks of the kind `s3`");
+const WRITE_TO_FIREHOSE: Grant = grant(
+    "sinks",
+    "WriteToFirehose",
+    &["arn:aws:firehose:@REGION@:@ACCOUNT@:deliverystream/@DELIVERY_STREAM@"],
+    "sinks of the kind `firehose`",
+);
+const WRITE_TO_KINESIS: Grant = grant(
+    "sinks",
+    "WriteToKinesis",
+    &["arn:aws:kinesis:@REGION@:@ACCOUNT@:stream/@OUTPUT_STREAM@"],
+    "sinks of the kind `kinesis`",
+);
+const SEND_TO_QUEUE: Grant =
+    grant("sinks", "SendToQueue", &["arn:aws:sqs:@REGION@:@ACCOUNT@:@QUEUE@"], "sinks of the kind `sqs`");
+const ENCRYPT_OBJECTS: Grant = key("sink-keys", "EncryptObjects", &["@KEY_ARN@"], "s3", "the key of a sink's bucket");
+const ENCRYPT_RECORDS: Grant =
+    key("sink-keys", "EncryptRecords", &["@KEY_ARN@"], "kinesis", "the key of a sink's stream");
+const ENCRYPT_MESSAGES: Grant = key("sink-keys", "EncryptMessages", &["@KEY_ARN@"], "sqs", "the key of a sink's queue");
+const WRITE_TO_THE_DOMAIN: Grant = grant(
+    "signed",
+    "WriteToTheDomain",
+    &["arn:aws:es:@REGION@:@ACCOUNT@:domain/@DOMAIN@/*"],
+    "sinks of the kind `elasticsearch` with `auth.sigv4`",
+);
+const WRITE_TO_THE_COLLECTION: Grant = grant(
+    "signed",
+    "WriteToTheCollection",
+    &["arn:aws:aoss:@REGION@:@ACCOUNT@:collection/@COLLECTION_ID@"],
+    "the same for OpenSearch Serverless",
+);
+const CALL_THE_GATEWAY: Grant = grant(
+    "signed",
+    "CallTheGateway",
+    &["arn:aws:execute-api:@REGION@:@ACCOUNT@:@API_ID@/*"],
+    "sinks of the kind `http` with `auth.sigv4`",
+);
 
 impl Use {
     /// All of them, in the order of the policies.
@@ -127,108 +219,36 @@ impl Use {
 
     /// Where it stands in the policies.
     pub const fn grant(self) -> Grant {
-        const STREAM: &str = "arn:aws:kinesis:@REGION@:@ACCOUNT@:stream/@STREAM@";
         match self {
-            Self::Stream => grant("task", "ReadTheStream", &[STREAM], "reading the stream"),
-            Self::StreamKey => {
-                key("task", "DecryptTheStream", &["@KMS_KEY_ARN@"], "kinesis", "the key of the stream that is read")
-            }
-            Self::Registration => {
-                grant("fan-out", "RegisterTheConsumer", &[STREAM], "fan-out with `register_consumer`")
-            }
-            Self::Consumer => grant(
-                "fan-out",
-                "ReadAsTheConsumer",
-                &["arn:aws:kinesis:@REGION@:@ACCOUNT@:stream/@STREAM@/consumer/bedrock-tap:*"],
-                "fan-out",
-            ),
-            Self::Leases => grant("leases", "ShareTheShards", &[LEASES], "the table of the leases"),
-            Self::Remembered => {
-                grant("leases", "KeepWhatDetectionRemembers", &[REMEMBERED], "detection's table (`keep_state`)")
-            }
-            Self::Tables => grant("tables", "MakeTheTables", &[LEASES, REMEMBERED], "`create_table`"),
-            Self::Bodies => grant(
-                "bodies",
-                "ReadLargeBodies",
-                &[
-                    "arn:aws:s3:::@BUCKET@/AWSLogs/@ACCOUNT@/BedrockModelInvocationLogs/*/data/*",
-                    "arn:aws:s3:::@BUCKET@/*/AWSLogs/@ACCOUNT@/BedrockModelInvocationLogs/*/data/*",
-                ],
-                "large bodies in S3 (`bodies.fetch`)",
-            ),
-            Self::Notifications => grant(
-                "s3-source",
-                "ReceiveNotifications",
-                &["arn:aws:sqs:@REGION@:@ACCOUNT@:@LOG_QUEUE@"],
-                "the queue of the source `s3`",
-            ),
-            Self::Objects => grant(
-                "s3-source",
-                "ReadLogs",
-                &["arn:aws:s3:::@LOG_BUCKET@/AWSLogs/@ACCOUNT@/BedrockModelInvocationLogs/*"],
-                "the source `s3`",
-            ),
-            Self::Listing => grant("s3-source", "ListLogs", &["arn:aws:s3:::@LOG_BUCKET@"], "the source `s3`"),
-            Self::ObjectsKey => key("keys", "DecryptObjects", &["@KEY_ARN@"], "s3", "the key of a bucket that is read"),
-            Self::NotificationsKey => {
-                key("keys", "DecryptNotifications", &["@KEY_ARN@"], "sqs", "the key of the queue that is read")
-            }
-            Self::Groups | Self::LiveGroups => grant(
-                "cloudwatch",
-                "ReadTheLogGroup",
-                &[
-                    "arn:aws:logs:@REGION@:@ACCOUNT@:log-group:@LOG_GROUP@",
-                    "arn:aws:logs:@REGION@:@ACCOUNT@:log-group:@LOG_GROUP@:*",
-                ],
-                match self {
-                    Self::LiveGroups => "`tail --log-group`, the source `cloudwatch` with `mode = \"live\"`",
-                    _ => "the source `cloudwatch`; `tail` and `backfill` with `--log-group`",
-                },
-            ),
-            Self::GroupNames => grant("cloudwatch", "FindItsArn", &["*"], "`tail --log-group`; the ARN of a log group"),
-            Self::ObjectSink => {
-                grant("sinks", "WriteObjects", &["arn:aws:s3:::@BUCKET@/@PREFIX@*"], "sinks of the kind `s3`")
-            }
-            Self::FirehoseSink => grant(
-                "sinks",
-                "WriteToFirehose",
-                &["arn:aws:firehose:@REGION@:@ACCOUNT@:deliverystream/@DELIVERY_STREAM@"],
-                "sinks of the kind `firehose`",
-            ),
-            Self::KinesisSink => grant(
-                "sinks",
-                "WriteToKinesis",
-                &["arn:aws:kinesis:@REGION@:@ACCOUNT@:stream/@OUTPUT_STREAM@"],
-                "sinks of the kind `kinesis`",
-            ),
-            Self::SqsSink => {
-                grant("sinks", "SendToQueue", &["arn:aws:sqs:@REGION@:@ACCOUNT@:@QUEUE@"], "sinks of the kind `sqs`")
-            }
-            Self::ObjectSinkKey => {
-                key("sink-keys", "EncryptObjects", &["@KEY_ARN@"], "s3", "the key of a sink's bucket")
-            }
-            Self::KinesisSinkKey => {
-                key("sink-keys", "EncryptRecords", &["@KEY_ARN@"], "kinesis", "the key of a sink's stream")
-            }
-            Self::SqsSinkKey => key("sink-keys", "EncryptMessages", &["@KEY_ARN@"], "sqs", "the key of a sink's queue"),
-            Self::Domain => grant(
-                "signed",
-                "WriteToTheDomain",
-                &["arn:aws:es:@REGION@:@ACCOUNT@:domain/@DOMAIN@/*"],
-                "sinks of the kind `elasticsearch` with `auth.sigv4`",
-            ),
-            Self::Collection => grant(
-                "signed",
-                "WriteToTheCollection",
-                &["arn:aws:aoss:@REGION@:@ACCOUNT@:collection/@COLLECTION_ID@"],
-                "the same for OpenSearch Serverless",
-            ),
-            Self::Gateway => grant(
-                "signed",
-                "CallTheGateway",
-                &["arn:aws:execute-api:@REGION@:@ACCOUNT@:@API_ID@/*"],
-                "sinks of the kind `http` with `auth.sigv4`",
-            ),
+            Self::Stream => READ_THE_STREAM,
+            Self::StreamKey => DECRYPT_THE_STREAM,
+            Self::Registration => REGISTER_THE_CONSUMER,
+            Self::Consumer => READ_AS_THE_CONSUMER,
+            Self::Leases => SHARE_THE_SHARDS,
+            Self::Remembered => KEEP_WHAT_DETECTION_REMEMBERS,
+            Self::Tables => MAKE_THE_TABLES,
+            Self::Bodies => READ_LARGE_BODIES,
+            Self::Notifications => RECEIVE_NOTIFICATIONS,
+            Self::Objects => READ_LOGS,
+            Self::Listing => LIST_LOGS,
+            Self::ObjectsKey => DECRYPT_OBJECTS,
+            Self::NotificationsKey => DECRYPT_NOTIFICATIONS,
+            Self::Groups => READ_THE_LOG_GROUP,
+            Self::LiveGroups => Grant {
+                words: "`tail --log-group`, the source `cloudwatch` with `mode = \"live\"`",
+                ..READ_THE_LOG_GROUP
+            },
+            Self::GroupNames => FIND_ITS_ARN,
+            Self::ObjectSink => WRITE_OBJECTS,
+            Self::FirehoseSink => WRITE_TO_FIREHOSE,
+            Self::KinesisSink => WRITE_TO_KINESIS,
+            Self::SqsSink => SEND_TO_QUEUE,
+            Self::ObjectSinkKey => ENCRYPT_OBJECTS,
+            Self::KinesisSinkKey => ENCRYPT_RECORDS,
+            Self::SqsSinkKey => ENCRYPT_MESSAGES,
+            Self::Domain => WRITE_TO_THE_DOMAIN,
+            Self::Collection => WRITE_TO_THE_COLLECTION,
+            Self::Gateway => CALL_THE_GATEWAY,
             Self::FunctionUrl => grant(
                 "signed",
                 "CallTheFunction",
