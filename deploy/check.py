@@ -417,7 +417,8 @@ def check_by_hand():
     filled = re.search(r"for name in ([A-Z_\s\\]+); do", page)[1].replace("\\", " ").split()
     same("placeholders that `fill` replaces", sorted(filled), sorted(used))
     for path in (DEPLOY / "iam").glob("*.json"):
-        if f"iam/{path.name}" not in page and not any(path.match(name) for name in re.findall(r"`(iam/[\w-]+\*\.json)`", page)):
+        is_named = any(path.match(name) for name in re.findall(r"`(iam/[\w*-]+\.json)`", page))
+        if not is_named and f"`{path.name.removesuffix('-policy.json')}` |" not in page:
             fault(f"README.md does not speak of {path.name}")
     stack = container(Stack(yaml.load(TEMPLATE.read_text(), Loader), {}))
     lower = lambda value: {key[0].lower() + key[1:]: lower(one) for key, one in value.items()} if isinstance(value, dict) else value
