@@ -20,10 +20,13 @@ use crate::select::Selection;
 
 pub mod fetched;
 mod noted;
+mod switch;
 
 pub use noted::Noted;
+pub use switch::Switch;
 
 use fetched::{Fetched, Turn};
+use switch::Told;
 
 /// What an encoder knows beside the invocation.
 #[derive(Clone, Copy, Debug)]
@@ -243,19 +246,24 @@ impl Default for Settings {
 
 /// The pure line with its reused buffers: one a thread.
 pub struct Line {
-    settings: Settings,
+    told: Told,
     scratch: Scratch,
 }
 
 impl Line {
     /// A line with empty buffers.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, scratch: Scratch::default() }
+        Self::following(&Arc::new(Switch::new(settings)))
+    }
+
+    /// The same, which follows what it is told.
+    pub fn following(switch: &Arc<Switch>) -> Self {
+        Self { told: switch.told(), scratch: Scratch::default() }
     }
 
     /// Takes one record through the line and tells `visit` what became of it.
     pub fn visit(&mut self, record: &Record, parse_time: Timestamp, visit: &mut dyn Visit, tally: &mut Tally) {
-        let Settings { limits, log_groups, source_id, source_label, unmapped, prices, .. } = &self.settings;
+        let Settings { limits, log_groups, source_id, source_label, unmapped, prices, .. } = &*self.told.settings;
         let context = Context {
             origin: &record.origin,
             parse_time,
@@ -271,18 +279,17 @@ impl Line {
     /// Takes one record through the line; what becomes of it is appended to `parcel`. Where bodies are fetched, that may be
     /// a part of it: then nothing is counted or rejected until the last part is done.
     pub fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
-        parcel.outputs.resize_with(self.settings.outputs.len(), Lines::default);
-        let plans = std::mem::take(&mut self.settings.outputs);
-        let selection = self.settings.selection.clone();
-        let detection = self.settings.detection.clone();
+        self.told.renew();
+        let settings = Arc::clone(&self.told.settings);
+        let Settings { outputs: plans, selection, detection, .. } = &*settings;
+        parcel.outputs.resize_with(plans.len(), Lines::default);
         let Parcel { outputs, rejects, tally, fetched } = parcel;
         let before = fetched.as_mut().map(|fetched| {
             fetched.begin();
             (tally.clone(), rejects.len())
         });
         let (selection, detection, noted) = (selection.as_deref(), detection.as_ref(), Noted::default());
-        let mut packer =
-            Packer { selection, detection, plans: &plans, outputs, rejects, noted, fetched: fetched.as_mut() };
+        let mut packer = Packer { selection, detection, plans, outputs, rejects, noted, fetched: fetched.as_mut() };
         self.visit(record, parse_time, &mut packer, tally);
         let noted = packer.noted;
         if let (Some(fetched), Some((counted, rejected))) = (fetched, before)
@@ -292,7 +299,6 @@ impl Line {
             rejects.truncate(rejected);
         }
         tally.noted.add(&noted);
-        self.settings.outputs = plans;
     }
 }
 

@@ -6,3 +6,4 @@ mod daemon;
 mod files;
 mod lanes;
 mod ranges;
+mod reload;

@@ -39,8 +39,8 @@ const END: SignedDuration = SignedDuration::from_hours(48);
 pub struct AlertPlan {
     /// What to open.
     pub sink: SinkPlan,
-    /// What it hears of, and how it is told.
-    pub audience: Audience,
+    /// What it hears of, which may change while it does, and how it is told.
+    pub audience: Arc<Mutex<Audience>>,
 }
 
 /// What a sink of alerts hears of, and how it is told.
@@ -76,7 +76,7 @@ impl Outbox {
     pub(super) fn new(
         detector: Arc<Detector>,
         memory: Option<Arc<Memory>>,
-        sinks: Vec<(Outlet, Option<Arc<Template>>, Audience)>,
+        sinks: Vec<(Outlet, Option<Arc<Template>>, Arc<Mutex<Audience>>)>,
     ) -> Self {
         let told = Arc::new(Told { detector: Arc::clone(&detector), under_way: Mutex::default() });
         let desk = |(index, (outlet, tags, audience))| Arc::new(Desk::new(index, outlet, tags, audience));
