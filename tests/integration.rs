@@ -19,6 +19,7 @@ mod generator;
 mod kinesis;
 mod lease;
 mod letters;
+mod pages;
 #[cfg(feature = "demo")]
 mod run;
 mod sinks;

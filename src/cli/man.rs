@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use super::Cli;
 
@@ -54,7 +55,42 @@ fn write_all(command: &Command, directory: &Path) -> anyhow::Result<()> {
 
 /// The page of a command.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let source = concat!("bedrock-tap ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command.clone()).source(source).manual("bedrock-tap");
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page)?;
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(text) = command.get_after_help() {
+        notes(&text.to_string()).to_writer(&mut page)?;
+    }
     Ok(page)
+}
+
+/// What the help says below the flags: examples stay as they are, and paragraphs are folded as wide as the page is.
+fn notes(text: &str) -> Roff {
+    let mut roff = Roff::new();
+    let mut has_notes = false;
+    for block in text.split("\n\n") {
+        if let Some(examples) = block.strip_prefix("Examples:\n") {
+            roff.control("SH", ["EXAMPLES"]).control("nf", []);
+            for line in examples.lines() {
+                roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+            }
+            roff.control("fi", []);
+            continue;
+        }
+        match has_notes {
+            false => roff.control("SH", ["NOTES"]),
+            true => roff.control("PP", []),
+        };
+        has_notes = true;
+        roff.text([roman(block)]);
+    }
+    roff
 }

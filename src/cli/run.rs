@@ -11,8 +11,17 @@ use crate::config::Config;
 use crate::daemon::{self, Plan, Reload, Stop, plan};
 use crate::telemetry;
 
+/// What the help says below the flags.
+const NOTES: &str = "\
+Signals: at SIGTERM or SIGINT nothing more is read, and what was read is delivered before the program ends; a second one \
+ends it at once. At SIGHUP the configuration is read again. Which events are taken and what is taken out of them \
+([select], [extract], [redact], and a sink's keep, drop and redact), rules and who hears of alerts ([detect], and a \
+sink's rules and severity), [panther], [cost] and the log's level then hold from the next record on. A file that is not \
+valid, or changes anything else, is refused whole: the log names what is wrong, and everything goes on as before.";
+
 /// The flags.
 #[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
 pub struct Args {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
