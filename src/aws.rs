@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::proxies::Proxies;
 
 pub(crate) mod bounded;
+pub mod calls;
 pub(crate) mod error;
 pub(crate) mod region;
 

@@ -11,6 +11,7 @@ pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod detect;
+pub mod health;
 pub mod man;
 pub mod rules;
 pub mod run;
@@ -57,6 +58,8 @@ pub enum Command {
     /// Run an embedded stream of realistic records through the real path.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Ask the daemon beside this whether it is well: a container's health check.
+    Health(health::Args),
     /// Validate a configuration without touching the network.
     Check(check::Args),
     /// Print the schema of the events, of the output, of alerts, of the configuration, or of a rule.
@@ -86,10 +89,25 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rules(args) => rules::execute(args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::execute(args),
+        Command::Health(args) => health::execute(args),
         Command::Check(args) => check::execute(args),
         Command::Schema(args) => schema::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
+    }
+}
+
+/// Prints a text on standard output. Whoever closes the pipe has seen enough.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output cannot be written to"))
+        }
+        _ => Ok(()),
     }
 }
 

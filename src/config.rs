@@ -28,6 +28,7 @@ mod document;
 mod environment;
 mod error;
 mod extract;
+mod http;
 mod log;
 mod panther;
 mod redact;
@@ -52,6 +53,7 @@ pub use environment::Environment;
 pub(crate) use error::fold;
 pub use error::{ConfigError, Look};
 pub use extract::Extract;
+pub use http::HttpServer;
 pub use log::{Log, LogFormat, LogLevel};
 pub use panther::Panther;
 pub use redact::{Redact, RedactedBodies};
@@ -145,6 +147,9 @@ pub struct Config {
     /// cannot be read goes to `[dead_letter]` all the same. Default: none; all sinks share `[dead_letter]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dead_letters: BTreeMap<String, DeadLetter>,
+    /// Where the process answers about itself. Default: nowhere; the container's image sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpServer>,
     /// The service's own log on standard error.
     #[serde(default)]
     pub log: Log,
@@ -162,6 +167,11 @@ fn default_drain_timeout() -> Duration {
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Config {
+    /// Whether anybody can see metrics.
+    pub fn exports_metrics(&self) -> bool {
+        self.http.is_some()
+    }
+
     /// Reads and checks a configuration file, with the overrides of the process's environment.
     ///
     /// # Errors

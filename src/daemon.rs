@@ -1,11 +1,13 @@
 //! The daemon: builds the parts from a plan, owns the tasks, and drains them when it is told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
 use crate::bodies::{self, fetch::Fetcher};
@@ -16,6 +18,8 @@ use crate::checkpoint::{CheckpointStore, Commits};
 use crate::delivery::total::Total;
 use crate::delivery::work::Crew;
 use crate::delivery::{self, Engine, LaneError};
+use crate::health::server::Server;
+use crate::health::{self, Health, SinkPart};
 use crate::pipeline::Tally;
 use crate::sink::batch::{Counts, Outlet};
 use crate::sink::dead_letter::DeadLetter;
@@ -69,6 +73,8 @@ pub struct Plan {
     pub memory_bytes: usize,
     /// How long what was read may take to be delivered once the process is told to stop.
     pub drain: Duration,
+    /// Where the process answers about itself, if it does.
+    pub http: Option<SocketAddr>,
 }
 
 /// Where records come from.
@@ -145,7 +151,18 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     let total = Arc::new(Total::default());
     let drain = plan.drain;
     let detector = plan.detection.as_ref().map(|detection| Arc::clone(&detection.detector));
-    let Built { mut tasks, coordinator, read, sinks } = build(plan, reading.clone(), abandon.clone(), &total).await?;
+    let health = Arc::new(Health::starting(Arc::clone(&total)));
+    // It answers from the start on, and until all else has ended.
+    let _answering = match plan.http {
+        Some(address) => {
+            let server = Server::open(address, Arc::clone(&health)).await?;
+            Some(AbortOnDropHandle::new(tokio::spawn(server.serve())))
+        }
+        None => None,
+    };
+    let Built { mut tasks, coordinator, read, sinks, watched } =
+        build(plan, reading.clone(), abandon.clone(), &total).await?;
+    health.running(watched);
     tasks.spawn(async move {
         // However it ends, nothing more is observed then.
         let _read = read.drop_guard();
@@ -153,6 +170,7 @@ pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Summary> {
     });
     let deadline = async {
         reading.cancelled().await;
+        health.draining();
         tokio::time::sleep(drain).await;
         abandon.cancel();
         tokio::time::sleep(ABANDON_GRACE).await;
@@ -203,6 +221,8 @@ struct Built {
     /// Cancelled once nothing more is read.
     read: CancellationToken,
     sinks: Vec<(Arc<str>, Arc<Counts>)>,
+    /// What is asked about from outside.
+    watched: health::Parts,
 }
 
 /// Opens everything, and starts the sinks.
@@ -251,17 +271,21 @@ async fn build(
         outlets.push(outlet);
         drivers.push(driver);
     }
+    let mut watched: Vec<_> = outlets.iter().map(asked).collect();
+    watched.extend(letters.iter().map(|letter| asked(letter.outlet())));
     let mut sinks: Vec<_> = outlets.iter().map(counted).collect();
-    let mut outbox = None;
+    let (mut outbox, mut looking) = (None, None);
     if let Some(DetectionPlan { detector, alerts, .. }) = plan.detection {
         let mut desks = Vec::new();
         for AlertPlan { sink, audience } in alerts {
             let (tags, letter) = (sink.planned.tags.clone(), letters.first().cloned());
             let (outlet, driver) = open::open(sink, letter, &reading, &abandon).await?;
             sinks.push(counted(&outlet));
+            watched.push(asked(&outlet));
             desks.push((outlet, tags, audience));
             drivers.push(driver);
         }
+        looking = Some(Arc::clone(&detector));
         outbox = Some(Outbox::new(detector, memory.clone(), desks));
     }
     let dead_letter = letters.swap_remove(0);
@@ -271,6 +295,7 @@ async fn build(
         let name = driver.name();
         tasks.spawn(async move { Ended::Sink(name, driver.run().await) });
     }
+    let watched = health::Parts { raw: raw.clone(), encoded: encoded.clone(), detector: looking, sinks: watched };
     let read = CancellationToken::new();
     if let Some(outbox) = outbox {
         let (read, abandon) = (read.clone(), abandon.clone());
@@ -303,7 +328,13 @@ async fn build(
         }
         SourcePlan::Partitions(start) => start(Seam { engine, checkpoints, budget: raw, stop: reading }),
     };
-    Ok(Built { tasks, coordinator, read, sinks })
+    Ok(Built { tasks, coordinator, read, sinks, watched })
+}
+
+/// A sink, as it is asked about from outside.
+fn asked(outlet: &Outlet) -> SinkPart {
+    let (name, counts) = counted(outlet);
+    SinkPart { name, counts, is_required: outlet.is_required() }
 }
 
 /// A sink's name, and what it counts.

@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
     /// Hands on what could not be read.
     pub(crate) fn reject(&mut self, fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>) {
         self.tally.log_events += 1;
-        *self.tally.rejects.entry(fault.reason).or_default() += 1;
+        *self.tally.rejects.entry((fault.stage, fault.reason)).or_default() += 1;
         self.visit.reject(fault, original, event, self.context.origin);
     }
 

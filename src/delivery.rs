@@ -12,11 +12,13 @@ use crate::sink::batch::{Outlet, RangeLimits};
 use crate::sink::dead_letter::DeadLetter;
 use crate::source::{BoxFuture, Source, SourceError};
 
+use self::board::Noting;
 use self::memory::{Memory, Remembering};
 use self::range::Shelf;
 use self::total::Total;
 use self::work::Crew;
 
+pub mod board;
 mod commit;
 mod lane;
 pub mod memory;
@@ -192,7 +194,9 @@ impl Lanes for Engine {
             {
                 tracing::debug!(%partition, "told to stop before what others have left was taken up");
             }
-            lane::run(&self.parts, checkpoints, partition, source, &stop, self.ranges).await
+            let place = self.parts.total.board().place(&partition);
+            let checkpoints = Noting { place: &place, positions: checkpoints };
+            lane::run(&self.parts, &checkpoints, partition, source, &stop, self.ranges, &place).await
         })
     }
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use crate::enrich::{Event, Found};
 use crate::expression::{Names, Variables, Views};
+use crate::metrics;
 use crate::pipeline::Context;
 
 pub mod alert;
@@ -246,6 +247,10 @@ impl Detector {
                 state = self.state();
             }
             hits.retain(|hit| state.take(hit, now));
+            drop(state);
+            for hit in &hits {
+                metrics::families().findings.with_label_values(&[&hit.rule.id]).inc();
+            }
         }
         hits.into_iter()
     }

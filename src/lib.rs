@@ -48,6 +48,8 @@ pub mod backfill;
 
 pub mod config;
 pub mod daemon;
+pub mod health;
+pub mod metrics;
 pub mod schema;
 pub mod telemetry;
 

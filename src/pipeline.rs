@@ -15,14 +15,17 @@ use crate::format::{Format, Lines};
 use crate::invocation::Invocation;
 use crate::record::{Origin, Record};
 use crate::redact::Redactor;
-use crate::reject::{Fault, Reason, Skip};
+use crate::reject::{Fault, Reason, Skip, Stage};
 use crate::select::Selection;
 
 pub mod fetched;
 mod noted;
+mod rejected;
 mod switch;
 
-pub use noted::Noted;
+pub(crate) use noted::{MAX_MODELS, OTHERS};
+pub use noted::{Noted, Used};
+pub use rejected::Rejected;
 pub use switch::Switch;
 
 use fetched::{Fetched, Turn};
@@ -96,8 +99,8 @@ pub struct Tally {
     pub invocations: u64,
     /// Log events that are no invocations, by kind.
     pub skipped: BTreeMap<Skip, u64>,
-    /// What could not be read, by reason.
-    pub rejects: BTreeMap<Reason, u64>,
+    /// What could not be read, by the stage that gave up and why.
+    pub rejects: BTreeMap<(Stage, Reason), u64>,
     /// What was noted about invocations on their way.
     pub noted: Noted,
 }
@@ -107,7 +110,10 @@ impl Tally {
     /// are.
     pub fn to_json(&self) -> serde_json::Value {
         let skipped = Skip::ALL.map(|kind| (kind.as_str(), self.skipped.get(&kind).copied().unwrap_or_default()));
-        let rejects = self.rejects.iter().map(|(reason, count)| (reason.as_str(), *count));
+        let mut rejects = BTreeMap::<_, u64>::new();
+        for ((_, reason), count) in &self.rejects {
+            *rejects.entry(reason.as_str()).or_default() += count;
+        }
         let mut counts = serde_json::json!({
             "payloads": self.payloads,
             "envelopes": self.envelopes,
@@ -115,47 +121,12 @@ impl Tally {
             "log_events": self.log_events,
             "invocations": self.invocations,
             "skipped": BTreeMap::from(skipped),
-            "rejects": rejects.collect::<BTreeMap<_, _>>(),
+            "rejects": rejects,
         });
         if let Some(counts) = counts.as_object_mut() {
             counts.append(&mut self.noted.members());
         }
         counts
-    }
-}
-
-/// A reject as it is kept.
-#[derive(Clone, Debug)]
-pub struct Rejected {
-    /// Why.
-    pub fault: Fault,
-    /// Where the record came from.
-    pub origin: Origin,
-    /// The bytes as they came: the log event's message, or the payload. Never logged.
-    pub original: Vec<u8>,
-    /// The log group, if known.
-    pub log_group: Option<String>,
-    /// The log stream, if known.
-    pub log_stream: Option<String>,
-    /// CloudWatch Logs' id of the event, if known.
-    pub event_id: Option<String>,
-    /// CloudWatch Logs' timestamp in milliseconds, if known.
-    pub timestamp_millis: Option<i64>,
-}
-
-impl Rejected {
-    /// Keeps what [`Visit::reject`] was told.
-    pub fn new(fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) -> Self {
-        let text = |field: Option<&str>| field.map(str::to_owned);
-        Self {
-            fault,
-            origin: origin.clone(),
-            original: original.to_vec(),
-            log_group: text(event.and_then(|event| event.log_group)),
-            log_stream: text(event.and_then(|event| event.log_stream)),
-            event_id: text(event.and_then(|event| event.id)),
-            timestamp_millis: event.and_then(|event| event.timestamp_millis),
-        }
     }
 }
 
@@ -194,6 +165,8 @@ pub struct Settings {
     pub source_label: Option<String>,
     /// Whether the panther format writes unknown fields under `unmapped`.
     pub unmapped: bool,
+    /// Whether what is kept is metered by model: tokens and cost, for which every answer is looked into.
+    pub metered: bool,
 }
 
 /// Detection in the line.
@@ -240,6 +213,7 @@ impl Default for Settings {
             source_id: None,
             source_label: None,
             unmapped: true,
+            metered: false,
         }
     }
 }
@@ -289,7 +263,16 @@ impl Line {
             (tally.clone(), rejects.len())
         });
         let (selection, detection, noted) = (selection.as_deref(), detection.as_ref(), Noted::default());
-        let mut packer = Packer { selection, detection, plans, outputs, rejects, noted, fetched: fetched.as_mut() };
+        let mut packer = Packer {
+            selection,
+            detection,
+            metered: settings.metered,
+            plans,
+            outputs,
+            rejects,
+            noted,
+            fetched: fetched.as_mut(),
+        };
         self.visit(record, parse_time, &mut packer, tally);
         let noted = packer.noted;
         if let (Some(fetched), Some((counted, rejected))) = (fetched, before)
@@ -306,6 +289,7 @@ impl Line {
 struct Packer<'a> {
     selection: Option<&'a Selection>,
     detection: Option<&'a Detection>,
+    metered: bool,
     plans: &'a [Output],
     outputs: &'a mut [Lines],
     rejects: &'a mut Vec<Rejected>,
@@ -356,6 +340,9 @@ impl Packer<'_> {
                 }
                 lines.keep_event(&event.invocation.event);
             }
+        }
+        if self.metered {
+            self.noted.metered(&event, context.prices);
         }
         self.noted.event(&event);
         None

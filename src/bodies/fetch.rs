@@ -20,6 +20,7 @@ use super::cache::Cache;
 use super::patience::{Miss, Patience, Signals, Then, Verdict};
 use super::{Allowed, Body, Known, Pointer, Settings, State, allowed, get, object};
 use crate::aws::AccessError;
+use crate::aws::calls::CALLS;
 use crate::budget::{Budget, Reservation};
 
 /// The part of the memory that the cache has. It only saves requests; the rest keeps lanes going.
@@ -75,7 +76,8 @@ impl Fetcher {
     pub async fn connect(settings: Settings) -> Result<Self, AccessError> {
         let config = settings.access.load().await?;
         // It retries nothing by itself: what is worth another try, and when, is decided here.
-        let mut builder = aws_sdk_s3::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        let mut builder =
+            aws_sdk_s3::config::Builder::from(&config).interceptor(CALLS).retry_config(RetryConfig::disabled());
         if let Some(url) = &settings.access.endpoint_url {
             // An endpoint of one's own seldom has a name for each bucket.
             builder = builder.endpoint_url(url).force_path_style(true);

@@ -150,6 +150,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         checkpoints: CheckpointPlan::Memory,
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,
+        http: None,
     };
     let stop = Stop::by(feed.stop);
     daemon::run(plan, stop).await.map(drop)

@@ -1,7 +1,9 @@
 //! `bedrock-tap rules`: the detection rules there are, one of them in full, and their own tests.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+
+use super::print;
 
 mod list;
 pub(crate) mod loading;
@@ -49,11 +51,8 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Show(args) => (show::page(&args)?, ExitCode::SUCCESS),
         Command::Test(args) => test::page(&args)?,
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(code),
-    }
+    print(&text)?;
+    Ok(code)
 }
 
 /// The columns that pages are folded to.

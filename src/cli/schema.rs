@@ -1,8 +1,8 @@
 //! `bedrock-tap schema`: prints the schema of the events, of the output, of alerts, of the configuration, or of a rule.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use super::print;
 use crate::config::{Config, RuleFile};
 use crate::detect::alert;
 use crate::format::flat;
@@ -46,9 +46,6 @@ pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Kind::Config => format!("{:#}\n", Config::json_schema()),
         Kind::Rule => format!("{:#}\n", RuleFile::json_schema()),
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }

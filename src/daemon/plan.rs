@@ -86,6 +86,7 @@ impl Plan {
             },
             memory_bytes: config.memory_budget.as_usize(),
             drain: config.drain_timeout,
+            http: config.http.as_ref().map(|http| http.listen),
         })
     }
 }
@@ -123,6 +124,7 @@ pub fn line(config: &Config) -> anyhow::Result<Settings> {
         source_id: config.panther.source_id.clone(),
         source_label: config.panther.source_label.clone(),
         unmapped: config.panther.unmapped,
+        metered: config.exports_metrics(),
     })
 }
 

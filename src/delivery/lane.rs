@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::commit_newest;
 use super::range::{self, Gatherer, Sealed, Writer};
 use super::work::{Group, Place};
-use super::{LaneEnd, LaneError, Parts};
+use super::{LaneEnd, LaneError, Parts, board};
 use crate::budget::Reservation;
 use crate::checkpoint::{Commits, Stored};
 use crate::format::Lines;
@@ -63,6 +63,7 @@ pub(super) async fn run(
     source: Box<dyn Source>,
     stop: &CancellationToken,
     ranges: Option<RangeLimits>,
+    board: &board::Place,
 ) -> Result<LaneEnd, LaneError> {
     // A loop that fails stops the reading of its own lane; the others end as their queues do.
     let halt = stop.child_token();
@@ -80,7 +81,7 @@ pub(super) async fn run(
         }
     };
     let ended = AtomicBool::new(false);
-    let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in, &ended)));
+    let reading = Box::pin(until(abandon, read(parts, source, &halt, taken_in, &ended, board)));
     let (work, deliver): (BoxFuture<'_, _>, BoxFuture<'_, _>) = match gathering {
         None => (
             Box::pin(work(parts, taken_out, submitted_in, &halt)),
@@ -153,6 +154,7 @@ async fn read(
     halt: &CancellationToken,
     taken: mpsc::Sender<Taken>,
     ended: &AtomicBool,
+    board: &board::Place,
 ) -> Result<ReadEnd, LaneError> {
     loop {
         let read = tokio::select! {
@@ -166,7 +168,8 @@ async fn read(
                 return Ok(ReadEnd::Ended(children));
             }
             Read::Records { records, position, lag, reservation } => {
-                parts.total.add_read(records.len());
+                parts.total.add_read(&records);
+                board.read(&records, &position, lag);
                 let records = Arc::new(records);
                 if taken.send(Taken { records, position, lag, reservation }).await.is_err() {
                     // The next loop has failed and says why.

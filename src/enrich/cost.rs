@@ -101,7 +101,8 @@ impl Usd {
         Self(self.0.saturating_mul(count.max(0)))
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// The sum of two.
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 }

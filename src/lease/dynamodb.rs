@@ -17,6 +17,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use super::protocol::{Answer, Update};
 use super::table::{Table, TableError};
 use super::{Lease, LeaseKey};
+use crate::aws::calls::CALLS;
 use crate::aws::{Access, AccessError};
 use crate::source::BoxFuture;
 use crate::source::kinesis::shards::Start;
@@ -74,8 +75,10 @@ pub(crate) async fn client(access: &Access) -> Result<(Client, Option<String>), 
     let config = access.load().await?;
     let timeouts =
         TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(CALL_TIMEOUT).build();
-    let mut builder =
-        aws_sdk_dynamodb::config::Builder::from(&config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+    let mut builder = aws_sdk_dynamodb::config::Builder::from(&config)
+        .interceptor(CALLS)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts);
     if let Some(url) = &access.endpoint_url {
         // Only this client's: an assumed role is asked for at its own service.
         builder = builder.endpoint_url(url);

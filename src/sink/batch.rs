@@ -243,11 +243,14 @@ impl Driver {
             }
             let batch = Arc::new(batch);
             let limits = retry::Limits { max_item_bytes: settings.max_item_bytes, patience: settings.patience };
-            let outcome = retry::deliver(sink.as_ref(), &name, &batch, &circuit, limits).await?;
+            let outcome = retry::deliver(sink.as_ref(), &name, &batch, &circuit, limits, &counts).await?;
+            let undelivered = outcome.refused.len() + outcome.dropped;
             if !outcome.refused.is_empty() {
                 counts.refused(outcome.refused.len());
                 bury(&name, dead_letter.as_ref(), &batch, &claims, outcome.refused).await?;
             }
+            let bytes = batch.parts.iter().map(|lines| lines.bytes().len()).sum();
+            counts.metrics().delivered(batch.total_items().saturating_sub(undelivered), bytes);
             counts.drop_items(&name, outcome.dropped);
             counts.done(batch.total_items(), batch.parts.iter().map(Lines::memory_bytes).sum());
             drop(batch);

@@ -14,6 +14,7 @@ use super::puts::{self, Target};
 use super::service;
 use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
+use crate::aws::calls::CALLS;
 use crate::source::BoxFuture;
 
 /// What Firehose takes. Source: the Amazon Data Firehose API reference, `PutRecordBatch`, and its developer guide,
@@ -62,7 +63,7 @@ struct Firehose {
 impl Firehose {
     async fn connect(settings: Settings) -> anyhow::Result<Self> {
         let config = service::load(&settings.access, settings.timeout).await?;
-        let builder = aws_sdk_firehose::config::Builder::from(&config).interceptor(service::BOUNDED);
+        let builder = aws_sdk_firehose::config::Builder::from(&config).interceptor(CALLS).interceptor(service::BOUNDED);
         let resource = format!("deliverystream/{}", settings.stream);
         let target = Target { put: PUT, resource, advice };
         Ok(Self { client: Client::from_conf(builder.build()), stream: settings.stream, target })

@@ -19,6 +19,7 @@ use super::puts::{self, Target};
 use super::service;
 use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
+use crate::aws::calls::CALLS;
 use crate::aws::error::{Failure, Meaning};
 use crate::format::key::Template;
 use crate::source::BoxFuture;
@@ -89,7 +90,7 @@ impl Kinesis {
         let region = stream.region.clone().or(settings.access.region);
         let access = Access { region, ..settings.access };
         let config = service::load(&access, settings.timeout).await?;
-        let builder = aws_sdk_kinesis::config::Builder::from(&config).interceptor(service::BOUNDED);
+        let builder = aws_sdk_kinesis::config::Builder::from(&config).interceptor(CALLS).interceptor(service::BOUNDED);
         let resource = stream.arn.clone().unwrap_or_else(|| format!("stream/{}", stream.name));
         let target = Target { put: PUT, resource, advice };
         Ok(Self { client: Client::from_conf(builder.build()), stream, target, record_bytes: Mutex::default() })

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::batch::Counts;
 use super::{Batch, Sink, SinkError};
 
 /// The first back-off: long enough for a connection to be made anew, too short to be noticed.
@@ -219,7 +220,9 @@ pub async fn deliver(
     batch: &Arc<Batch>,
     circuit: &Circuit,
     limits: Limits,
+    counts: &Counts,
 ) -> Result<Outcome, SinkError> {
+    let metrics = counts.metrics();
     let (mut outcome, mut trouble) = (Outcome::default(), Trouble::new(name, limits.patience));
     let mut rests = vec![Rest { batch: Arc::clone(batch), places: None }.within(limits.max_item_bytes, &mut outcome)];
     let mut permit = None;
@@ -236,10 +239,13 @@ pub async fn deliver(
                 }
             }
         }
+        let begun = Instant::now();
         let answer = sink.deliver(Arc::clone(&rest.batch)).await.map_err(|error| fitting(error, &rest.batch));
+        metrics.seconds.observe(begun.elapsed().as_secs_f64());
         if !matches!(answer, Err(SinkError::Retry { .. })) {
             // Whoever waits to ask may go on.
             circuit.works();
+            metrics.up.set(1);
             permit = None;
         }
         let (source, after) = match answer {
@@ -262,6 +268,7 @@ pub async fn deliver(
             }
             Err(SinkError::Retry { after, source }) => {
                 circuit.fails();
+                metrics.up.set(i64::from(!circuit.is_open()));
                 rests.push(rest);
                 (source, after)
             }
@@ -270,6 +277,8 @@ pub async fn deliver(
         if trouble.is_over() {
             break;
         }
+        metrics.retries.inc();
+        counts.failed(&Causes(source.as_ref()));
         let wait = trouble.next_wait(source.as_ref(), after);
         drop(source);
         tokio::time::sleep(wait).await;
@@ -438,7 +447,7 @@ mod tests {
         let mut lines = Lines::default();
         items.iter().for_each(|item| lines.push_with(|out| out.extend_from_slice(item.as_bytes())));
         let batch = Arc::new(Batch { parts: vec![Lines::default(), lines], range: None });
-        deliver(sink, "lake", &batch, &Circuit::default(), limits(patience)).await
+        deliver(sink, "lake", &batch, &Circuit::default(), limits(patience), &Counts::of("lake")).await
     }
 
     fn limits(patience: Patience) -> Limits {
@@ -529,7 +538,7 @@ mod tests {
             let mut lines = Lines::default();
             lines.push_with(|out| out.push(b'a'));
             let batch = Arc::new(Batch { parts: vec![lines], range: None });
-            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Unlimited)).await.unwrap();
+            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Unlimited), &Counts::of("lake")).await.unwrap();
         });
         join(batches.map(Box::pin).collect()).await;
         let asked = sink.asked.load(Ordering::Relaxed);
@@ -615,7 +624,7 @@ mod tests {
                             tokio::time::sleep(Duration::from_millis(10)).await;
                         }
                     }
-                    deliver(s, "lake", &b, c, limits(Patience::Unlimited)).await.unwrap();
+                    deliver(s, "lake", &b, c, limits(Patience::Unlimited), &Counts::of("lake")).await.unwrap();
                 })
             });
             join(runs.into_iter().collect()).await;
@@ -648,7 +657,16 @@ mod tests {
             let mut lines = Lines::default();
             lines.push_with(|out| out.push(b'a'));
             let batch = Arc::new(Batch { parts: vec![lines], range: None });
-            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Limited(Duration::from_secs(60)))).await.unwrap();
+            deliver(
+                &sink,
+                "lake",
+                &batch,
+                &circuit,
+                limits(Patience::Limited(Duration::from_secs(60))),
+                &Counts::of("lake"),
+            )
+            .await
+            .unwrap();
         });
         join(batches.map(Box::pin).collect()).await;
         assert!(start.elapsed() <= Duration::from_secs(100), "{:?}", start.elapsed());
@@ -693,7 +711,9 @@ mod tests {
         (0..5000).for_each(|_| lines.push_with(|out| out.push(b'a')));
         let batch = Arc::new(Batch { parts: vec![lines], range: None });
         let start = Instant::now();
-        deliver(&sink, "lake", &batch, &Circuit::default(), limits(Patience::Unlimited)).await.unwrap();
+        deliver(&sink, "lake", &batch, &Circuit::default(), limits(Patience::Unlimited), &Counts::of("lake"))
+            .await
+            .unwrap();
         let requests = sink.0.load(Ordering::Relaxed);
         assert!(start.elapsed() >= SHORTEST_WAIT * requests, "{requests} requests in {:?}", start.elapsed());
     }
@@ -716,7 +736,9 @@ mod tests {
         };
         let batch = Arc::new(Batch { parts: vec![lines], range: Some(Arc::new(range)) });
         let sink = Names(Mutex::default());
-        deliver(&sink, "lake", &batch, &Circuit::default(), limits(Patience::Unlimited)).await.unwrap();
+        deliver(&sink, "lake", &batch, &Circuit::default(), limits(Patience::Unlimited), &Counts::of("lake"))
+            .await
+            .unwrap();
         assert_eq!(*sink.0.lock().unwrap(), [true], "a range with one item over the limit has no name");
     }
 
@@ -732,7 +754,7 @@ mod tests {
             assert!(circuit.is_open(), "nothing got through for a minute, and the circuit is closed");
         };
         let run = async {
-            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Unlimited)).await.unwrap();
+            deliver(&sink, "lake", &batch, &circuit, limits(Patience::Unlimited), &Counts::of("lake")).await.unwrap();
         };
         tokio::join!(run, watch);
     }

@@ -15,6 +15,7 @@ use self::error::CallError;
 use super::service;
 use super::{Batch, Item, Planned, Sink, SinkError, batch, opening};
 use crate::aws::Access;
+use crate::aws::calls::CALLS;
 use crate::format::key::Template;
 use crate::source::BoxFuture;
 
@@ -73,7 +74,7 @@ impl Sqs {
     async fn open(settings: Settings) -> anyhow::Result<Self> {
         let Settings { access, queue_url, group, is_fifo, timeout } = settings;
         let config = service::load(&access, timeout).await.with_context(|| format!("the queue {queue_url}"))?;
-        let builder = aws_sdk_sqs::config::Builder::from(&config).interceptor(service::BOUNDED);
+        let builder = aws_sdk_sqs::config::Builder::from(&config).interceptor(CALLS).interceptor(service::BOUNDED);
         Ok(Self { client: Client::from_conf(builder.build()), queue_url, has_groups: group.is_some(), is_fifo })
     }
 

@@ -43,6 +43,7 @@ pub(super) fn plan(directory: &Path, sinks: Vec<SinkPlan>) -> Plan {
         checkpoints: CheckpointPlan::Local(local::Settings { directory: state }),
         memory_bytes: 64 << 20,
         drain: Duration::from_secs(25),
+        http: None,
     }
 }
 

@@ -7,6 +7,7 @@ use bedrock_tap::format::{Format, Lines};
 use bedrock_tap::generator::{Generator, Profile};
 use bedrock_tap::pipeline::{Line, Parcel, Settings};
 use bedrock_tap::record::{Origin, Record};
+use bedrock_tap::sink::batch::Counts;
 use bedrock_tap::sink::retry::{self, Circuit, Limits, Patience};
 use bedrock_tap::sink::{Batch, Planned, Sink, SinkError};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -316,7 +317,8 @@ async fn of_a_partial_success_each_rejected_record_is_known_and_no_other_is_lost
         let sink = opened(&section(&collector, protocol)).await;
         let limits = Limits { max_item_bytes: usize::MAX, patience: Patience::Unlimited };
         let batch = Arc::new(batch(&marked));
-        let outcome = retry::deliver(sink.as_ref(), "a", &batch, &Circuit::default(), limits).await.unwrap();
+        let outcome =
+            retry::deliver(sink.as_ref(), "a", &batch, &Circuit::default(), limits, &Counts::of("a")).await.unwrap();
         let mut refused: Vec<_> = outcome.refused.iter().map(|(index, _)| *index).collect();
         refused.sort_unstable();
         assert_eq!(refused, bad);

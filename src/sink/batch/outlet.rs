@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::{RangeLimits, Settings};
 use crate::budget::{Budget, Reservation};
 use crate::format::Lines;
+use crate::metrics;
 use crate::record::Origin;
 use crate::sink::Range;
 use crate::sink::retry::{Complaint, Patience};
@@ -121,16 +123,58 @@ impl Ticket {
 }
 
 /// What a sink did, for its log lines and for metrics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counts {
+    metrics: metrics::Sink,
     pending_bytes: AtomicUsize,
     pending_items: AtomicUsize,
     refused: AtomicU64,
     dropped: AtomicU64,
     complaint: Mutex<Option<Complaint>>,
+    last_error: Mutex<Option<(Timestamp, String)>>,
 }
 
 impl Counts {
+    /// The counts of the sink with this name.
+    pub fn of(sink: &str) -> Self {
+        Self {
+            metrics: metrics::Sink::named(sink),
+            pending_bytes: AtomicUsize::default(),
+            pending_items: AtomicUsize::default(),
+            refused: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+            complaint: Mutex::default(),
+            last_error: Mutex::default(),
+        }
+    }
+
+    /// The last failure of a try, and when it was.
+    pub fn last_error(&self) -> Option<(Timestamp, String)> {
+        self.last_error.lock().ok().and_then(|last| last.clone())
+    }
+
+    /// Notes a try that failed.
+    pub(crate) fn failed(&self, error: &dyn std::fmt::Display) {
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = Some((Timestamp::now(), error.to_string()));
+        }
+    }
+
+    /// Whether the destination counts as up.
+    pub fn is_up(&self) -> bool {
+        self.metrics.up.get() != 0
+    }
+
+    /// The items that were submitted and are not durable yet.
+    pub fn pending_items(&self) -> usize {
+        self.pending_items.load(Ordering::Relaxed)
+    }
+
+    /// What of this is measured.
+    pub fn metrics(&self) -> &metrics::Sink {
+        &self.metrics
+    }
+
     /// The bytes that were submitted and are not durable yet.
     pub fn pending_bytes(&self) -> usize {
         self.pending_bytes.load(Ordering::Relaxed)
@@ -148,21 +192,27 @@ impl Counts {
 
     pub(super) fn refused(&self, items: usize) {
         self.refused.fetch_add(items as u64, Ordering::Relaxed);
+        self.metrics.refused(items);
     }
 
     fn submitted(&self, items: usize, bytes: usize) {
         self.pending_items.fetch_add(items, Ordering::Relaxed);
         self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.metrics.submitted(items, bytes);
     }
 
     pub(super) fn done(&self, items: usize, bytes: usize) {
         self.pending_items.fetch_sub(items, Ordering::Relaxed);
         self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.done(items, bytes);
     }
 
     /// Counts what a sink that is not required leaves behind when it ends.
     pub(super) fn drop_pending(&self, sink: &str) {
-        self.drop_items(sink, self.pending_items.swap(0, Ordering::Relaxed));
+        let (items, bytes) =
+            (self.pending_items.swap(0, Ordering::Relaxed), self.pending_bytes.swap(0, Ordering::Relaxed));
+        self.metrics.done(items, bytes);
+        self.drop_items(sink, items);
     }
 
     /// Counts items that are dropped, and says so at intervals that grow.
@@ -171,6 +221,7 @@ impl Counts {
             return;
         }
         let dropped = self.dropped.fetch_add(items as u64, Ordering::Relaxed) + items as u64;
+        self.metrics.dropped.inc_by(items as u64);
         let Ok(mut complaint) = self.complaint.lock() else { return };
         if complaint.get_or_insert_with(|| Complaint::new(Duration::ZERO)).is_due() {
             tracing::warn!(sink, dropped, "a sink that is not required drops what it cannot deliver");
@@ -195,7 +246,7 @@ impl Outlet {
     pub(super) fn new(name: &str, settings: &Settings) -> (Self, mpsc::Receiver<Message>, Arc<Counts>) {
         let (queue, receiver) = mpsc::channel(QUEUE_SUBMISSIONS);
         let spare = (settings.patience != Patience::Unlimited).then(|| Budget::new(SPARE_BYTES));
-        let (name, counts) = (name.into(), Arc::<Counts>::default());
+        let (name, counts) = (name.into(), Arc::new(Counts::of(name)));
         let outlet = Self {
             name,
             queue,

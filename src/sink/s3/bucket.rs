@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::{Encryption, Settings};
 use crate::aws::AccessError;
+use crate::aws::calls::CALLS;
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::sink::SinkError;
 use crate::sink::service;
@@ -91,6 +92,7 @@ impl Bucket {
             (None, RequestChecksumCalculation::WhenRequired)
         };
         let builder = aws_sdk_s3::config::Builder::from(&config)
+            .interceptor(CALLS)
             .interceptor(service::BOUNDED)
             .force_path_style(settings.path_style.unwrap_or(settings.access.endpoint_url.is_some()))
             .request_checksum_calculation(calculation)

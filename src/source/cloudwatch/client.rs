@@ -17,6 +17,7 @@ pub use super::clock::HostClock;
 use super::error::{CallError, Policy};
 use super::pace::Pace;
 use crate::aws::bounded::BoundedAnswers;
+use crate::aws::calls::CALLS;
 use crate::aws::{Access, AccessError};
 
 /// Calls of FilterLogEvents a second that leave one of the five of an account and Region to others. Source: the service
@@ -131,6 +132,7 @@ impl Logs {
     pub async fn connect(access: &Access, calls_per_second: f64) -> Result<Self, AccessError> {
         let config = access.load().await?;
         let mut builder = aws_sdk_cloudwatchlogs::config::Builder::from(&config)
+            .interceptor(CALLS)
             .retry_config(RetryConfig::disabled())
             .interceptor(BoundedAnswers::all(MAX_ANSWER_BYTES));
         if let Some(url) = &access.endpoint_url {

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::error::{CallError, Policy};
+use crate::aws::calls::CALLS;
 use crate::aws::{self, Access, AccessError};
 use crate::record::{Position, ShardId};
 
@@ -163,7 +164,8 @@ impl Kinesis {
         }
         access.region = target.region.clone().or(access.region);
         let config = access.load().await?;
-        let mut builder = aws_sdk_kinesis::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        let mut builder =
+            aws_sdk_kinesis::config::Builder::from(&config).interceptor(CALLS).retry_config(RetryConfig::disabled());
         if let Some(url) = &access.endpoint_url {
             // Only this client's: an assumed role is asked for at its own service.
             builder = builder.endpoint_url(url);

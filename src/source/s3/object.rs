@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::error::{MAX_ANSWER_BYTES, plain};
 use crate::aws::bounded::BoundedAnswers;
+use crate::aws::calls::CALLS;
 use crate::aws::error::{CREDENTIALS_ADVICE, Failure, Meaning};
 use crate::aws::{Access, AccessError};
 use crate::budget::Budget;
@@ -108,6 +109,7 @@ impl Objects {
         let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         let timeouts = timeouts.disable_operation_timeout().read_timeout(SILENCE).build();
         let mut builder = aws_sdk_s3::config::Builder::from(&config)
+            .interceptor(CALLS)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .interceptor(BoundedAnswers::errors(MAX_ANSWER_BYTES))

@@ -12,6 +12,7 @@ use aws_sdk_sqs::types::{
 
 use super::error::{CallError, MAX_ANSWER_BYTES, Policy};
 use crate::aws::bounded::BoundedAnswers;
+use crate::aws::calls::CALLS;
 use crate::aws::{Access, AccessError};
 
 /// The messages of a call. Source: the Amazon SQS API reference, `ReceiveMessage` and `DeleteMessageBatch`.
@@ -62,6 +63,7 @@ impl Queue {
         let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         let timeouts = timeouts.read_timeout(WAIT + CALL).operation_timeout(WAIT + CALL).build();
         let mut builder = aws_sdk_sqs::config::Builder::from(&config)
+            .interceptor(CALLS)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .interceptor(BoundedAnswers::all(MAX_ANSWER_BYTES));

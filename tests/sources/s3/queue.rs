@@ -68,6 +68,7 @@ impl World {
             })
         }));
         let plan = Plan {
+            http: None,
             source,
             crew: echo_crew(1),
             bodies: None,

@@ -12,6 +12,7 @@ use crate::checkpoint::CheckpointError;
 use crate::delivery::{LaneEnd, LaneError};
 use crate::lease::tenure::{Claim, End, Taken};
 use crate::lease::{Lease, LeaseKey, StreamKey};
+use crate::metrics;
 use crate::record::Partition;
 
 /// A step of a tenure.
@@ -68,6 +69,8 @@ impl Fleet {
         };
         let (partition, halt) = (partition_of(&known.stream, &key), stop.child_token());
         info!(shard = %partition, position = %taken.lease.position, "reading shard");
+        metrics::families().leases_taken.with_label_values::<&str>(&[]).inc();
+        self.count_held();
         let commits = self.held.begin(partition.clone());
         let shard = lane::Shard {
             stream: known.stream.clone(),
@@ -87,6 +90,11 @@ impl Fleet {
         });
     }
 
+    fn count_held(&self) {
+        let held = self.mine.values().filter(|phase| **phase == Phase::Holding).count();
+        metrics::families().leases_owned.with_label_values::<&str>(&[]).set(metrics::signed(held));
+    }
+
     /// Takes the end of a tenure.
     fn settle(
         &mut self,
@@ -96,7 +104,11 @@ impl Fleet {
         now: Instant,
     ) -> Result<(), Error> {
         self.mine.remove(key);
+        self.count_held();
         self.balance_soon(now);
+        if matches!(end, End::Lost) {
+            metrics::families().leases_lost.with_label_values::<&str>(&[]).inc();
+        }
         match end {
             End::Ended(lease) => {
                 info!(lease = %key, "shard delivered to its end");
