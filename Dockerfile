@@ -24,7 +24,10 @@ RUN set -eux; \
 
 # The program. Files keep their times when they are copied, and those may be older than what the layer above has built
 # from empty sources: they are made new, or cargo would take the empty program for this one.
+COPY build.rs ./
 COPY src ./src
+# What `--version` says: the build has no checkout to find it out from.
+ARG BEDROCK_TAP_COMMIT=unknown
 RUN set -eux; \
     mkdir -p tests benches; \
     touch tests/integration.rs benches/endpoint.rs benches/fleet.rs \

@@ -24,5 +24,6 @@ mod pages;
 mod run;
 mod sinks;
 mod sources;
+mod supply;
 mod support;
 mod tail;
