@@ -3,45 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use serde_json::Value;
+/// A crate that is built for the program.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Built {
+    name: String,
+    version: String,
+    /// Where it comes from, where that is not crates.io.
+    from: Option<String>,
+    licence: String,
+}
 
-/// `cargo metadata`, of the platform that this is built for: crates of others may not be at hand.
-fn metadata() -> Value {
+/// What is built for the program on this platform, with all features: all but what only tests need.
+fn built() -> BTreeSet<Built> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--all-features"])
-        .args(["--filter-platform", env!("BEDROCK_TAP_TARGET")])
+        .args(["tree", "--locked", "--offline", "--all-features", "--edges", "normal,build"])
+        .args(["--prefix", "none", "--format", "{p}|{l}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    let built = text.lines().filter(|line| !line.is_empty()).map(|line| {
+        // What stands before is marked where it was listed before.
+        let (package, licence) = line.trim_end_matches(" (*)").split_once('|').unwrap();
+        let mut words = package.splitn(3, ' ');
+        let (name, version) = (words.next().unwrap(), words.next().unwrap().trim_start_matches('v'));
+        let from = words.next().map(|from| from.replace("(proc-macro)", "")).filter(|from| !from.trim().is_empty());
+        Built { name: name.to_owned(), version: version.to_owned(), from, licence: licence.to_owned() }
+    });
+    built.collect()
 }
 
 fn rules() -> toml::Table {
     include_str!("../deny.toml").parse().unwrap()
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value[key].as_str().unwrap_or_default()
-}
-
-/// The ids of what is built for the program: all but what only tests need.
-fn shipped(metadata: &Value) -> BTreeSet<&str> {
-    let nodes: BTreeMap<&str, &Value> =
-        metadata["resolve"]["nodes"].as_array().unwrap().iter().map(|node| (text(node, "id"), node)).collect();
-    let mut found = BTreeSet::new();
-    let mut waiting = vec![text(&metadata["resolve"], "root")];
-    while let Some(id) = waiting.pop() {
-        if !found.insert(id) {
-            continue;
-        }
-        for dependency in nodes[id]["deps"].as_array().unwrap() {
-            if dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev") {
-                waiting.push(text(dependency, "pkg"));
-            }
-        }
-    }
-    found
 }
 
 /// Whether a licence expression can be met with these licences.
@@ -108,46 +102,33 @@ fn licence_expressions_are_understood() {
 
 #[test]
 fn what_comes_into_the_build_is_allowed() {
-    let (metadata, rules) = (metadata(), rules());
-    let strings = |table: &str, key: &str| -> Vec<String> {
-        rules[table][key].as_array().unwrap().iter().map(|value| value.as_str().unwrap().to_owned()).collect()
-    };
-    let licences = strings("licenses", "allow");
-    let allowed: BTreeSet<&str> = licences.iter().map(String::as_str).collect();
-    let registries: BTreeSet<String> =
-        strings("sources", "allow-registry").into_iter().map(|url| format!("registry+{url}")).collect();
+    let (built, rules) = (built(), rules());
+    assert!(built.len() > 200, "{} crates", built.len());
+    let licences: Vec<&str> =
+        rules["licenses"]["allow"].as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect();
+    let allowed: BTreeSet<&str> = licences.into_iter().collect();
     let banned: BTreeSet<&str> =
         rules["bans"]["deny"].as_array().unwrap().iter().map(|ban| ban["crate"].as_str().unwrap()).collect();
-    let shipped = shipped(&metadata);
-    let mut used = BTreeSet::new();
-    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for package in metadata["packages"].as_array().unwrap() {
-        let (id, name, version) = (text(package, "id"), text(package, "name"), text(package, "version"));
-        if !shipped.contains(id) {
-            continue;
-        }
-        let licence = text(package, "license");
+    let (mut used, mut versions) = (BTreeSet::new(), BTreeMap::<&str, Vec<&str>>::new());
+    for Built { name, version, from, licence } in &built {
         assert!(is_met(licence, &allowed), "{name} {version} is under {licence:?}");
-        used.extend(allowed.iter().filter(|known| licence.contains(**known)));
-        assert!(name == "bedrock-tap" || registries.contains(text(package, "source")), "{name} {version}");
-        assert!(!banned.contains(name), "{name} {version} is banned");
+        used.extend(allowed.iter().copied().filter(|known| licence.contains(known)));
+        assert!(name == "bedrock-tap" || from.is_none(), "{name} {version} is from {from:?}");
+        assert!(!banned.contains(name.as_str()), "{name} {version} is banned");
         versions.entry(name).or_default().push(version);
     }
     let unused: Vec<_> = allowed.difference(&used).collect();
     assert!(unused.is_empty(), "no crate is under {unused:?} any more");
     // Further versions of a crate are known, each with its reason.
-    let skipped: Vec<(&str, &str)> = rules["bans"]["skip"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|skip| {
-            assert!(!skip["reason"].as_str().unwrap().is_empty());
-            skip["crate"].as_str().unwrap().split_once('@').unwrap()
-        })
-        .collect();
+    let skip = |skip: &toml::Value| {
+        assert!(!skip["reason"].as_str().unwrap().is_empty());
+        let (name, version) = skip["crate"].as_str().unwrap().split_once('@').unwrap();
+        (name.to_owned(), version.to_owned())
+    };
+    let skipped: Vec<(String, String)> = rules["bans"]["skip"].as_array().unwrap().iter().map(skip).collect();
     let is_of = |version: &str, wanted: &str| version == wanted || version.starts_with(&format!("{wanted}."));
     for (name, versions) in versions {
-        let is_skipped = |version: &&&str| skipped.iter().any(|(known, of)| *known == name && is_of(version, of));
+        let is_skipped = |version: &&&str| skipped.iter().any(|(known, of)| known == name && is_of(version, of));
         let rest = versions.iter().filter(|version| !is_skipped(version)).count();
         assert!(rest <= 1, "{name} comes in the versions {versions:?}: take one, or say why in deny.toml");
     }
