@@ -138,8 +138,7 @@ const AHEAD: i64 = 3_600_000_000;
 const ENTRY: u8 = b'k';
 const ALERT: u8 = b'a';
 
-/// Entries that are looked at for whether they are over: each time that something is observed, and that is asked for
-/// alerts.
+/// Entries that are looked at for whether they are over, when something is observed and when alerts are asked for.
 const SWEPT: u32 = 1;
 const SWEPT_WHEN_ASKED: u32 = 64;
 
@@ -237,8 +236,7 @@ impl State {
 
     /// What is remembered of a key and means something to the rule as it is now.
     fn known(&self, key: &Key, finding: &Hit<'_>) -> Option<&Entry> {
-        let entry = self.table.find(key).and_then(|slot| self.table.entry(slot));
-        entry.filter(|entry| entry.rule.fingerprint == finding.rule.fingerprint)
+        self.table.entry(self.table.find(key)?).filter(|entry| entry.rule.fingerprint == finding.rule.fingerprint)
     }
 
     /// Asks the history of a group, and adds the event to it: whether it stands out, and whether it came in time.
