@@ -6,15 +6,18 @@ use clap::{Parser, Subcommand};
 
 pub mod backfill;
 pub mod check;
+pub mod completions;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod detect;
 pub mod health;
+pub mod man;
 pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod tail;
+mod version;
 
 /// Exit status of wrong usage and of a configuration that is not valid: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;
@@ -29,7 +32,8 @@ Examples:
 
 /// Reads Amazon Bedrock model invocation logs and delivers them without losing one.
 #[derive(Debug, Parser)]
-#[command(name = "bedrock-tap", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "bedrock-tap", version = version::SHORT, long_version = version::LONG)]
+#[command(after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -60,6 +64,10 @@ pub enum Command {
     Check(check::Args),
     /// Print the schema of the events, of the output, of alerts, of the configuration, or of a rule.
     Schema(schema::Args),
+    /// Print what a shell needs to complete commands and flags.
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands.
+    Man(man::Args),
 }
 
 /// A command that failed because of how it was called or configured; `main` exits with [`EXIT_USAGE`].
@@ -84,6 +92,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Health(args) => health::execute(args),
         Command::Check(args) => check::execute(args),
         Command::Schema(args) => schema::execute(args),
+        Command::Completions(args) => completions::execute(args),
+        Command::Man(args) => man::execute(args),
     }
 }
 

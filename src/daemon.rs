@@ -30,6 +30,7 @@ pub mod alerts;
 mod detection;
 mod open;
 pub mod plan;
+pub mod reload;
 mod said;
 mod stop;
 
@@ -38,6 +39,7 @@ use detection::Remembered;
 use said::{say, say_undelivered};
 
 pub use detection::{Detected, DetectionPlan, Keep};
+pub use reload::Reload;
 pub use stop::Stop;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and

@@ -22,9 +22,11 @@ mod health;
 mod kinesis;
 mod lease;
 mod letters;
+mod pages;
 #[cfg(feature = "demo")]
 mod run;
 mod sinks;
 mod sources;
+mod supply;
 mod support;
 mod tail;

@@ -35,3 +35,4 @@ pub(crate) mod s3_double;
 #[cfg(feature = "demo")]
 pub(crate) mod splunk_double;
 pub(crate) mod sqs_double;
+pub(crate) mod tool;
