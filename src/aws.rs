@@ -20,6 +20,8 @@ use crate::proxies::Proxies;
 pub(crate) mod bounded;
 pub(crate) mod error;
 pub(crate) mod region;
+pub(crate) mod signature;
+pub(crate) mod signed;
 
 /// A connection that is not made in this time is tried again: within a region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
