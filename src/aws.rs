@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::proxies::Proxies;
 
+pub mod actions;
 pub(crate) mod bounded;
 pub(crate) mod error;
 pub(crate) mod region;
