@@ -10,9 +10,11 @@ pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod rules;
 pub mod run;
 pub mod schema;
+pub mod setup;
 pub mod tail;
 
 /// Exit status of wrong usage and of a configuration that is not valid: `EX_USAGE` of sysexits.h.
@@ -55,6 +57,10 @@ pub enum Command {
     Demo(demo::Args),
     /// Validate a configuration without touching the network.
     Check(check::Args),
+    /// Ask AWS whether invocations get from Bedrock to the sinks, and say what to do where not.
+    Doctor(doctor::Args),
+    /// Print, or make, what repairs what the doctor finds.
+    Setup(setup::Args),
     /// Print the schema of the events, of the output, of alerts, of the configuration, or of a rule.
     Schema(schema::Args),
 }
@@ -79,6 +85,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::execute(args),
         Command::Check(args) => check::execute(args),
+        Command::Doctor(args) => doctor::execute(args),
+        Command::Setup(args) => setup::execute(args),
         Command::Schema(args) => schema::execute(args),
     }
 }

@@ -259,10 +259,7 @@ impl Signed {
     }
 }
 
-fn unanswered(
-    error: &CallError,
-    failed: &impl Fn(Meaning, &str, Option<String>) -> SignedError,
-) -> SignedError {
+fn unanswered(error: &CallError, failed: &impl Fn(Meaning, &str, Option<String>) -> SignedError) -> SignedError {
     let code = match error {
         CallError::TooLarge => "the answer is too large",
         CallError::Certificate(_) => "the certificate is not accepted",

@@ -111,7 +111,8 @@ impl Refusal {
             Refused::Credentials => crate::aws::error::CREDENTIALS_ADVICE.to_owned(),
             Refused::Missing => "check the name, the account and the Region".to_owned(),
             Refused::Late | Refused::Other => {
-                "check the network path (proxy, VPC endpoint, security group) and endpoint_url, and ask again".to_owned()
+                "check the network path (proxy, VPC endpoint, security group) and endpoint_url, and ask again"
+                    .to_owned()
             }
         }
     }
@@ -133,6 +134,8 @@ pub(crate) struct Identity {
 /// What is known about who asks, and about the time.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
+    /// The role that was taken on.
+    pub(crate) role: Option<String>,
     pub(crate) identity: Asked<Identity>,
     /// How far this host's clock is ahead of the service's.
     pub(crate) ahead: Option<SignedDuration>,
@@ -200,7 +203,8 @@ pub(crate) struct Place {
     pub(crate) logging: Asked<Option<Logging>>,
     /// The log groups that are looked at.
     pub(crate) groups: Vec<Group>,
-    pub(crate) policies: Asked<Vec<AccountPolicy>>,
+    /// The account's policies, where subscriptions are of use.
+    pub(crate) policies: Option<Asked<Vec<AccountPolicy>>>,
     /// Roles of filters that write to the stream that is read, by their ARNs.
     pub(crate) roles: BTreeMap<String, WriterRole>,
     /// The streams that are read here, by the index among the facts' streams.
@@ -311,6 +315,8 @@ pub(crate) enum Reached {
 pub(crate) struct Right {
     pub(crate) action: String,
     pub(crate) resource: String,
+    /// What it is for.
+    pub(crate) words: &'static str,
     pub(crate) decision: Decision,
 }
 
@@ -325,6 +331,8 @@ pub(crate) enum Decision {
     Denied,
     /// Neither tells; the words say why.
     Unknown(String),
+    /// It is needed only where a key of the account's own encrypts, and nothing says which.
+    OfSomeKey,
 }
 
 /// The service's own log group.
@@ -341,11 +349,10 @@ pub(crate) enum OwnLog {
 /// All that is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// Why nothing of AWS can be asked: no Region, no credentials.
-    pub(crate) no_access: Option<String>,
-    /// Whether anything of AWS is used.
-    pub(crate) uses_aws: bool,
-    pub(crate) caller: Option<Caller>,
+    /// What cannot be asked because nothing of AWS can be reached, and why.
+    pub(crate) unreached: Vec<(String, String)>,
+    /// Who asks, for each of the credentials that are used.
+    pub(crate) callers: Vec<Caller>,
     pub(crate) places: Vec<Place>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) tables: Vec<Table>,
@@ -354,4 +361,24 @@ pub(crate) struct Facts {
     pub(crate) rights: Vec<Right>,
     pub(crate) destinations: Vec<Destination>,
     pub(crate) own_log: OwnLog,
+    /// The subscriptions of the service's own log group.
+    pub(crate) own_filters: Option<Asked<Vec<Filter>>>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            unreached: Vec::new(),
+            callers: Vec::new(),
+            places: Vec::new(),
+            streams: Vec::new(),
+            tables: Vec::new(),
+            queue: None,
+            buckets: Vec::new(),
+            rights: Vec::new(),
+            destinations: Vec::new(),
+            own_log: OwnLog::Unknown,
+            own_filters: None,
+        }
+    }
 }

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_they_come() {
-        let check = |body: &str, expected: Option<Option<Logging>>| assert_eq!(read(body.as_bytes()), expected, "{body}");
+        let check =
+            |body: &str, expected: Option<Option<Logging>>| assert_eq!(read(body.as_bytes()), expected, "{body}");
         check("{}", Some(None));
         check(r#"{"loggingConfig":null}"#, Some(None));
         check("[", None);

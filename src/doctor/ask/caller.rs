@@ -18,13 +18,17 @@ pub(super) async fn caller(reach: &Reach) -> Caller {
     let now = Timestamp::now();
     let ahead = |date: Option<Timestamp>| date.map(|date: Timestamp| now.duration_since(date));
     match asked {
-        Err(_) => Caller { identity: Err(Refusal::late(action, reach.limit)), ahead: None },
-        Ok(Err(error)) => Caller { ahead: ahead(error.date), identity: Err(error.into()) },
+        Err(_) => Caller { role: None, identity: Err(Refusal::late(action, reach.limit)), ahead: None },
+        Ok(Err(error)) => Caller { role: None, ahead: ahead(error.date), identity: Err(error.into()) },
         Ok(Ok(answer)) => {
             let text = String::from_utf8_lossy(&answer.body);
             let identity = element(&text, "Arn").zip(element(&text, "Account"));
             let identity = identity.map(|(arn, account)| Identity { arn, account });
-            Caller { identity: identity.ok_or_else(|| Refusal::unreadable(action)), ahead: ahead(answer.date) }
+            Caller {
+                role: None,
+                identity: identity.ok_or_else(|| Refusal::unreadable(action)),
+                ahead: ahead(answer.date),
+            }
         }
     }
 }

@@ -122,8 +122,7 @@ pub(super) async fn policies(reach: &Reach, logs: &Logs) -> Asked<Vec<AccountPol
             let answer = Box::pin(call.send()).await.map_err(|error| Refusal::read(action, &error))?;
             for policy in answer.account_policies.unwrap_or_default() {
                 let document = policy.policy_document.unwrap_or_default();
-                let document: Document =
-                    serde_json::from_str(&document).map_err(|_| Refusal::unreadable(action))?;
+                let document: Document = serde_json::from_str(&document).map_err(|_| Refusal::unreadable(action))?;
                 policies.push(AccountPolicy {
                     filter: Filter {
                         name: policy.policy_name.unwrap_or_default(),

@@ -4,8 +4,8 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TableDescription, TimeToLiveStatus};
 
-use super::stream::absent;
 use super::Reach;
+use super::stream::absent;
 use crate::doctor::facts::{Asked, Refusal, Table, TableFound};
 use crate::lease::dynamodb::setup::Kind;
 
