@@ -107,11 +107,13 @@ fn shown(applied: &Applied<'_>) -> String {
     match applied {
         Applied::Left(repair) => {
             let why = repair.by_hand.as_deref().unwrap_or("it is not made here");
-            format!("left to you: {} ({why})\n", repair.why)
+            format!("left to you: {} ({why})\n", repair.what)
         }
-        Applied::Failed(repair, why) => format!("failed: {}\n        {why}\nnothing behind it was tried\n", repair.why),
+        Applied::Failed(repair, why) => {
+            format!("failed: {}\n        {why}\nnothing behind it was tried\n", repair.what)
+        }
         Applied::Made(repair, checks) => {
-            let mut page = format!("done: {}\n", repair.why);
+            let mut page = format!("done: {}\n", repair.what);
             page.push_str(&doctor::lines(checks, look()));
             page
         }

@@ -19,9 +19,14 @@ pub fn text(report: &Report, look: Look) -> String {
     let counted = [Status::Failed, Status::Warning, Status::NotKnown, Status::Ok, Status::Skipped];
     let counted = counted.map(|status| (report.count(status), status));
     let counts = counted.iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<_> = counts.map(|(count, status)| format!("{count} {}", status.as_str())).collect();
+    let counts: Vec<_> = counts.map(|(count, status)| counted_as(*count, *status)).collect();
     page.push_str(&format!("{}\n", if counts.is_empty() { "nothing to check".to_owned() } else { counts.join(", ") }));
     page
+}
+
+fn counted_as(count: usize, status: Status) -> String {
+    let plural = if status == Status::Warning && count > 1 { "s" } else { "" };
+    format!("{count} {}{plural}", status.as_str())
 }
 
 /// Checks by themselves, a line each.
@@ -38,7 +43,7 @@ pub fn commands(repairs: &[Repair]) -> String {
         if index > 0 {
             page.push('\n');
         }
-        comment(&mut page, "", &format!("{}. {}", index + 1, repair.why));
+        comment(&mut page, "", &format!("{}. {}: {}", index + 1, repair.what, repair.why));
         if let Some(why) = &repair.by_hand {
             comment(&mut page, "", &format!("By hand, --apply leaves it: {why}."));
         }

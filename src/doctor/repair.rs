@@ -35,6 +35,8 @@ pub struct Names {
 /// One change.
 #[derive(Clone, Debug)]
 pub struct Repair {
+    /// What is done.
+    pub what: String,
     /// Why it is needed.
     pub why: String,
     /// The checks that hold behind it.
@@ -91,8 +93,9 @@ pub(super) fn plan(config: &Config, names: &Names, facts: &Facts) -> Vec<Repair>
 }
 
 impl Repair {
-    fn new(why: impl Into<String>, mends: &[&'static str], command: Command) -> Self {
+    fn new(what: impl Into<String>, why: impl Into<String>, mends: &[&'static str], command: Command) -> Self {
         Self {
+            what: what.into(),
             why: why.into(),
             mends: mends.to_vec(),
             commands: vec![command.render()],
@@ -136,7 +139,8 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
         Err(_) => return,
         Ok(None) => {
             let command = command("create-stream").with("--stream-mode-details", "StreamMode=ON_DEMAND");
-            let why = format!("There is no stream {name}. On demand, it grows by itself.");
+            let what = format!("make the stream {name}");
+            let why = "there is none of this name; on demand, it grows by itself";
             let resource = json!({
                 "Type": "AWS::Kinesis::Stream",
                 "Properties": {
@@ -146,7 +150,7 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
                     "StreamEncryption": { "EncryptionType": "KMS", "KeyId": names.kms_key },
                 },
             });
-            let repair = Repair::new(why, &["stream.status", "stream.shards"], command)
+            let repair = Repair::new(what, why, &["stream.status", "stream.shards"], command)
                 .and(Command::new("kinesis", "wait stream-exists", region).with("--stream-name", &name))
                 .made_by(&access, Change::CreateStream { name: name.clone() });
             repairs.push(repair.resource(logical("Stream", &name), resource));
@@ -157,18 +161,18 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
     if found.retention_hours < STREAM_HOURS {
         let command = command("increase-stream-retention-period");
         let command = command.with("--retention-period-hours", &STREAM_HOURS.to_string());
-        let why = format!("The stream {name} keeps records for {} hours, less than a weekend.", found.retention_hours);
-        let repair = Repair::new(why, &["stream.retention"], command);
+        let what = format!("have the stream {name} keep records for {STREAM_HOURS} hours");
+        let why = format!("it keeps them for {}, less than a weekend", found.retention_hours);
+        let repair = Repair::new(what, why, &["stream.retention"], command);
         repairs.push(repair.made_by(&access, Change::RaiseStreamRetention { name: name.clone() }));
     }
     if found.key.is_none() {
         let command = command("start-stream-encryption").with("--encryption-type", "KMS");
         let command = command.with("--key-id", &names.kms_key);
-        let why = format!(
-            "The stream {name} carries prompts and answers in the clear. With a key of your own, grant the writer's role \
-             kms:GenerateDataKey and the reader's kms:Decrypt first."
-        );
-        let repair = Repair::new(why, &["stream.encryption"], command);
+        let what = format!("encrypt the stream {name}");
+        let why = "it carries prompts and answers in the clear; with a key of your own, grant the writer's role \
+                   kms:GenerateDataKey and the reader's kms:Decrypt first";
+        let repair = Repair::new(what, why, &["stream.encryption"], command);
         let change = Change::EncryptStream { name: name.clone(), key: names.kms_key.clone() };
         // With a key of the account's own, whoever lacks rights on it is locked out.
         repairs.push(match names.kms_key.ends_with("alias/aws/kinesis") {
@@ -182,7 +186,7 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
         let arn = stream.arn().unwrap_or(given);
         let command = Command::new("kinesis", "register-stream-consumer", region);
         let command = command.with("--stream-arn", arn).with("--consumer-name", &source.consumer);
-        let repair = Repair::new("Fan-out needs the consumer.", &["stream.consumer"], command);
+        let repair = Repair::new("register the consumer", "fan-out needs it", &["stream.consumer"], command);
         repairs.push(repair.by_hand("it costs money by the shard-hour until it is deregistered"));
     }
 }
@@ -199,23 +203,29 @@ fn of_table(table: &Table, access: &Access, repairs: &mut Vec<Repair>) {
             .with_all("--attribute-definitions", &attributes)
             .with_all("--key-schema", &schema)
             .with("--billing-mode", "PAY_PER_REQUEST");
-        let repair = Repair::new(format!("There is no table {name}."), &["table.exists", "table.key"], command)
-            .and(Command::new("dynamodb", "wait table-exists", region).with("--table-name", name))
-            .made_by(access, Change::CreateTable { name: name.to_owned(), keys: table.wanted });
+        let repair = Repair::new(
+            format!("make the table {name}"),
+            "there is none of this name",
+            &["table.exists", "table.key"],
+            command,
+        )
+        .and(Command::new("dynamodb", "wait table-exists", region).with("--table-name", name))
+        .made_by(access, Change::CreateTable { name: name.to_owned(), keys: table.wanted });
         repairs.push(repair.resource(logical("Table", name), of_keys(name, table.wanted)));
     }
     let has_none = matches!(table.recovery, Ok(false)) && matches!(table.found, Ok(Some(_)));
     if has_none || (table.is_missing() && !table.is_made) {
         let command = command("update-continuous-backups");
         let command = command.with("--point-in-time-recovery-specification", "PointInTimeRecoveryEnabled=true");
-        let why = format!("The table {name} holds the positions: a restore is the way back from a mistake.");
-        let repair = Repair::new(why, &["table.recovery"], command);
+        let what = format!("have the table {name} restorable to any point in time");
+        let repair = Repair::new(what, "it is the way back from a mistake", &["table.recovery"], command);
         repairs.push(repair.made_by(access, Change::EnableRecovery { name: name.to_owned() }));
     }
     if let Ok(Some(attribute)) = &table.expiry {
         let value = format!("Enabled=false,AttributeName={attribute}");
         let command = command("update-time-to-live").with("--time-to-live-specification", &value);
-        let repair = Repair::new(format!("Rows of {name} that expire are positions lost."), &["table.ttl"], command);
+        let repair =
+            Repair::new(format!("have no rows of {name} expire"), "each is a position", &["table.ttl"], command);
         repairs.push(repair.by_hand("it takes something away that somebody has set"));
     }
 }

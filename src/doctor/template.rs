@@ -10,27 +10,31 @@ const WIDTH: usize = 80;
 
 /// The template, in YAML.
 pub fn render(repairs: &[Repair]) -> String {
-    let mut page = String::from("AWSTemplateFormatVersion: \"2010-09-09\"\n");
-    page.push_str("Description: What bedrock-tap needs and did not find\n");
     let others: Vec<_> = repairs.iter().filter(|repair| repair.resources.is_empty()).collect();
+    let mut page = String::new();
+    if others.len() < repairs.len() {
+        page.push_str("AWSTemplateFormatVersion: \"2010-09-09\"\n");
+        page.push_str("Description: What bedrock-tap needs and did not find\n");
+    } else {
+        page.push_str("# Nothing is missing that CloudFormation could make: there is no template.\n");
+    }
     if !others.is_empty() {
-        page.push_str("# Not in this template, because CloudFormation makes it only with what is there\n# already:\n");
+        page.push_str("# Changes that are not in a template:\n");
         for repair in &others {
-            comment(&mut page, "", &repair.why);
+            comment(&mut page, "", &format!("- {}: {}", repair.what, repair.why));
             for line in repair.commands.iter().flat_map(|command| command.lines()) {
                 page.push_str(&format!("#   {}\n", plain(line)));
             }
         }
     }
     if others.len() == repairs.len() {
-        page.push_str("# Nothing is missing that CloudFormation could make.\nResources: {}\n");
         return page;
     }
     page.push_str("Resources:\n");
     for repair in repairs {
         for (index, (id, resource)) in repair.resources.iter().enumerate() {
             if index == 0 {
-                comment(&mut page, "  ", &repair.why);
+                comment(&mut page, "  ", &format!("{}: {}", repair.what, repair.why));
             }
             page.push_str(&format!("  {id}:\n"));
             yaml(&mut page, resource, 2);

@@ -52,7 +52,7 @@ pub(super) async fn logging(reach: &Reach) -> Asked<Option<Logging>> {
 /// Reads an answer; none if it is none.
 fn read(body: &[u8]) -> Option<Option<Logging>> {
     let answer: Answer = serde_json::from_slice(body).ok()?;
-    Some(answer.logging_config.map(|config| {
+    let logging = answer.logging_config.map(|config| {
         let (group, large) = match config.cloud_watch_config {
             Some(to) => (to.log_group_name, to.large),
             None => (None, None),
@@ -66,7 +66,9 @@ fn read(body: &[u8]) -> Option<Option<Logging>> {
             large_bucket: named(large.and_then(|large| large.bucket_name)),
             bucket: named(config.s3_config.and_then(|to| to.bucket_name)),
         }
-    }))
+    });
+    // What goes nowhere is not logged.
+    Some(logging.filter(|logging| logging.group.is_some() || logging.bucket.is_some()))
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
         check("[", None);
         check(r#"{"loggingConfig":7}"#, None);
         let all = Logging { text: true, image: true, embedding: true, ..Logging::default() };
-        check(r#"{"loggingConfig":{"more":1}}"#, Some(Some(all.clone())));
+        check(r#"{"loggingConfig":{"more":1}}"#, Some(None));
         check(
             r#"{"loggingConfig":{"cloudWatchConfig":{"logGroupName":"/b","roleArn":"r","largeDataDeliveryS3Config":
                {"bucketName":"large","keyPrefix":""}},"s3Config":{"bucketName":"logs"},"imageDataDeliveryEnabled":false}}"#,

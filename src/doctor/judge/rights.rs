@@ -5,6 +5,8 @@ use crate::doctor::Check;
 use crate::doctor::facts::{Decision, Facts};
 
 pub(super) fn judge(facts: &Facts, checks: &mut Vec<Check>) {
+    // What does not tell does not tell of many; what to do about it is said once.
+    let mut said: Vec<&str> = Vec::new();
     for right in &facts.rights {
         let id = format!("permission.{}", right.action);
         let (on, words) = (&right.resource, right.words);
@@ -13,14 +15,17 @@ pub(super) fn judge(facts: &Facts, checks: &mut Vec<Check>) {
             Decision::Simulated => ok(&id, on, format!("is allowed by policy ({words})")),
             Decision::Denied => failed(&id, on, format!("is denied ({words})")).fix(format!("grant it on {on}")),
             Decision::Unknown(why) => {
-                let fix = "read the policies, or ask again as somebody who may call iam:SimulatePrincipalPolicy";
-                not_known(&id, on, format!("neither policies nor a harmless read tell ({words}): {why}")).fix(fix)
+                let check = not_known(&id, on, format!("neither policies nor a read tell ({words}): {why}"));
+                if said.contains(&why.as_str()) {
+                    check
+                } else {
+                    said.push(why);
+                    check.fix("read the policies, or ask as somebody who may call iam:SimulatePrincipalPolicy")
+                }
             }
-            Decision::OfSomeKey => skipped(
-                &id,
-                on,
-                format!("is needed where a key of your own encrypts: which, nothing here says ({words})"),
-            ),
+            Decision::OfSomeKey => {
+                skipped(&id, words, "is needed only where a key of your own encrypts, and nothing here says which")
+            }
         });
     }
 }

@@ -51,7 +51,7 @@ impl Role<'_> {
     }
 
     /// The repair that makes it.
-    pub(super) fn repair(&self, logical: &str, why: String, mends: &[&'static str]) -> Repair {
+    pub(super) fn repair(&self, logical: &str, why: &str, mends: &[&'static str]) -> Repair {
         let (trust, policy) = (self.trust(), self.policy());
         let create = Command::of_iam("create-role").with("--role-name", self.name());
         let create = create.with("--assume-role-policy-document", &trust.to_string());
@@ -65,6 +65,9 @@ impl Role<'_> {
                 "Policies": [{ "PolicyName": "write", "PolicyDocument": policy }],
             },
         });
-        Repair::new(why, mends, create).and(put).by_hand(BY_HAND).resource(logical.to_owned(), resource)
+        Repair::new(format!("make the role {}", self.name()), why, mends, create)
+            .and(put)
+            .by_hand(BY_HAND)
+            .resource(logical.to_owned(), resource)
     }
 }

@@ -72,10 +72,9 @@ fn create_group(name: &str, place: &Place, access: &Access, repairs: &mut Vec<Re
     let command = command.with("--log-group-class", "STANDARD");
     let days = GROUP_DAYS.to_string();
     let keep = Command::new("logs", "put-retention-policy", region).with("--log-group-name", name);
-    let why = format!(
-        "There is no log group {name}. Only the class STANDARD can have subscriptions; what its retention keeps can be \
-         read again where a subscription failed."
-    );
+    let what = format!("make the log group {name}");
+    let why = "there is none of this name; only the class STANDARD can have subscriptions, and what its retention keeps \
+               can be read again where a subscription failed";
     let resource = json!({
         "Type": "AWS::Logs::LogGroup",
         "DeletionPolicy": "Retain",
@@ -83,7 +82,7 @@ fn create_group(name: &str, place: &Place, access: &Access, repairs: &mut Vec<Re
         "Properties": { "LogGroupName": name, "LogGroupClass": "STANDARD", "RetentionInDays": GROUP_DAYS },
     });
     let mends = ["log_group.exists", "log_group.class", "log_group.retention"];
-    let repair = Repair::new(why, &mends, command).and(keep.with("--retention-in-days", &days));
+    let repair = Repair::new(what, why, &mends, command).and(keep.with("--retention-in-days", &days));
     let repair = repair.made_by(access, Change::CreateLogGroup { name: name.to_owned() });
     repairs.push(repair.resource(logical("LogGroup", ""), resource));
 }
@@ -93,16 +92,17 @@ fn retention(group: &Group, place: &Place, access: &Access, repairs: &mut Vec<Re
     let command = Command::new("logs", "put-retention-policy", &place.region);
     let command = command.with("--log-group-name", &group.name).with("--retention-in-days", &GROUP_DAYS.to_string());
     let mends = ["log_group.retention"];
+    let what = format!("have the log group {} keep events for {GROUP_DAYS} days", group.name);
     match found.retention_days {
         None => {
-            let why = format!("The log group {} keeps events, and costs money for them, for ever.", group.name);
             let by_hand = "it deletes what is older than the retention";
-            repairs.push(Repair::new(why, &mends, command).by_hand(by_hand));
+            let why = "events are kept, and paid for, for ever";
+            repairs.push(Repair::new(what, why, &mends, command).by_hand(by_hand));
         }
         Some(days) if days < 3 => {
-            let why = format!("The log group {} keeps events for {days} d, too short to read them again.", group.name);
+            let why = format!("it keeps them for {days}, too short to read them again");
             let change = Change::RaiseGroupRetention { name: group.name.clone() };
-            repairs.push(Repair::new(why, &mends, command).made_by(access, change));
+            repairs.push(Repair::new(what, why, &mends, command).made_by(access, change));
         }
         Some(_) => {}
     }
@@ -139,23 +139,19 @@ fn filter(
         if misses || is_lopsided || ours.role.is_none() {
             let pattern = if misses { PATTERN } else { &ours.pattern };
             let command = put(&ours.name, pattern, ours.role.as_deref().unwrap_or(&role));
-            let why = format!(
-                "The filter {} of {group} is put again, with the distribution Random, a pattern that lets Bedrock's \
-                 records through, and a role.",
-                ours.name
-            );
+            let what = format!("put the subscription filter {} of {group} again", ours.name);
+            let why = "with the distribution Random, a pattern that lets Bedrock's records through, and a role";
             let mends = ["subscription.pattern", "subscription.distribution", "subscription.role"];
-            repairs.push(Repair::new(why, &mends, command).by_hand("it replaces the filter that is there"));
+            repairs.push(Repair::new(what, why, &mends, command).by_hand("it replaces the filter that is there"));
         }
         return;
     }
     if names.logs_role.is_none() {
         repairs.extend(logs_role(&role, &stream, place, facts));
     }
-    let why = format!(
-        "No subscription filter of {group} writes to the stream. Random, because Bedrock writes one log stream a Region, \
-         which would all go to one shard."
-    );
+    let what = format!("put a subscription filter on {group}");
+    let why = "none writes to the stream; Random, because Bedrock writes one log stream a Region, which would all go to one \
+               shard";
     let resource = json!({
         "Type": "AWS::Logs::SubscriptionFilter",
         "Properties": {
@@ -168,7 +164,7 @@ fn filter(
         },
     });
     let mends = ["subscription.destination", "subscription.pattern", "subscription.distribution", "subscription.role"];
-    let repair = Repair::new(why, &mends, put(FILTER, PATTERN, &role));
+    let repair = Repair::new(what, why, &mends, put(FILTER, PATTERN, &role));
     let repair = repair.resource(logical("SubscriptionFilter", ""), resource);
     let change = Change::PutFilter { group: group.to_owned(), stream: stream.clone(), role: role.clone() };
     repairs.push(match filters.len() < 2 {
@@ -196,9 +192,9 @@ fn logs_role(arn: &str, stream: &str, place: &Place, facts: &Facts) -> Option<Re
         actions: &["kinesis:PutRecord"],
         resource: stream,
     };
-    let why = "CloudWatch Logs writes to the stream with a role of this account. Where a key of your own encrypts the \
-               stream, it needs kms:GenerateDataKey on that too.";
-    Some(role.repair("LogsRole", why.to_owned(), &["subscription.role"]))
+    let why = "CloudWatch Logs writes to the stream with it; where a key of your own encrypts the stream, it needs \
+               kms:GenerateDataKey on that too";
+    Some(role.repair("LogsRole", why, &["subscription.role"]))
 }
 
 fn start_logging(group: &str, place: &Place, names: &Names, facts: &Facts, access: &Access, repairs: &mut Vec<Repair>) {
@@ -218,17 +214,17 @@ fn start_logging(group: &str, place: &Place, names: &Names, facts: &Facts, acces
             actions: &["logs:CreateLogStream", "logs:PutLogEvents"],
             resource: &resource,
         };
-        let why = "Bedrock writes to the log group with a role of this account.".to_owned();
+        let why = "Bedrock writes to the log group with it";
         repairs.push(of_bedrock.repair("BedrockRole", why, &["bedrock.logging"]));
     }
     let config = crate::doctor::apply::logging_config(group, &role);
     let command = Command::new("bedrock", "put-model-invocation-logging-configuration", region);
     let command = command.with("--logging-config", &config.to_string());
-    let why = format!(
-        "Bedrock logs nothing in {region}. Bodies over 100 KB are in the log only where largeDataDeliveryS3Config names a \
-         bucket for them."
-    );
-    let repair = Repair::new(why, &["bedrock.logging", "bedrock.modalities", "bedrock.destination"], command);
+    let what = format!("switch Bedrock's logging on in {region}");
+    let why =
+        "it is off; bodies over 100 KB are in the log only where largeDataDeliveryS3Config names a bucket for them";
+    let mends = ["bedrock.logging", "bedrock.modalities", "bedrock.destination"];
+    let repair = Repair::new(what, why, &mends, command);
     let change = Change::StartLogging { group: group.to_owned(), role };
     repairs.push(repair.made_by(access, change));
 }
