@@ -10,6 +10,7 @@ mod bodies;
 mod chaos;
 mod config;
 mod decode;
+mod deploy;
 mod detect;
 mod detect_cli;
 mod engine;
