@@ -290,7 +290,7 @@ async fn each_state_of_a_stream_has_its_line() {
         "warning    stream.encryption: prompts and answers are not encrypted in the stream",
         "failed     stream.record_size: records of up to 512 KiB",
         "ok         stream.shards: 1 open shard, provisioned",
-        "skipped    permission.kms:Decrypt (the key of the stream that is read): is needed only where",
+        "skipped    permission.kms:Decrypt: is needed only where a key of your own encrypts (the key of the stream",
     ];
     check(CONFIG, &[], &[of(odd)], &expected, 1).await;
     let mut managed = but(stream(), "KeyId", json!("alias/aws/kinesis"));
@@ -412,7 +412,8 @@ async fn other_sources_are_asked_only_what_applies() {
     let double = AwsDouble::start().await;
     expect(&run(&double, &groups, &["doctor", "--own-log-group", GROUP]).await, &own, 1);
     assert_eq!(double.count("DescribeStreamSummary") + double.count("DescribeTable"), 0);
-    let firehose = format!("source.firehose = {{ listen = '127.0.0.1:0', access_keys = [{{ env = 'K' }}] }}\n{sink}");
+    let firehose =
+        format!("source.firehose = {{ listen = '127.0.0.1:8080', access_keys = [{{ env = 'K' }}] }}\n{sink}");
     let expected =
         ["failed     subscription.destination: no subscription filter of /bedrock/invocations writes to a delivery"];
     check(&firehose, &[], &[], &expected, 1).await;
@@ -424,6 +425,31 @@ async fn other_sources_are_asked_only_what_applies() {
     let found = run(&double, &files, &["doctor"]).await;
     expect(&found, &["skipped    bedrock.logging: the source is files: nothing of AWS is read"], 0);
     assert_eq!(double.calls().len(), 0, "{:?}", double.calls());
+}
+
+#[tokio::test]
+async fn the_services_own_log_must_not_come_back() {
+    let own = [("DescribeSubscriptionFilters /tap/service", filters(&[filter()]))];
+    let expected = [
+        "failed     feedback.own_log: a subscription filter of /tap/service writes this service's own log back to it",
+        "fix: delete the filter",
+    ];
+    check(CONFIG, &[], &own, &expected, 1).await;
+    let own = [("DescribeSubscriptionFilters /tap/service", Meet::Error(400, "AccessDeniedException"))];
+    let expected = ["warning    feedback.own_log: cannot be asked: logs:DescribeSubscriptionFilters is denied"];
+    check(CONFIG, &[], &own, &expected, 0).await;
+    let double = AwsDouble::start().await;
+    let expected = ["not known  feedback.own_log: the log group of this service's own log is not known"];
+    expect(&run(&double, CONFIG, &["doctor"]).await, &expected, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let mut in_ecs = command(&double, &folder, CONFIG, &["doctor"]);
+    in_ecs.env("ECS_CONTAINER_METADATA_URI_V4", format!("http://{}/container", double.address));
+    let found = ran(in_ecs.output().await.unwrap());
+    expect(&found, &["ok         feedback.own_log: /ecs/tap does not lead back here"], 0);
+    let writes = CONFIG.replace("[dead_letter.stdout]", "[sinks.out.kinesis]\nstream = 'other'\n[dead_letter.stdout]");
+    let renamed = but(stream(), "StreamARN", json!("arn:aws:kinesis:eu-west-1:123456789012:stream/other"));
+    let expected = ["failed     feedback.sinks: sinks.out writes to other, which is read"];
+    check(&writes, &[], &[("DescribeStreamSummary", streams(renamed))], &expected, 1).await;
 }
 
 #[tokio::test]

@@ -49,13 +49,16 @@ impl Service {
 
     /// The host, and the Region that signs. IAM has one of each for a partition. Source: botocore's `partitions.json` and
     /// the endpoint rules of the services.
-    fn host(self, region: &str) -> (String, String) {
-        let name = self.name();
-        match (self, Partition::of(region)) {
-            (Self::Iam, Partition::Aws) => ("iam.amazonaws.com".to_owned(), "us-east-1".to_owned()),
+    fn host(self, region: &str, is_fips: bool) -> (String, String) {
+        let (name, partition) = (self.name(), Partition::of(region));
+        // In GovCloud those of IAM and STS are validated as they are, and have no second name.
+        let has_fips = is_fips && !(partition == Partition::Gov && matches!(self, Self::Iam | Self::Sts));
+        let fips = if has_fips { "-fips" } else { "" };
+        match (self, partition) {
+            (Self::Iam, Partition::Aws) => (format!("iam{fips}.amazonaws.com"), "us-east-1".to_owned()),
             (Self::Iam, Partition::Gov) => ("iam.us-gov.amazonaws.com".to_owned(), "us-gov-west-1".to_owned()),
             (Self::Iam, Partition::China) => ("iam.cn-north-1.amazonaws.com.cn".to_owned(), "cn-north-1".to_owned()),
-            (_, partition) => (format!("{name}.{region}.{}", partition.suffix()), region.to_owned()),
+            (_, partition) => (format!("{name}{fips}.{region}.{}", partition.suffix()), region.to_owned()),
         }
     }
 }
@@ -89,7 +92,8 @@ impl Partition {
         }
     }
 
-    const fn suffix(self) -> &'static str {
+    /// What hosts end in.
+    pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Aws | Self::Gov => "amazonaws.com",
             Self::China => "amazonaws.com.cn",
@@ -187,6 +191,8 @@ pub(crate) struct Signed {
     provider: SharedCredentialsProvider,
     /// The endpoint of all services, where the environment or the profile names one.
     endpoint: Option<String>,
+    /// Whether endpoints with validated cryptography are wanted (`AWS_USE_FIPS_ENDPOINT`).
+    is_fips: bool,
 }
 
 impl Signed {
@@ -203,7 +209,8 @@ impl Signed {
         // What is not https is an emulator, and near, as for the SDK's clients.
         let proxies = Proxies { http: None, ..Proxies::from_env() };
         let client = Client::through(&settings, &proxies)?;
-        Ok(Self { client, region, provider, endpoint: config.endpoint_url().map(str::to_owned) })
+        let (endpoint, is_fips) = (config.endpoint_url().map(str::to_owned), config.use_fips() == Some(true));
+        Ok(Self { client, region, provider, endpoint, is_fips })
     }
 
     /// The Region that is asked.
@@ -248,7 +255,7 @@ impl Signed {
 
     /// The URL, and the Region that signs.
     fn url(&self, call: &Call) -> Result<(Url, String), String> {
-        let (host, signing) = call.service.host(&self.region);
+        let (host, signing) = call.service.host(&self.region, self.is_fips);
         let variable = format!("AWS_ENDPOINT_URL_{}", call.service.name().to_ascii_uppercase());
         let own = std::env::var(&variable).ok().filter(|url| !url.is_empty());
         let base = own.or_else(|| self.endpoint.clone()).unwrap_or_else(|| format!("https://{host}"));
@@ -341,8 +348,12 @@ mod tests {
     #[test]
     fn each_service_has_its_host_in_each_partition() {
         let check = |service: Service, region: &str, host: &str, signs: &str| {
-            assert_eq!(service.host(region), (host.to_owned(), signs.to_owned()));
+            assert_eq!(service.host(region, false), (host.to_owned(), signs.to_owned()));
         };
+        let validated = |service: Service, region: &str| service.host(region, true).0;
+        assert_eq!(validated(Service::Bedrock, "us-east-1"), "bedrock-fips.us-east-1.amazonaws.com");
+        assert_eq!(validated(Service::Iam, "us-east-1"), "iam-fips.amazonaws.com");
+        assert_eq!(validated(Service::Sts, "us-gov-west-1"), "sts.us-gov-west-1.amazonaws.com");
         check(Service::Bedrock, "eu-west-1", "bedrock.eu-west-1.amazonaws.com", "eu-west-1");
         check(Service::Iam, "eu-west-1", "iam.amazonaws.com", "us-east-1");
         check(Service::Iam, "us-gov-east-1", "iam.us-gov.amazonaws.com", "us-gov-west-1");

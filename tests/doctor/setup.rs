@@ -213,6 +213,15 @@ async fn what_replaces_or_takes_away_is_left_to_a_person() {
     let kept = but(group(GROUP), "retentionInDays", Value::Null);
     let expected = "(it deletes what is older than the retention)";
     check(&[("DescribeLogGroups", Meet::Json(json!({ "logGroups": [kept] })))], expected).await;
+    let queue = "source.s3 = { queue_url = 'https://sqs.eu-west-1.amazonaws.com/123456789012/logs', buckets = ['logs'] }\n\
+        sinks.events.file.path = 'events'\n";
+    let double = empty().await;
+    let found = run(&double, queue, &["setup", "--plan", "--apply"]).await;
+    assert!(found.text.contains("{\"bucketName\":\"logs\"}"), "{}", found.text);
+    let left =
+        "left to you: switch Bedrock's logging on in eu-west-1 (the bucket's policy has to let bedrock.amazonaws.com";
+    assert!(found.text.contains(left), "{}", found.text);
+    assert_eq!(changes(&double), Vec::<String>::new());
     // What may not be asked is not changed.
     check(&[("DescribeSubscriptionFilters", Meet::Error(400, "AccessDeniedException"))], "").await;
     check(&[("GetModelInvocationLoggingConfiguration", Meet::Error(403, "AccessDeniedException"))], "").await;

@@ -118,13 +118,25 @@ fn operation(method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (
 async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
+    if parts.uri.path() == "/container" {
+        // What ECS tells a container of itself; nobody signs for it.
+        return json!({ "LogDriver": "awslogs", "LogOptions": { "awslogs-group": "/ecs/tap" } })
+            .to_string()
+            .into_response();
+    }
     let signature = parts.headers.get("authorization").unwrap().to_str().unwrap();
     assert!(signature.starts_with("AWS4-HMAC-SHA256 "), "{signature}");
     let (operation, input) = operation(&parts.method, parts.uri.path(), &parts.headers, &body);
+    // What is scripted of subscriptions is of Bedrock's log group; of another it is behind its name.
+    let of_other = input["logGroupName"].as_str().filter(|name| *name != GROUP);
+    let scripted = match of_other {
+        Some(name) if operation == "DescribeSubscriptionFilters" => format!("{operation} {name}"),
+        _ => operation.clone(),
+    };
     let (meet, date) = {
         let mut inner = inner.lock().unwrap();
         inner.calls.push((operation.clone(), input.clone()));
-        let meet = inner.meets.get(&operation).or(inner.all.as_ref()).cloned();
+        let meet = inner.meets.get(&scripted).or(inner.all.as_ref()).cloned();
         if let Some(then) = inner.after.remove(&operation) {
             inner.meets.extend(then);
         }

@@ -10,6 +10,7 @@ use super::caller::{Principal, role_arn, simulate};
 use super::{Reach, Reaches, stream, table};
 use crate::aws::Access;
 use crate::aws::actions::{Condition, Use};
+use crate::aws::signed::Partition;
 use crate::config::{Config, Home, Need, in_use};
 use crate::doctor::facts::{Asked, Caller, Decision, Facts, Refusal, Right};
 
@@ -43,7 +44,10 @@ pub(super) async fn ask(
             }
         };
         let via = need.usage.grant().condition.map(|condition| match condition {
-            Condition::Via(service) => format!("{service}.{}.amazonaws.com", reach.region()),
+            Condition::Via(service) => {
+                let region = reach.region();
+                format!("{service}.{region}.{}", Partition::of(region).suffix())
+            }
         });
         for resource in &resources {
             let known = principals.get(&reach.origin).cloned().unwrap_or_else(|| principal.clone());

@@ -14,7 +14,7 @@ pub(super) fn judge(config: &Config, place: &Place, checks: &mut Vec<Check>) {
     let logging = match &place.logging {
         Ok(Some(logging)) => logging,
         Ok(None) => {
-            let fix = "switch it on: `bedrock-tap setup --plan` says how (needs a log group and a role)";
+            let fix = "switch it on: `bedrock-tap setup --plan` says how";
             checks.push(failed(id, region, format!("Bedrock logs no invocations in {region}")).fix(fix));
             checks.extend(REST.map(|id| skipped(id, region, "Bedrock's logging is off")));
             return;

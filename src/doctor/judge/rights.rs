@@ -24,7 +24,7 @@ pub(super) fn judge(facts: &Facts, checks: &mut Vec<Check>) {
                 }
             }
             Decision::OfSomeKey => {
-                skipped(&id, words, "is needed only where a key of your own encrypts, and nothing here says which")
+                skipped(&id, words, format!("is needed only where a key of your own encrypts ({words})"))
             }
         });
     }

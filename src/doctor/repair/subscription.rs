@@ -23,7 +23,10 @@ const LOG_GROUP: &str = "/bedrock/invocations";
 pub(super) fn of_place(config: &Config, place: &Place, names: &Names, facts: &Facts, repairs: &mut Vec<Repair>) {
     let access = access(config, place, facts);
     let is_off = matches!(place.logging, Ok(None));
-    if matches!(config.source, Source::S3(_)) {
+    if let Source::S3(source) = &config.source {
+        if let Some(bucket) = source.buckets.first().filter(|_| is_off) {
+            to_bucket(bucket, place, repairs);
+        }
         return;
     }
     // What Bedrock writes to, or will.
@@ -50,6 +53,22 @@ pub(super) fn of_place(config: &Config, place: &Place, names: &Names, facts: &Fa
     if is_off {
         start_logging(group, place, names, facts, &access, repairs);
     }
+}
+
+/// Logging to a bucket, whose policy has to be there first.
+fn to_bucket(bucket: &str, place: &Place, repairs: &mut Vec<Repair>) {
+    let config = json!({
+        "s3Config": { "bucketName": bucket },
+        "textDataDeliveryEnabled": true,
+        "imageDataDeliveryEnabled": true,
+        "embeddingDataDeliveryEnabled": true,
+    });
+    let region = place.region.as_str();
+    let command = Command::new("bedrock", "put-model-invocation-logging-configuration", region);
+    let command = command.with("--logging-config", &config.to_string());
+    let mends = ["bedrock.logging", "bedrock.modalities", "bedrock.destination", "bedrock.large_data"];
+    let repair = Repair::new(format!("switch Bedrock's logging on in {region}"), "it is off", &mends, command);
+    repairs.push(repair.by_hand("the bucket's policy has to let bedrock.amazonaws.com write before"));
 }
 
 /// How the place is reached.
