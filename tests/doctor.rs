@@ -265,6 +265,9 @@ async fn each_state_of_subscriptions_has_its_line() {
         "failed     feedback.own_log: the account's policy all writes /tap/service back to this service",
     ];
     check(CONFIG, &[], &[policy("")], &expected, 1).await;
+    let expected = ["ok         subscription.destination: the account's policy all writes to arn:aws:kinesis:"];
+    let tap = "LogGroupName NOT IN [\"/tap/service\"]";
+    check(CONFIG, &[], &[policy(tap), of(&[])], &expected, 0).await;
     let except = format!("LogGroupName NOT IN [\"{GROUP}\", \"/tap/service\"]");
     let expected = ["ok         account.subscription: all writes the account's log groups here"];
     check(CONFIG, &[], &[policy(&except)], &expected, 0).await;

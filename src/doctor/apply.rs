@@ -98,7 +98,7 @@ async fn make(reach: &Reach, change: &Change) -> Asked<()> {
         }
         Change::CreateLogGroup { name } => create_group(reach, name).await,
         Change::RaiseGroupRetention { name } => put_retention(reach, name).await,
-        Change::PutFilter { group, stream, role } => put_filter(reach, group, stream, role).await,
+        Change::PutFilter { group, name, stream, role } => put_filter(reach, [group, name, stream, role]).await,
         Change::StartLogging { group, role } => start_logging(reach, group, role).await,
         Change::CreateTable { name, keys } => create_table(reach, name, keys).await,
         Change::EnableRecovery { name } => enable_recovery(reach, name).await,
@@ -144,10 +144,10 @@ async fn put_retention(reach: &Reach, name: &str) -> Asked<()> {
     reach.within(action, sent).await.map(|_| ())
 }
 
-async fn put_filter(reach: &Reach, group: &str, stream: &str, role: &str) -> Asked<()> {
+async fn put_filter(reach: &Reach, [group, name, stream, role]: [&str; 4]) -> Asked<()> {
     let action = "logs:PutSubscriptionFilter";
     let logs = reach.logs(true);
-    let call = logs.client().put_subscription_filter().log_group_name(group).filter_name("bedrock-tap");
+    let call = logs.client().put_subscription_filter().log_group_name(group).filter_name(name);
     let call = call.filter_pattern(PATTERN).destination_arn(stream).role_arn(role).distribution(Distribution::Random);
     let sent = async { Box::pin(call.send()).await.map_err(|error| Refusal::read(action, &error)) };
     reach.within(action, sent).await.map(|_| ())

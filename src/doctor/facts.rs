@@ -211,6 +211,16 @@ pub(crate) struct Place {
     pub(crate) streams: Vec<usize>,
 }
 
+impl Place {
+    /// The account's policy that writes a log group to one of these, if one does.
+    pub(crate) fn policy_to(&self, arns: &[&str], group: &str) -> Option<&AccountPolicy> {
+        let policies = self.policies.as_ref()?.as_ref().ok()?;
+        policies.iter().find(|policy| {
+            arns.contains(&policy.filter.destination.as_str()) && !policy.except.iter().any(|except| except == group)
+        })
+    }
+}
+
 /// A stream that is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {

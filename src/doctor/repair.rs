@@ -47,6 +47,8 @@ pub struct Repair {
     pub by_hand: Option<String>,
     /// Resources of CloudFormation, each with its logical id; none where CloudFormation cannot make it.
     pub(super) resources: Vec<(String, Value)>,
+    /// Whether the resource of an earlier repair has it already, because it is new.
+    pub(super) is_of_new: bool,
     pub(super) step: Option<Step>,
 }
 
@@ -66,7 +68,7 @@ pub(super) enum Change {
     EncryptStream { name: String, key: String },
     CreateLogGroup { name: String },
     RaiseGroupRetention { name: String },
-    PutFilter { group: String, stream: String, role: String },
+    PutFilter { group: String, name: String, stream: String, role: String },
     StartLogging { group: String, role: String },
     CreateTable { name: String, keys: &'static [&'static str] },
     EnableRecovery { name: String },
@@ -101,6 +103,7 @@ impl Repair {
             commands: vec![command.render()],
             by_hand: None,
             resources: Vec::new(),
+            is_of_new: false,
             step: None,
         }
     }
@@ -111,6 +114,10 @@ impl Repair {
 
     fn made_by(self, access: &Access, change: Change) -> Self {
         Self { step: Some(Step { access: access.clone(), change }), ..self }
+    }
+
+    fn of_new(self, is_of_new: bool) -> Self {
+        Self { is_of_new, ..self }
     }
 
     fn and(mut self, command: Command) -> Self {
@@ -135,6 +142,7 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
     let name = KinesisSource::name_of(given).to_owned();
     let access = streams::client(source, given).access;
     let command = |operation: &str| Command::new("kinesis", operation, region).with("--stream-name", &name);
+    let is_new = matches!(stream.found, Ok(None));
     let found = match &stream.found {
         Err(_) => return,
         Ok(None) => {
@@ -164,7 +172,8 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
         let what = format!("have the stream {name} keep records for {STREAM_HOURS} hours");
         let why = format!("it keeps them for {}, less than a weekend", found.retention_hours);
         let repair = Repair::new(what, why, &["stream.retention"], command);
-        repairs.push(repair.made_by(&access, Change::RaiseStreamRetention { name: name.clone() }));
+        let repair = repair.made_by(&access, Change::RaiseStreamRetention { name: name.clone() });
+        repairs.push(repair.of_new(is_new));
     }
     if found.key.is_none() {
         let command = command("start-stream-encryption").with("--encryption-type", "KMS");
@@ -172,7 +181,7 @@ fn of_stream(source: &KinesisSource, stream: &Stream, names: &Names, repairs: &m
         let what = format!("encrypt the stream {name}");
         let why = "it carries prompts and answers in the clear; with a key of your own, grant the writer's role \
                    kms:GenerateDataKey and the reader's kms:Decrypt first";
-        let repair = Repair::new(what, why, &["stream.encryption"], command);
+        let repair = Repair::new(what, why, &["stream.encryption"], command).of_new(is_new);
         let change = Change::EncryptStream { name: name.clone(), key: names.kms_key.clone() };
         // With a key of the account's own, whoever lacks rights on it is locked out.
         repairs.push(match names.kms_key.ends_with("alias/aws/kinesis") {
@@ -219,7 +228,8 @@ fn of_table(table: &Table, access: &Access, repairs: &mut Vec<Repair>) {
         let command = command.with("--point-in-time-recovery-specification", "PointInTimeRecoveryEnabled=true");
         let what = format!("have the table {name} restorable to any point in time");
         let repair = Repair::new(what, "it is the way back from a mistake", &["table.recovery"], command);
-        repairs.push(repair.made_by(access, Change::EnableRecovery { name: name.to_owned() }));
+        let repair = repair.made_by(access, Change::EnableRecovery { name: name.to_owned() });
+        repairs.push(repair.of_new(table.is_missing()));
     }
     if let Ok(Some(attribute)) = &table.expiry {
         let value = format!("Enabled=false,AttributeName={attribute}");

@@ -10,11 +10,16 @@ const WIDTH: usize = 80;
 
 /// The template, in YAML.
 pub fn render(repairs: &[Repair]) -> String {
-    let others: Vec<_> = repairs.iter().filter(|repair| repair.resources.is_empty()).collect();
+    let is_other = |repair: &&Repair| repair.resources.is_empty() && !repair.is_of_new;
+    let others: Vec<_> = repairs.iter().filter(is_other).collect();
+    let made = || repairs.iter().flat_map(|repair| &repair.resources);
     let mut page = String::new();
-    if others.len() < repairs.len() {
+    if made().next().is_some() {
         page.push_str("AWSTemplateFormatVersion: \"2010-09-09\"\n");
         page.push_str("Description: What bedrock-tap needs and did not find\n");
+        if made().any(|(_, resource)| resource["Type"] == "AWS::IAM::Role") {
+            page.push_str("# It makes roles with names: deploy it with --capabilities CAPABILITY_NAMED_IAM.\n");
+        }
     } else {
         page.push_str("# Nothing is missing that CloudFormation could make: there is no template.\n");
     }
@@ -27,7 +32,7 @@ pub fn render(repairs: &[Repair]) -> String {
             }
         }
     }
-    if others.len() == repairs.len() {
+    if made().next().is_none() {
         return page;
     }
     page.push_str("Resources:\n");
@@ -37,10 +42,23 @@ pub fn render(repairs: &[Repair]) -> String {
                 comment(&mut page, "  ", &format!("{}: {}", repair.what, repair.why));
             }
             page.push_str(&format!("  {id}:\n"));
+            if resource["Type"] == "AWS::Logs::SubscriptionFilter" {
+                // It is tried when it is made: log group, stream and role have to be there.
+                let before = made().map(|(id, _)| id.as_str()).filter(|id| is_before(id));
+                let before: Vec<_> = before.collect();
+                if !before.is_empty() {
+                    page.push_str(&format!("    DependsOn: {}\n", serde_json::json!(before)));
+                }
+            }
             yaml(&mut page, resource, 2);
         }
     }
     page
+}
+
+/// Whether a subscription filter needs the resource of this logical id.
+fn is_before(id: &str) -> bool {
+    id.starts_with("Stream") || id.starts_with("LogGroup") || id.starts_with("LogsRole")
 }
 
 /// Writes a comment at the beginning of lines.

@@ -105,6 +105,7 @@ async fn a_template_has_what_cloudformation_can_make() {
     let args = ["setup", "--plan", "--format", "cloudformation", "--bedrock-role", "arn:aws:iam::123456789012:role/b"];
     let found = run(&double, CONFIG, &args).await;
     let expected = "AWSTemplateFormatVersion: \"2010-09-09\"\nDescription: What bedrock-tap needs and did not find\n\
+                    # It makes roles with names: deploy it with --capabilities CAPABILITY_NAMED_IAM.\n\
                     # Changes that are not in a template:\n";
     assert!(found.text.starts_with(expected), "{}", found.text);
     let parts = [
@@ -114,12 +115,15 @@ async fn a_template_has_what_cloudformation_can_make() {
         "    Type: \"AWS::Kinesis::Stream\"\n",
         "  LogGroup:\n    DeletionPolicy: \"Retain\"\n",
         "  LogsRole:\n",
+        "  SubscriptionFilter:\n    DependsOn: [\"Streambedrock\",\"LogGroup\",\"LogsRole\"]\n",
         "      FilterPattern: \"{ $.schemaType = \\\"ModelInvocationLog\\\" }\"\n",
         "      KeySchema:\n        - AttributeName: \"leaseKey\"\n          KeyType: \"HASH\"\n",
     ];
     for part in parts {
         assert!(found.text.contains(part), "{part} is not in\n{}", found.text);
     }
+    // A new stream is made with its retention.
+    assert!(!found.text.contains("increase-stream-retention-period"), "{}", found.text);
     let healthy = AwsDouble::start().await;
     let args = ["setup", "--plan", "--format", "cloudformation"];
     let found = run(&healthy, CONFIG, &args).await;
@@ -177,6 +181,27 @@ async fn logging_and_log_group_are_made_where_there_are_none() {
     let sent = double.calls().into_iter().find(|(call, _)| call == put).unwrap().1;
     assert_eq!(sent["loggingConfig"]["cloudWatchConfig"], json!({ "logGroupName": GROUP, "roleArn": role }));
     assert!(found.text.contains("ok         bedrock.logging: Bedrock logs invocations in eu-west-1"), "{}", found.text);
+}
+
+#[tokio::test]
+async fn a_filter_of_the_same_name_is_not_replaced_and_none_doubles_a_policy() {
+    let check = async |filter: Value, policies: Meet, names: &[&str]| {
+        let double = AwsDouble::start().await;
+        double.script("DescribeSubscriptionFilters", filters(&[filter]));
+        double.script("DescribeAccountPolicies", policies);
+        let found = run(&double, CONFIG, &["setup", "--apply"]).await;
+        let put = double.calls().into_iter().filter(|(call, _)| call == "PutSubscriptionFilter");
+        let put: Vec<_> = put.map(|(_, input)| input["filterName"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(put, names, "{}", found.text);
+    };
+    let elsewhere = || but(filter(), "destinationArn", json!("arn:aws:lambda:eu-west-1:1:function:f"));
+    let none = || Meet::Json(json!({ "accountPolicies": [] }));
+    check(elsewhere(), none(), &["bedrock-tap-2"]).await;
+    check(but(elsewhere(), "filterName", json!("a")), none(), &["bedrock-tap"]).await;
+    check(elsewhere(), Meet::Error(400, "AccessDeniedException"), &[]).await;
+    let document = json!({ "DestinationArn": STREAM }).to_string();
+    let policy = json!({ "accountPolicies": [{ "policyName": "all", "policyDocument": document }] });
+    check(elsewhere(), Meet::Json(policy), &[]).await;
 }
 
 #[tokio::test]

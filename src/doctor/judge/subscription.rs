@@ -72,7 +72,14 @@ fn of_group(group: &Group, aim: &Aim<'_>, place: &Place, checks: &mut Vec<Check>
     let ours = filters.iter().find(|filter| aim.is_met_by(filter));
     checks.push(count(filters, ours.is_some(), name));
     let Some(filter) = ours else {
-        checks.push(unmet(filters, aim, name));
+        checks.push(match place.policy_to(aim.arns, name) {
+            Some(policy) => {
+                let what =
+                    format!("the account's policy {} writes to {}", policy.filter.name, policy.filter.destination);
+                ok("subscription.destination", name, what)
+            }
+            None => unmet(filters, aim, name),
+        });
         checks.extend(OF_FILTER.map(|id| skipped(id, name, "no subscription filter leads here")));
         return;
     };

@@ -14,6 +14,8 @@ use crate::doctor::facts::{Facts, Filter, Group, Place};
 
 /// The names that this program gives.
 const FILTER: &str = "bedrock-tap";
+const OTHER_FILTER: &str = "bedrock-tap-2";
+const THIRD_FILTER: &str = "bedrock-tap-3";
 const LOGS_ROLE: &str = "bedrock-tap-logs";
 const BEDROCK_ROLE: &str = "bedrock-tap-bedrock";
 /// The log group, where nothing names one.
@@ -152,6 +154,10 @@ fn filter(
             .with("--role-arn", role)
             .with("--distribution", "Random")
     };
+    if place.policy_to(&[&stream], group).is_some() {
+        // The account's policy writes it there already: a filter would do so again.
+        return;
+    }
     if let Some(ours) = filters.iter().find(|filter| filter.destination == stream) {
         let misses = matches!(ours.matches, Some(Ok(false)));
         let is_lopsided = ours.distribution.as_deref() != Some("Random");
@@ -171,11 +177,14 @@ fn filter(
     let what = format!("put a subscription filter on {group}");
     let why = "none writes to the stream; Random, because Bedrock writes one log stream a Region, which would all go to one \
                shard";
+    // Another filter of the same name would be replaced.
+    let is_free = |name: &&str| filters.iter().all(|filter| filter.name != **name);
+    let name = [FILTER, OTHER_FILTER, THIRD_FILTER].into_iter().find(|name| is_free(name)).unwrap_or(THIRD_FILTER);
     let resource = json!({
         "Type": "AWS::Logs::SubscriptionFilter",
         "Properties": {
             "LogGroupName": group,
-            "FilterName": FILTER,
+            "FilterName": name,
             "FilterPattern": PATTERN,
             "DestinationArn": stream,
             "RoleArn": role,
@@ -183,11 +192,14 @@ fn filter(
         },
     });
     let mends = ["subscription.destination", "subscription.pattern", "subscription.distribution", "subscription.role"];
-    let repair = Repair::new(what, why, &mends, put(FILTER, PATTERN, &role));
+    let repair = Repair::new(what, why, &mends, put(name, PATTERN, &role));
     let repair = repair.resource(logical("SubscriptionFilter", ""), resource);
-    let change = Change::PutFilter { group: group.to_owned(), stream: stream.clone(), role: role.clone() };
+    let (group, name) = (group.to_owned(), name.to_owned());
+    let change = Change::PutFilter { group, name, stream: stream.clone(), role: role.clone() };
+    let is_alone = matches!(place.policies, Some(Ok(_)));
     repairs.push(match filters.len() < 2 {
-        true => repair.made_by(access, change),
+        true if is_alone => repair.made_by(access, change),
+        true => repair.by_hand("the account's policies may not be asked, and one may lead there already"),
         false => repair.by_hand("the log group has two filters, and takes no third: delete one first"),
     });
 }
