@@ -154,21 +154,12 @@ fn filter(
             .with("--role-arn", role)
             .with("--distribution", "Random")
     };
-    if place.policy_to(&[&stream], group).is_some() {
-        // The account's policy writes it there already: a filter would do so again.
+    if let Some(ours) = filters.iter().find(|filter| filter.destination == stream) {
+        repairs.extend(again(ours, group, &role, put));
         return;
     }
-    if let Some(ours) = filters.iter().find(|filter| filter.destination == stream) {
-        let misses = matches!(ours.matches, Some(Ok(false)));
-        let is_lopsided = ours.distribution.as_deref() != Some("Random");
-        if misses || is_lopsided || ours.role.is_none() {
-            let pattern = if misses { PATTERN } else { &ours.pattern };
-            let command = put(&ours.name, pattern, ours.role.as_deref().unwrap_or(&role));
-            let what = format!("put the subscription filter {} of {group} again", ours.name);
-            let why = "with the distribution Random, a pattern that lets Bedrock's records through, and a role";
-            let mends = ["subscription.pattern", "subscription.distribution", "subscription.role"];
-            repairs.push(Repair::new(what, why, &mends, command).by_hand("it replaces the filter that is there"));
-        }
+    if place.policy_to(&[&stream], group).is_some() {
+        // The account's policy writes it there already: a filter would do so again.
         return;
     }
     if names.logs_role.is_none() {
@@ -202,6 +193,21 @@ fn filter(
         true => repair.by_hand("the account's policies may not be asked, and one may lead there already"),
         false => repair.by_hand("the log group has two filters, and takes no third: delete one first"),
     });
+}
+
+/// Puts a filter that leads there as it should be; none if it is.
+fn again(ours: &Filter, group: &str, role: &str, put: impl Fn(&str, &str, &str) -> Command) -> Option<Repair> {
+    let misses = matches!(ours.matches, Some(Ok(false)));
+    let is_lopsided = ours.distribution.as_deref() != Some("Random");
+    if !misses && !is_lopsided && ours.role.is_some() {
+        return None;
+    }
+    let pattern = if misses { PATTERN } else { &ours.pattern };
+    let command = put(&ours.name, pattern, ours.role.as_deref().unwrap_or(role));
+    let what = format!("put the subscription filter {} of {group} again", ours.name);
+    let why = "with the distribution Random, a pattern that lets Bedrock's records through, and a role";
+    let mends = ["subscription.pattern", "subscription.distribution", "subscription.role"];
+    Some(Repair::new(what, why, &mends, command).by_hand("it replaces the filter that is there"))
 }
 
 /// The role's ARN: as given, or with this program's name.
