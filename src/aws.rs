@@ -22,6 +22,8 @@ pub(crate) mod bounded;
 pub mod calls;
 pub(crate) mod error;
 pub(crate) mod region;
+pub(crate) mod signature;
+pub(crate) mod signed;
 
 /// A connection that is not made in this time is tried again: within a region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,11 +11,13 @@ pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod health;
 pub mod man;
 pub mod rules;
 pub mod run;
 pub mod schema;
+pub mod setup;
 pub mod tail;
 mod version;
 
@@ -62,6 +64,10 @@ pub enum Command {
     Health(health::Args),
     /// Validate a configuration without touching the network.
     Check(check::Args),
+    /// Ask AWS whether invocations get from Bedrock to the sinks, and say what to do where not.
+    Doctor(doctor::Args),
+    /// Print, or make, what repairs what the doctor finds.
+    Setup(setup::Args),
     /// Print the schema of the events, of the output, of alerts, of the configuration, or of a rule.
     Schema(schema::Args),
     /// Print what a shell needs to complete commands and flags.
@@ -91,6 +97,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::execute(args),
         Command::Health(args) => health::execute(args),
         Command::Check(args) => check::execute(args),
+        Command::Doctor(args) => doctor::execute(args),
+        Command::Setup(args) => setup::execute(args),
         Command::Schema(args) => schema::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),

@@ -13,6 +13,7 @@ mod decode;
 mod deploy;
 mod detect;
 mod detect_cli;
+mod doctor;
 mod engine;
 mod fuzz;
 #[cfg(feature = "demo")]

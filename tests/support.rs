@@ -1,5 +1,6 @@
 //! What the tests stand on: doubles of the services, and scripted fakes of the crate's traits.
 
+pub(crate) mod aws_double;
 #[cfg(feature = "demo")]
 pub(crate) mod bucket_double;
 pub(crate) mod certificates;

@@ -56,6 +56,9 @@ pub const ACTIONS: &[Action] = &[
     sdk("kinesis", "GetRecords", "kinesis:GetRecords", &[Use::Stream]),
     behind("kinesis", "kms:Decrypt", &[Use::StreamKey]),
     sdk("kinesis", "RegisterStreamConsumer", "kinesis:RegisterStreamConsumer", &[Use::Registration]),
+    sdk("kinesis", "CreateStream", "kinesis:CreateStream", &[Use::StreamRepair]),
+    sdk("kinesis", "IncreaseStreamRetentionPeriod", "kinesis:IncreaseStreamRetentionPeriod", &[Use::StreamRepair]),
+    sdk("kinesis", "StartStreamEncryption", "kinesis:StartStreamEncryption", &[Use::StreamRepair]),
     sdk("kinesis", "DescribeStreamConsumer", "kinesis:DescribeStreamConsumer", &[Use::Consumer]),
     sdk("kinesis", "SubscribeToShard", "kinesis:SubscribeToShard", &[Use::Consumer]),
     sdk("dynamodb", "DescribeTable", "dynamodb:DescribeTable", &[Use::Leases, Use::Remembered]),
@@ -66,7 +69,10 @@ pub const ACTIONS: &[Action] = &[
     sdk("dynamodb", "DeleteItem", "dynamodb:DeleteItem", &[Use::Leases, Use::Remembered]),
     sdk("dynamodb", "Query", "dynamodb:Query", &[Use::Remembered]),
     sdk("dynamodb", "BatchWriteItem", "dynamodb:BatchWriteItem", &[Use::Remembered]),
-    sdk("dynamodb", "CreateTable", "dynamodb:CreateTable", &[Use::Tables]),
+    sdk("dynamodb", "CreateTable", "dynamodb:CreateTable", &[Use::Tables, Use::TableRepair]),
+    sdk("dynamodb", "DescribeContinuousBackups", "dynamodb:DescribeContinuousBackups", &[Use::Diagnosis]),
+    sdk("dynamodb", "DescribeTimeToLive", "dynamodb:DescribeTimeToLive", &[Use::Diagnosis]),
+    sdk("dynamodb", "UpdateContinuousBackups", "dynamodb:UpdateContinuousBackups", &[Use::TableRepair]),
     sdk("s3", "GetObject", "s3:GetObject", &[Use::Bodies, Use::Objects]),
     // A notification from a bucket that keeps versions names one.
     sdk("s3", "GetObject", "s3:GetObjectVersion", &[Use::Objects]),
@@ -81,7 +87,15 @@ pub const ACTIONS: &[Action] = &[
     behind("sqs", "kms:Decrypt", &[Use::NotificationsKey, Use::SqsSinkKey]),
     sdk("cloudwatchlogs", "FilterLogEvents", "logs:FilterLogEvents", &[Use::Groups]),
     sdk("cloudwatchlogs", "StartLiveTail", "logs:StartLiveTail", &[Use::LiveGroups]),
-    sdk("cloudwatchlogs", "DescribeLogGroups", "logs:DescribeLogGroups", &[Use::GroupNames]),
+    sdk("cloudwatchlogs", "DescribeLogGroups", "logs:DescribeLogGroups", &[Use::GroupNames, Use::Diagnosis]),
+    sdk("cloudwatchlogs", "DescribeSubscriptionFilters", "logs:DescribeSubscriptionFilters", &[Use::Diagnosis]),
+    sdk("cloudwatchlogs", "DescribeAccountPolicies", "logs:DescribeAccountPolicies", &[Use::Diagnosis]),
+    sdk("cloudwatchlogs", "TestMetricFilter", "logs:TestMetricFilter", &[Use::Diagnosis]),
+    sdk("cloudwatchlogs", "CreateLogGroup", "logs:CreateLogGroup", &[Use::GroupRepair]),
+    sdk("cloudwatchlogs", "PutRetentionPolicy", "logs:PutRetentionPolicy", &[Use::GroupRepair]),
+    sdk("cloudwatchlogs", "PutSubscriptionFilter", "logs:PutSubscriptionFilter", &[Use::GroupRepair]),
+    // The filter's role is handed to CloudWatch Logs.
+    sdk("cloudwatchlogs", "PutSubscriptionFilter", "iam:PassRole", &[Use::RoleRepair]),
     sdk("s3", "PutObject", "s3:PutObject", &[Use::ObjectSink]),
     sdk("s3", "CreateMultipartUpload", "s3:PutObject", &[Use::ObjectSink]),
     sdk("s3", "UploadPart", "s3:PutObject", &[Use::ObjectSink]),
@@ -99,6 +113,12 @@ pub const ACTIONS: &[Action] = &[
     signed("aoss", "POST /INDEX/_bulk", ELASTICSEARCH, "aoss:APIAccessAll", &[Use::Collection]),
     signed("execute-api", "any", HTTP, "execute-api:Invoke", &[Use::Gateway]),
     signed("lambda", "any", HTTP, "lambda:InvokeFunctionUrl", &[Use::FunctionUrl]),
+    signed("sts", "GetCallerIdentity", CALLER, "sts:GetCallerIdentity", &[Use::Diagnosis]),
+    signed("iam", "GetRole", CALLER, "iam:GetRole", &[Use::Diagnosis]),
+    signed("iam", "SimulatePrincipalPolicy", CALLER, "iam:SimulatePrincipalPolicy", &[Use::Diagnosis]),
+    signed("kms", "DescribeKey", KMS, "kms:DescribeKey", &[Use::Diagnosis]),
+    signed("bedrock", GET_LOGGING, BEDROCK, "bedrock:GetModelInvocationLoggingConfiguration", &[Use::Diagnosis]),
+    signed("bedrock", PUT_LOGGING, APPLY, "bedrock:PutModelInvocationLoggingConfiguration", &[Use::LoggingRepair]),
     Action { call: Call::Role, iam: "sts:AssumeRole", uses: &[Use::Role] },
 ];
 
@@ -106,6 +126,14 @@ pub const ACTIONS: &[Action] = &[
 const ELASTICSEARCH: &str = "src/sink/elasticsearch/auth.rs";
 /// Where the requests to any HTTP endpoint are signed.
 const HTTP: &str = "src/sink/http.rs";
+
+/// Where the doctor asks, and where its repairs are made.
+const CALLER: &str = "src/doctor/ask/caller.rs";
+const KMS: &str = "src/doctor/ask/kms.rs";
+const BEDROCK: &str = "src/doctor/ask/bedrock.rs";
+const APPLY: &str = "src/doctor/apply.rs";
+const GET_LOGGING: &str = "GetModelInvocationLoggingConfiguration";
+const PUT_LOGGING: &str = "PutModelInvocationLoggingConfiguration";
 
 /// Shorthand for [`Call::Signed`].
 const fn signed(

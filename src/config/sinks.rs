@@ -210,7 +210,8 @@ impl Sink {
         of_sink!(self, sink => sink.to.describe(sink.events.format.as_str()))
     }
 
-    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+    /// The file that it writes, if it writes one.
+    pub(crate) fn path(&self) -> Option<(&Path, Compression)> {
         of_sink!(self, sink => sink.to.path())
     }
 
@@ -251,7 +252,8 @@ impl DeadLetter {
         of_dead_letter!(self, to => to.describe(LETTERS))
     }
 
-    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+    /// The file that it writes, if it writes one.
+    pub(crate) fn path(&self) -> Option<(&Path, Compression)> {
         of_dead_letter!(self, to => to.path())
     }
 

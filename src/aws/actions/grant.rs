@@ -59,6 +59,18 @@ pub enum Use {
     FunctionUrl,
     /// A role that is taken on (`assume_role`).
     Role,
+    /// What `doctor` asks beside what the program needs anyhow.
+    Diagnosis,
+    /// Streams that `setup --apply` makes or mends.
+    StreamRepair,
+    /// Log groups that it makes or mends, and their subscriptions.
+    GroupRepair,
+    /// Tables that it makes or mends.
+    TableRepair,
+    /// Bedrock's logging, which it switches on.
+    LoggingRepair,
+    /// The roles that it hands to CloudWatch Logs and Bedrock.
+    RoleRepair,
 }
 
 /// What limits a statement further.
@@ -210,6 +222,12 @@ impl Use {
         Self::Gateway,
         Self::FunctionUrl,
         Self::Role,
+        Self::Diagnosis,
+        Self::StreamRepair,
+        Self::GroupRepair,
+        Self::TableRepair,
+        Self::LoggingRepair,
+        Self::RoleRepair,
     ];
 
     /// Whether it is of a key, and so of no use where the service's own key encrypts, or none.
@@ -255,6 +273,23 @@ impl Use {
                 &["arn:aws:lambda:@REGION@:@ACCOUNT@:function:@FUNCTION@"],
                 "the same for a function's URL",
             ),
+            Self::Diagnosis => grant("doctor", "LookAround", &["*"], "`doctor`, `setup`"),
+            Self::StreamRepair => grant("setup", "MendTheStream", &[STREAM], "`setup --apply`"),
+            Self::GroupRepair => grant(
+                "setup",
+                "MendTheLogGroup",
+                &[
+                    "arn:aws:logs:@REGION@:@ACCOUNT@:log-group:@LOG_GROUP@",
+                    "arn:aws:logs:@REGION@:@ACCOUNT@:log-group:@LOG_GROUP@:*",
+                ],
+                "`setup --apply`",
+            ),
+            Self::TableRepair => grant("setup", "MendTheTables", &[LEASES, REMEMBERED], "`setup --apply`"),
+            // It is one of the Region, and has no name.
+            Self::LoggingRepair => grant("setup", "SwitchLoggingOn", &["*"], "`setup --apply`"),
+            Self::RoleRepair => {
+                grant("setup", "HandRolesOn", &["arn:aws:iam::@ACCOUNT@:role/bedrock-tap-*"], "`setup --apply`")
+            }
             Self::Role => grant("task-assume", "TakeOnTheReadersRole", &["@READER_ROLE_ARN@"], "`assume_role`"),
         }
     }
