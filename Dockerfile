@@ -14,24 +14,29 @@ WORKDIR /build
 # The dependencies alone, with empty sources in the place of ours: this layer is built again only when the manifest or
 # the lock file changes. Every target that the manifest names must exist.
 COPY Cargo.toml Cargo.lock ./
+ARG PROFILE=dist
 RUN set -eux; \
     mkdir -p src tests benches; \
-    touch src/lib.rs tests/integration.rs benches/endpoint.rs benches/fleet.rs \
-        benches/line.rs benches/sinks.rs benches/sources.rs benches/state.rs; \
-    echo 'fn main() {}' > src/main.rs; \
-    cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
-    rm -r src tests benches
+    touch src/lib.rs tests/integration.rs; \
+    sed -n '/^\[\[bench\]\]/{n;s/name = "\(.*\)"/benches\/\1.rs/p}' Cargo.toml | xargs touch; \
+    echo 'fn main() {}' | tee build.rs > src/main.rs; \
+    cargo build --profile "$PROFILE" --no-default-features --locked --bin bedrock-tap; \
+    rm src/*.rs build.rs
 
 # The program. Files keep their times when they are copied, and those may be older than what the layer above has built
 # from empty sources: they are made new, or cargo would take the empty program for this one.
+# There is no repository in here to ask for the commit.
+ARG REVISION=unknown
+COPY build.rs ./
 COPY src ./src
+COPY config/rules ./config/rules
 RUN set -eux; \
-    mkdir -p tests benches; \
-    touch tests/integration.rs benches/endpoint.rs benches/fleet.rs \
-        benches/line.rs benches/sinks.rs benches/sources.rs benches/state.rs; \
-    find src -name '*.rs' -exec touch {} +; \
-    cargo build --profile dist --no-default-features --locked --bin bedrock-tap; \
-    test -n "$(target/dist/bedrock-tap --version)"
+    find build.rs src config -type f -exec touch {} +; \
+    export BEDROCK_TAP_COMMIT="$REVISION"; \
+    cargo build --profile "$PROFILE" --no-default-features --locked --bin bedrock-tap; \
+    case "$PROFILE" in dev) built=debug;; *) built="$PROFILE";; esac; \
+    mv "target/$built/bedrock-tap" program; \
+    test -n "$(./program --version)"
 
 # The final file system. It begins empty rather than with a distribution's smallest image: the program needs the C
 # library, the compiler's runtime and the certificates, so that is what there is to patch. A static program would need
@@ -40,11 +45,11 @@ RUN set -eux; \
 COPY LICENSE deploy/container.toml ./
 RUN set -eux; \
     root=/rootfs; \
-    install -D -m 0755 target/dist/bedrock-tap "$root/usr/local/bin/bedrock-tap"; \
+    install -D -m 0755 program "$root/usr/local/bin/bedrock-tap"; \
     install -D -m 0644 container.toml "$root/etc/bedrock-tap/config.toml"; \
     install -D -m 0644 LICENSE "$root/usr/share/doc/bedrock-tap/LICENSE"; \
     install -D -m 0644 src/enrich/cost/LICENSE-litellm "$root/usr/share/doc/bedrock-tap/LICENSE-litellm"; \
-    libraries="$(ldd target/dist/bedrock-tap)"; \
+    libraries="$(ldd program)"; \
     for library in $libraries; do \
         case "$library" in /*) install -D -m 0755 "$(readlink -f "$library")" "$root$library";; esac; \
     done; \
@@ -76,6 +81,12 @@ LABEL org.opencontainers.image.title="bedrock-tap" \
 
 # By number, so that an orchestrator can tell that it is not root.
 USER 65532:65532
+
+# Metrics, health and status are answered to whoever reaches the port; publish it to nobody else. The health check needs no
+# other program: there is none.
+ENV BEDROCK_TAP__HTTP__LISTEN=0.0.0.0:9464
+EXPOSE 9464
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/usr/local/bin/bedrock-tap", "health"]
 
 # The only place that is written to: positions, and rejects if no other place is configured. The root file system may be
 # read-only. A volume that is not named is lost with the container, so name one.

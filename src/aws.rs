@@ -17,10 +17,13 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::proxies::Proxies;
 
+pub mod actions;
 pub(crate) mod bounded;
 pub mod calls;
 pub(crate) mod error;
 pub(crate) mod region;
+pub(crate) mod signature;
+pub(crate) mod signed;
 
 /// A connection that is not made in this time is tried again: within a region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

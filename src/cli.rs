@@ -6,15 +6,20 @@ use clap::{Parser, Subcommand};
 
 pub mod backfill;
 pub mod check;
+pub mod completions;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod health;
+pub mod man;
 pub mod rules;
 pub mod run;
 pub mod schema;
+pub mod setup;
 pub mod tail;
+mod version;
 
 /// Exit status of wrong usage and of a configuration that is not valid: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;
@@ -29,7 +34,8 @@ Examples:
 
 /// Reads Amazon Bedrock model invocation logs and delivers them without losing one.
 #[derive(Debug, Parser)]
-#[command(name = "bedrock-tap", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "bedrock-tap", version = version::SHORT, long_version = version::LONG)]
+#[command(after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -58,8 +64,16 @@ pub enum Command {
     Health(health::Args),
     /// Validate a configuration without touching the network.
     Check(check::Args),
+    /// Ask AWS whether invocations get from Bedrock to the sinks, and say what to do where not.
+    Doctor(doctor::Args),
+    /// Print, or make, what repairs what the doctor finds.
+    Setup(setup::Args),
     /// Print the schema of the events, of the output, of alerts, of the configuration, or of a rule.
     Schema(schema::Args),
+    /// Print what a shell needs to complete commands and flags.
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands.
+    Man(man::Args),
 }
 
 /// A command that failed because of how it was called or configured; `main` exits with [`EXIT_USAGE`].
@@ -83,7 +97,11 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::execute(args),
         Command::Health(args) => health::execute(args),
         Command::Check(args) => check::execute(args),
+        Command::Doctor(args) => doctor::execute(args),
+        Command::Setup(args) => setup::execute(args),
         Command::Schema(args) => schema::execute(args),
+        Command::Completions(args) => completions::execute(args),
+        Command::Man(args) => man::execute(args),
     }
 }
 

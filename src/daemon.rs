@@ -31,6 +31,7 @@ mod detection;
 pub mod export;
 mod open;
 pub mod plan;
+pub mod reload;
 mod said;
 mod stop;
 
@@ -40,6 +41,7 @@ use export::{ExportPlan, Exports};
 use said::{say, say_undelivered};
 
 pub use detection::{Detected, DetectionPlan, Keep};
+pub use reload::Reload;
 pub use stop::Stop;
 
 /// The part of the memory that holds what was read and is not through the line yet. The rest holds what is encoded and

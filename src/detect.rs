@@ -41,13 +41,25 @@ pub use rule::{LogType, Rule, Severity};
 pub use state::State;
 pub use trail::Trail;
 
-/// The rules that are on, and what they remember. One for the process; all lines share it.
+/// The rules that are on, and what they remember; all lines share it. A detector of other rules may follow it while the
+/// process runs: it goes on with what was remembered.
 pub struct Detector {
     /// Rules about invocations.
     invocations: Group,
     /// Rules about CloudTrail's records.
     trails: Group,
+    /// All of them.
+    rules: Vec<Arc<Rule>>,
+    shared: Arc<Shared>,
+}
+
+/// What a detector shares with those that follow it: one for the process.
+struct Shared {
     state: Mutex<State>,
+    /// The rules that are on now.
+    rules: Mutex<Vec<Arc<Rule>>>,
+    /// By the ids of all rules that ever were on.
+    failures: Mutex<Vec<(String, Arc<Failures>)>>,
 }
 
 /// Rules of one log type.
@@ -59,20 +71,21 @@ struct Group {
 /// A rule, and how often it could not be evaluated.
 struct Watched {
     rule: Arc<Rule>,
-    failures: AtomicU64,
+    failures: Arc<Failures>,
+}
+
+/// How often a rule could not be evaluated.
+struct Failures {
+    count: AtomicU64,
     /// The minute in which the log last said so.
     told: AtomicI64,
 }
 
 impl Group {
-    fn of(rules: &[Arc<Rule>], log_type: LogType) -> Self {
+    fn of(rules: &[Arc<Rule>], log_type: LogType, shared: &Shared) -> Self {
         let rules = rules.iter().filter(|rule| rule.log_type == log_type);
         let prefilter = Prefilter::of(rules.clone().map(AsRef::as_ref));
-        let watched = |rule: &Arc<Rule>| Watched {
-            rule: Arc::clone(rule),
-            failures: AtomicU64::new(0),
-            told: AtomicI64::new(-1),
-        };
+        let watched = |rule: &Arc<Rule>| Watched { rule: Arc::clone(rule), failures: shared.failures_of(&rule.id) };
         Self { rules: rules.map(watched).collect(), prefilter }
     }
 
@@ -100,22 +113,62 @@ impl Group {
 impl Watched {
     /// Counts an event that the rule could not be evaluated for, and says so once a minute.
     fn failed(&self, now: Timestamp) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.failures.count.fetch_add(1, Ordering::Relaxed);
         let minute = now.as_second() / 60;
-        if self.told.swap(minute, Ordering::Relaxed) != minute {
+        if self.failures.told.swap(minute, Ordering::Relaxed) != minute {
             tracing::warn!(rule = %self.rule.id, "a rule could not be evaluated for an event");
         }
+    }
+}
+
+impl Shared {
+    /// The failures of the rule of this id, which go on where it was on before.
+    fn failures_of(&self, id: &str) -> Arc<Failures> {
+        let mut all = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, failures)) = all.iter().find(|(known, _)| known == id) {
+            return Arc::clone(failures);
+        }
+        let failures = Arc::new(Failures { count: AtomicU64::new(0), told: AtomicI64::new(-1) });
+        all.push((id.to_owned(), Arc::clone(&failures)));
+        failures
     }
 }
 
 impl Detector {
     /// A detector of these rules, which remembers as much as `limits` say.
     pub fn new(rules: &[Arc<Rule>], limits: state::Limits) -> Self {
-        Self {
-            invocations: Group::of(rules, LogType::Invocation),
-            trails: Group::of(rules, LogType::CloudTrail),
+        let shared = Shared {
             state: Mutex::new(State::new(limits)),
+            rules: Mutex::new(rules.to_vec()),
+            failures: Mutex::default(),
+        };
+        Self::of(rules, Arc::new(shared))
+    }
+
+    fn of(rules: &[Arc<Rule>], shared: Arc<Shared>) -> Self {
+        Self {
+            invocations: Group::of(rules, LogType::Invocation, &shared),
+            trails: Group::of(rules, LogType::CloudTrail, &shared),
+            rules: rules.to_vec(),
+            shared,
         }
+    }
+
+    /// A detector of other rules that remembers what this one does. A rule that counts as one of the same id did before
+    /// goes on with its windows, baselines and alerts; one that counts otherwise begins anew.
+    #[must_use]
+    pub fn followed_by(&self, rules: &[Arc<Rule>]) -> Self {
+        Self::of(rules, Arc::clone(&self.shared))
+    }
+
+    /// From now on the rules of this detector are those that are on, for all that share what it remembers.
+    pub fn take_over(&self) {
+        *self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner) = self.rules.clone();
+    }
+
+    /// The rules that are on now, of this detector or of one that followed it.
+    pub fn rules(&self) -> Vec<Arc<Rule>> {
+        self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the rules find in an invocation. Rules that look at a baseline have it here.
@@ -204,22 +257,19 @@ impl Detector {
 
     /// What is remembered. Whoever holds this stops all lines, so it is not held for long.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often a rule could not be evaluated for an event, so far.
     pub fn unevaluated(&self) -> u64 {
-        self.watched().map(|watched| watched.failures.load(Ordering::Relaxed)).sum()
+        self.failures().into_iter().map(|(_, count)| count).sum()
     }
 
     /// The rules that could not be evaluated for some event, with how often, so far.
     pub fn failures(&self) -> Vec<(String, u64)> {
-        let counts = self.watched().map(|watched| (watched.rule.id.clone(), watched.failures.load(Ordering::Relaxed)));
+        let all = self.shared.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = all.iter().map(|(id, failures)| (id.clone(), failures.count.load(Ordering::Relaxed)));
         counts.filter(|(_, count)| *count > 0).collect()
-    }
-
-    fn watched(&self) -> impl Iterator<Item = &Watched> {
-        self.invocations.rules.iter().chain(&self.trails.rules)
     }
 
     /// Whether any rule looks at CloudTrail's records.
@@ -230,7 +280,6 @@ impl Detector {
 
 impl std::fmt::Debug for Detector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rules = self.invocations.rules.len() + self.trails.rules.len();
-        f.debug_struct("Detector").field("rules", &rules).finish_non_exhaustive()
+        f.debug_struct("Detector").field("rules", &self.rules.len()).finish_non_exhaustive()
     }
 }

@@ -77,7 +77,11 @@ impl Health {
         let families = metrics::families();
         #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact for centuries")]
         families.start_time.with_label_values::<&str>(&[]).set(started.as_millisecond() as f64 / 1000.0);
-        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), "unknown"]).set(1);
+        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("BEDROCK_TAP_COMMIT")]).set(1);
+        // An increase is seen only from a value on that was there before.
+        for result in ["applied", "refused"] {
+            families.reloads.with_label_values(&[result]);
+        }
         Self { started, stage: Mutex::default(), total, parts: OnceLock::new() }
     }
 
@@ -160,6 +164,7 @@ impl Health {
         });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "commit": env!("BEDROCK_TAP_COMMIT"),
             "stage": self.stage().as_str(),
             "started": self.started.to_string(),
             "ready": reasons.is_empty(),

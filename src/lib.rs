@@ -48,6 +48,7 @@ pub mod backfill;
 
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod health;
 pub mod metrics;
 pub mod schema;

@@ -20,11 +20,16 @@ use crate::select::Selection;
 
 pub mod fetched;
 mod noted;
+mod rejected;
+mod switch;
 
 pub(crate) use noted::{MAX_MODELS, OTHERS};
 pub use noted::{Noted, Used};
+pub use rejected::Rejected;
+pub use switch::Switch;
 
 use fetched::{Fetched, Turn};
+use switch::Told;
 
 /// What an encoder knows beside the invocation.
 #[derive(Clone, Copy, Debug)]
@@ -125,41 +130,6 @@ impl Tally {
     }
 }
 
-/// A reject as it is kept.
-#[derive(Clone, Debug)]
-pub struct Rejected {
-    /// Why.
-    pub fault: Fault,
-    /// Where the record came from.
-    pub origin: Origin,
-    /// The bytes as they came: the log event's message, or the payload. Never logged.
-    pub original: Vec<u8>,
-    /// The log group, if known.
-    pub log_group: Option<String>,
-    /// The log stream, if known.
-    pub log_stream: Option<String>,
-    /// CloudWatch Logs' id of the event, if known.
-    pub event_id: Option<String>,
-    /// CloudWatch Logs' timestamp in milliseconds, if known.
-    pub timestamp_millis: Option<i64>,
-}
-
-impl Rejected {
-    /// Keeps what [`Visit::reject`] was told.
-    pub fn new(fault: Fault, original: &[u8], event: Option<&LogEvent<'_>>, origin: &Origin) -> Self {
-        let text = |field: Option<&str>| field.map(str::to_owned);
-        Self {
-            fault,
-            origin: origin.clone(),
-            original: original.to_vec(),
-            log_group: text(event.and_then(|event| event.log_group)),
-            log_stream: text(event.and_then(|event| event.log_stream)),
-            event_id: text(event.and_then(|event| event.id)),
-            timestamp_millis: event.and_then(|event| event.timestamp_millis),
-        }
-    }
-}
-
 /// What records became: one run of lines an output, the rejects, and the counts.
 #[derive(Debug, Default)]
 pub struct Parcel {
@@ -250,19 +220,24 @@ impl Default for Settings {
 
 /// The pure line with its reused buffers: one a thread.
 pub struct Line {
-    settings: Settings,
+    told: Told,
     scratch: Scratch,
 }
 
 impl Line {
     /// A line with empty buffers.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, scratch: Scratch::default() }
+        Self::following(&Arc::new(Switch::new(settings)))
+    }
+
+    /// The same, which follows what it is told.
+    pub fn following(switch: &Arc<Switch>) -> Self {
+        Self { told: switch.told(), scratch: Scratch::default() }
     }
 
     /// Takes one record through the line and tells `visit` what became of it.
     pub fn visit(&mut self, record: &Record, parse_time: Timestamp, visit: &mut dyn Visit, tally: &mut Tally) {
-        let Settings { limits, log_groups, source_id, source_label, unmapped, prices, .. } = &self.settings;
+        let Settings { limits, log_groups, source_id, source_label, unmapped, prices, .. } = &*self.told.settings;
         let context = Context {
             origin: &record.origin,
             parse_time,
@@ -278,10 +253,10 @@ impl Line {
     /// Takes one record through the line; what becomes of it is appended to `parcel`. Where bodies are fetched, that may be
     /// a part of it: then nothing is counted or rejected until the last part is done.
     pub fn process(&mut self, record: &Record, parse_time: Timestamp, parcel: &mut Parcel) {
-        parcel.outputs.resize_with(self.settings.outputs.len(), Lines::default);
-        let plans = std::mem::take(&mut self.settings.outputs);
-        let selection = self.settings.selection.clone();
-        let detection = self.settings.detection.clone();
+        self.told.renew();
+        let settings = Arc::clone(&self.told.settings);
+        let Settings { outputs: plans, selection, detection, .. } = &*settings;
+        parcel.outputs.resize_with(plans.len(), Lines::default);
         let Parcel { outputs, rejects, tally, fetched } = parcel;
         let before = fetched.as_mut().map(|fetched| {
             fetched.begin();
@@ -291,8 +266,8 @@ impl Line {
         let mut packer = Packer {
             selection,
             detection,
-            metered: self.settings.metered,
-            plans: &plans,
+            metered: settings.metered,
+            plans,
             outputs,
             rejects,
             noted,
@@ -307,7 +282,6 @@ impl Line {
             rejects.truncate(rejected);
         }
         tally.noted.add(&noted);
-        self.settings.outputs = plans;
     }
 }
 

@@ -4,5 +4,8 @@ mod batching;
 mod crash;
 mod daemon;
 mod files;
+#[cfg(unix)]
+mod hangup;
 mod lanes;
 mod ranges;
+mod reload;

@@ -11,8 +11,10 @@ mod chaos;
 mod config;
 mod dashboards;
 mod decode;
+mod deploy;
 mod detect;
 mod detect_cli;
+mod doctor;
 mod engine;
 #[cfg(feature = "demo")]
 mod export;
@@ -24,9 +26,11 @@ mod health;
 mod kinesis;
 mod lease;
 mod letters;
+mod pages;
 #[cfg(feature = "demo")]
 mod run;
 mod sinks;
 mod sources;
+mod supply;
 mod support;
 mod tail;

@@ -1,5 +1,6 @@
 //! What the tests stand on: doubles of the services, and scripted fakes of the crate's traits.
 
+pub(crate) mod aws_double;
 #[cfg(feature = "demo")]
 pub(crate) mod bucket_double;
 pub(crate) mod certificates;
@@ -35,3 +36,4 @@ pub(crate) mod s3_double;
 #[cfg(feature = "demo")]
 pub(crate) mod splunk_double;
 pub(crate) mod sqs_double;
+pub(crate) mod tool;

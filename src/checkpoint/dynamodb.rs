@@ -40,10 +40,11 @@ use item::{Reading, attribute};
 use watch::{Looker, Watch};
 
 /// What stands behind the lease table's name.
-const SUFFIX: &str = "-detection";
+pub(crate) const SUFFIX: &str = "-detection";
 
 /// The table's key.
-const KIND: Kind = Kind { name: "table of what detection remembers", keys: &[attribute::BOOK, attribute::PART] };
+pub(crate) const KIND: Kind =
+    Kind { name: "table of what detection remembers", keys: &[attribute::BOOK, attribute::PART] };
 
 /// Parts of the failover time in which a holder renews: as the leases have it.
 const RENEWALS: u32 = 3;

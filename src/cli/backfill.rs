@@ -37,9 +37,10 @@ const DIRECTORY: &str = "backfill";
 /// What the help says below the flags.
 const NOTES: &str = "\
 Examples:
-  bedrock-tap backfill --config tap.toml --log-group /bedrock/invocations --from 2d --dry-run
-  bedrock-tap backfill --config tap.toml --s3 s3://bedrock-logs/AWSLogs/ --from 2026-10-01T00:00:00Z --to \
-2026-10-02T00:00:00Z
+  bedrock-tap backfill --config tap.toml --log-group /bedrock/invocations \\
+      --from 2d --dry-run
+  bedrock-tap backfill --config tap.toml --s3 s3://bedrock-logs/AWSLogs/ \\
+      --from 2026-10-01T00:00:00Z --to 2026-10-02T00:00:00Z
 
 TIME is an RFC 3339 time such as 2026-10-07T07:51:59Z, or an age: 30s, 15m, 2h, 1d, 1h30m.
 
@@ -49,8 +50,14 @@ it prints. It stops at a signal, delivers what it has read, and exits with 0 onl
 A slice is a part of a log group's time, or a folder of S3. From S3 whole hours are read: folders whose date overlaps the time, and the hour after it, in which late calls are \
 written. What was delivered before has the same event id again.";
 
+/// The same as clap's own, in lines that fit into 80 columns.
+const USAGE: &str = "\
+bedrock-tap backfill [OPTIONS] --config <FILE> --from <TIME>
+                            <--log-group <NAME>|--s3 <URI>>";
+
 /// The flags.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE)]
 #[command(after_help = NOTES, group = ArgGroup::new("place").args(["log_group", "s3"]).required(true))]
 pub struct Args {
     /// The configuration file: its sinks, and all else but its source and positions.

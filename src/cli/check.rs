@@ -67,9 +67,14 @@ pub(crate) fn terminal() -> Look {
     if !stderr.is_terminal() {
         return Look::PLAIN;
     }
+    look_of(&stderr)
+}
+
+/// How text looks on a terminal: folded to its width, coloured unless `NO_COLOR` is set and not empty.
+pub(super) fn look_of(terminal: &impl std::os::fd::AsFd) -> Look {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    Look { width: columns(terminal_size_of(&stderr)), colours: !unwanted && !dumb }
+    Look { width: columns(terminal_size_of(terminal)), colours: !unwanted && !dumb }
 }
 
 /// The columns that text on a terminal is folded to.

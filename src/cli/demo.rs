@@ -146,7 +146,7 @@ async fn read(feed: Feed) -> anyhow::Result<()> {
         dead_letter: SinkPlan::new("dead letter", Planned::made(Arc::new(Stdout::to(std::io::stderr())))),
         dead_letters: Vec::new(),
         // Nobody is told of alerts here: they are counted, and let go.
-        detection: Some(DetectionPlan { detector, rules: Vec::new(), keep: None, alerts: Vec::new() }),
+        detection: Some(DetectionPlan { detector, keep: None, alerts: Vec::new() }),
         checkpoints: CheckpointPlan::Memory,
         memory_bytes: MEMORY_BYTES,
         drain: DRAIN,

@@ -31,7 +31,8 @@ const NOTES: &str = "\
 Examples:
   bedrock-tap detect logs/
   bedrock-tap detect --rules 'tap.*,!tap.refusals' --alerts 2026-10/*.json.gz
-  aws logs tail bedrock --format short | bedrock-tap detect --rules severity:high -
+  aws logs tail bedrock --format short | \\
+      bedrock-tap detect --rules severity:high -
 
 Patterns: a glob over ids (tap.*), or what stands behind a dot in one (guardrail-intervened, AbnormalTokenUsage); \
 tag:NAME; severity:LEVEL (that or worse); all. A leading ! takes away. They are taken in their order.

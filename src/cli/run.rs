@@ -1,4 +1,5 @@
-//! `bedrock-tap run`: the daemon, from the configured source to the configured sinks.
+//! `bedrock-tap run`: the daemon, from the configured source to the configured sinks. SIGHUP makes it read its
+//! configuration again.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,11 +7,21 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::check;
-use crate::daemon::{self, Plan, Stop, plan};
+use crate::config::Config;
+use crate::daemon::{self, Plan, Reload, Stop, plan};
 use crate::telemetry;
+
+/// What the help says below the flags.
+const NOTES: &str = "\
+Signals: at SIGTERM or SIGINT nothing more is read, and what was read is delivered before the program ends; a second one \
+ends it at once. At SIGHUP the configuration is read again. Which events are taken and what is taken out of them \
+([select], [extract], [redact], and a sink's keep, drop and redact), rules and who hears of alerts ([detect], and a \
+sink's rules and severity), [panther], [cost] and the log's level then hold from the next record on. A file that is not \
+valid, or changes anything else, is refused whole: the log names what is wrong, and everything goes on as before.";
 
 /// The flags.
 #[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
 pub struct Args {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
@@ -24,8 +35,10 @@ pub struct Args {
 pub fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let config = check::load(&args.config)?;
     restart_with_lean_heap();
-    telemetry::start(&plan::log(&config))?;
-    serve(Plan::of(&config).map_err(check::usage)?)
+    let level = telemetry::start(&plan::log(&config))?;
+    let plan = Plan::of(&config).map_err(check::usage)?;
+    let reload = Reload::of(&plan, config, Some(level));
+    finish(plan, || reload.on_hangups(move || Config::load(&args.config)))
 }
 
 /// Sets in which the allocator of glibc gives large buffers back as soon as they are freed, and keeps few heaps.
@@ -58,12 +71,18 @@ pub(super) fn restart_with_lean_heap() {}
 /// # Errors
 /// What [`daemon::run`] answers.
 pub fn serve(plan: Plan) -> anyhow::Result<ExitCode> {
+    finish(plan, || Ok(()))
+}
+
+/// Runs a plan to its end; `listen` is called where signals can be listened for.
+fn finish(plan: Plan, listen: impl FnOnce() -> std::io::Result<()>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the system starts no more threads")?;
     let result = runtime.block_on(async {
-        let stop = Stop::on_signals().context("signals cannot be listened for")?;
+        let stop = Stop::on_signals().and_then(|stop| listen().map(|()| stop));
+        let stop = stop.context("signals cannot be listened for")?;
         daemon::run(plan, stop).await
     });
     // What still blocks (a read of a silent terminal, a write to a pipe that nobody reads) must not hold the end.

@@ -182,7 +182,8 @@ impl AlertSink {
         }
     }
 
-    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+    /// The file that it writes, if it writes one.
+    pub(crate) fn path(&self) -> Option<(&Path, Compression)> {
         of_alert_sink!(self, sink => sink.to.path())
     }
 

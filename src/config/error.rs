@@ -95,6 +95,32 @@ impl ConfigError {
         Self::new(name, vec![fault])
     }
 
+    /// The error in one line, for the log: where the first fault is and what is wrong, and how many more there are.
+    pub fn brief(&self) -> String {
+        let Some(fault) = self.faults.first() else { return format!("{}: not valid", self.name) };
+        let mut text = match &fault.place {
+            Place::File => self.name.clone(),
+            Place::Variable(variable) => format!("environment variable {variable}"),
+            Place::Line { line, column, .. } => format!("{}:{line}:{column}", self.name),
+        };
+        text.push_str(": ");
+        if !fault.key.is_empty() {
+            text.push_str(&format!("`{}`: ", fault.key));
+        }
+        text.push_str(&fault.message);
+        for (label, more) in [("hint", &fault.hint), ("allowed", &fault.allowed)] {
+            if let Some(more) = more {
+                text.push_str(&format!("; {label}: {more}"));
+            }
+        }
+        match self.faults.len() + self.more - 1 {
+            0 => {}
+            1 => text.push_str("; and one more fault"),
+            more => text.push_str(&format!("; and {more} more faults")),
+        }
+        text.replace(['\n', '\r'], " ")
+    }
+
     /// The error as text of several lines, without a newline at its end.
     pub fn render(&self, look: Look) -> String {
         let mut page = Page { look: Look { width: look.width.max(MIN_WIDTH), ..look }, text: String::new() };

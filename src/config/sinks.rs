@@ -29,11 +29,13 @@ mod sqs;
 pub use aws::AwsAccess;
 pub use batching::Batching;
 pub use client::{HttpClient, Signing};
+pub(super) use elasticsearch::ClusterAuth;
 pub use elasticsearch::Elasticsearch;
 pub use events::{Events, Taken};
 pub use file::{Compression, FileDeadLetter, FileSink};
 pub use firehose::Firehose;
 pub use http::Http;
+pub(super) use http::HttpAuth;
 pub use kinesis::Kinesis;
 pub use local::{Null, Stdout};
 pub use otlp::Otlp;
@@ -209,7 +211,8 @@ impl Sink {
         of_sink!(self, sink => sink.to.describe(sink.events.format.as_str()))
     }
 
-    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+    /// The file that it writes, if it writes one.
+    pub(crate) fn path(&self) -> Option<(&Path, Compression)> {
         of_sink!(self, sink => sink.to.path())
     }
 
@@ -250,7 +253,8 @@ impl DeadLetter {
         of_dead_letter!(self, to => to.describe(LETTERS))
     }
 
-    pub(super) fn path(&self) -> Option<(&Path, Compression)> {
+    /// The file that it writes, if it writes one.
+    pub(crate) fn path(&self) -> Option<(&Path, Compression)> {
         of_dead_letter!(self, to => to.path())
     }
 

@@ -39,8 +39,8 @@ const END: SignedDuration = SignedDuration::from_hours(48);
 pub struct AlertPlan {
     /// What to open.
     pub sink: SinkPlan,
-    /// What it hears of, and how it is told.
-    pub audience: Audience,
+    /// What it hears of, which may change while it does, and how it is told.
+    pub audience: Arc<Mutex<Audience>>,
 }
 
 /// What a sink of alerts hears of, and how it is told.
@@ -63,6 +63,9 @@ impl Audience {
     }
 }
 
+/// A sink that is open, with what it is told of each alert beside its bytes, and what it hears of.
+type Opened = (Outlet, Option<Arc<Template>>, Arc<Mutex<Audience>>);
+
 /// Where alerts are on their way to.
 pub(super) struct Outbox {
     detector: Arc<Detector>,
@@ -73,11 +76,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// The alerts of `detector`, on their way to these sinks.
-    pub(super) fn new(
-        detector: Arc<Detector>,
-        memory: Option<Arc<Memory>>,
-        sinks: Vec<(Outlet, Option<Arc<Template>>, Audience)>,
-    ) -> Self {
+    pub(super) fn new(detector: Arc<Detector>, memory: Option<Arc<Memory>>, sinks: Vec<Opened>) -> Self {
         let told = Arc::new(Told { detector: Arc::clone(&detector), under_way: Mutex::default() });
         let desk = |(index, (outlet, tags, audience))| Arc::new(Desk::new(index, outlet, tags, audience));
         Self { detector, memory, desks: sinks.into_iter().enumerate().map(desk).collect(), told }

@@ -12,7 +12,7 @@ use crate::checkpoint::Entries;
 use crate::checkpoint::dynamodb::{self, Books};
 use crate::checkpoint::local::{self, Local};
 use crate::delivery::memory::Memory;
-use crate::detect::{Detector, Rule};
+use crate::detect::Detector;
 use crate::lease::worker;
 use crate::sink::retry::Causes;
 use crate::source::kinesis::pace::Backoff;
@@ -21,8 +21,6 @@ use crate::source::kinesis::pace::Backoff;
 pub struct DetectionPlan {
     /// The detector, which the pure lines have as well.
     pub detector: Arc<Detector>,
-    /// The rules that are on.
-    pub rules: Vec<Arc<Rule>>,
     /// Where what is remembered is kept; none keeps it for as long as the process.
     pub keep: Option<Keep>,
     /// Where alerts go.
@@ -41,14 +39,13 @@ pub enum Keep {
 /// What is taken up at the start, and where it is kept from then on.
 pub(super) struct Remembered {
     detector: Arc<Detector>,
-    rules: Vec<Arc<Rule>>,
     keep: Option<Keep>,
 }
 
 impl Remembered {
     /// What this plan remembers.
     pub(super) fn of(plan: &DetectionPlan) -> Self {
-        Self { detector: Arc::clone(&plan.detector), rules: plan.rules.clone(), keep: plan.keep.clone() }
+        Self { detector: Arc::clone(&plan.detector), keep: plan.keep.clone() }
     }
 
     /// Takes up what was remembered before, where it is kept. `local` is the store of the positions.
@@ -56,7 +53,7 @@ impl Remembered {
     /// # Errors
     /// A store that cannot be opened or read.
     pub(super) async fn recall(self, local: Option<Arc<Local>>) -> anyhow::Result<Option<Arc<Memory>>> {
-        let Self { detector, rules, keep } = self;
+        let Self { detector, keep } = self;
         let store: Arc<dyn Entries> = match (keep, local) {
             (None, _) => return Ok(None),
             (Some(Keep::Local(settings)), Some(local)) if local.is_in(&settings.directory) => local,
@@ -69,7 +66,7 @@ impl Remembered {
             }
         };
         let memory = Memory::new(detector, store);
-        let restored = memory.recall(rules).await?;
+        let restored = memory.recall().await?;
         if restored.kept + restored.dropped > 0 {
             let (kept, dropped) = (restored.kept, restored.dropped);
             info!(kept, dropped, "detection goes on with what it remembers; what no rule knows any more is dropped");

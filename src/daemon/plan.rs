@@ -14,6 +14,7 @@ use crate::config::{
     AssumeRole, Config, Coordination, DeadLetter, FileSource, LogFormat, Redact, RedactedBodies, Sink, Source,
 };
 use crate::delivery::work::Crew;
+use crate::detect::Detector;
 use crate::pipeline::{Detection, Output, Settings};
 use crate::redact::{self, Redactor};
 use crate::source::file as files;
@@ -21,7 +22,7 @@ use crate::telemetry;
 
 pub mod backfill;
 pub mod cloudwatch;
-mod detection;
+pub(super) mod detection;
 pub mod firehose;
 mod list;
 pub mod s3;
@@ -67,13 +68,11 @@ impl Plan {
         // Whoever wants to know that sinks can be written to wants to know it of what they refuse, too.
         let probe = config.sinks.values().any(|sink| sink.events().probe);
         let letters = config.dead_letters.iter();
-        let sinks: Vec<_> = config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect();
-        let detection = looking
-            .as_ref()
-            .map(|plan| Detection { detector: Arc::clone(&plan.detector), marks: config.detect.findings });
+        let sinks = sink_plans(config);
+        let detection = looking.as_ref().map(|plan| Arc::clone(&plan.detector));
         Ok(Self {
             source,
-            crew: Crew::of_lines(Settings { outputs: outputs(config, &sinks)?, detection, ..line(config)? }),
+            crew: Crew::of_lines(lines(config, &sinks, detection)?),
             detection: looking,
             bodies: bodies(config),
             sinks,
@@ -101,6 +100,20 @@ fn exports(config: &Config) -> Vec<ExportPlan> {
     let emf = config.metrics.emf.as_ref();
     let emf = emf.and_then(|emf| Some(ExportPlan { every: emf.interval, to: ExportTo::Emf(emf.settings()?) }));
     otlp.into_iter().chain(emf).collect()
+}
+
+/// What the pure lines are told.
+///
+/// # Errors
+/// See [`line`] and [`outputs`].
+pub(super) fn lines(config: &Config, sinks: &[SinkPlan], detector: Option<Arc<Detector>>) -> anyhow::Result<Settings> {
+    let detection = detector.map(|detector| Detection { detector, marks: config.detect.findings });
+    Ok(Settings { outputs: outputs(config, sinks)?, detection, ..line(config)? })
+}
+
+/// The sinks, in the order of their names.
+pub(super) fn sink_plans(config: &Config) -> Vec<SinkPlan> {
+    config.sinks.iter().map(|(name, sink)| sink_plan(name, sink, config)).collect()
 }
 
 /// What the pure line is told beside its outputs.

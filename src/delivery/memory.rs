@@ -1,9 +1,9 @@
 //! The memory: what detection remembers of events, stored before any position behind them is. A crash then forgets
 //! nothing that is not read again, and what is read again is known already.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -13,8 +13,8 @@ use tracing::warn;
 use super::commit::COMMIT_INTERVAL;
 use super::{Announcement, Delivered};
 use crate::checkpoint::{Changes, CheckpointError, Commits, Entries, Heritage, Kept, Stored};
+use crate::detect::Detector;
 use crate::detect::state::Restored;
-use crate::detect::{Detector, Rule};
 use crate::record::{Partition, Position};
 use crate::sink::retry::Causes;
 use crate::source::BoxFuture;
@@ -46,8 +46,6 @@ pub struct Memory {
     /// Saves that were asked for.
     asked: AtomicU64,
     saving: Mutex<Saving>,
-    /// The rules that are on, for what others leave behind.
-    rules: OnceLock<Vec<Arc<Rule>>>,
     /// When the last look at what others have left began, and what it found.
     looked: Mutex<Option<(Instant, Heritage)>>,
 }
@@ -66,25 +64,17 @@ struct Saving {
 impl Memory {
     /// Keeps in `store` what `detector` remembers.
     pub fn new(detector: Arc<Detector>, store: Arc<dyn Entries>) -> Self {
-        Self {
-            detector,
-            store,
-            asked: AtomicU64::new(0),
-            saving: Mutex::default(),
-            rules: OnceLock::new(),
-            looked: Mutex::default(),
-        }
+        Self { detector, store, asked: AtomicU64::new(0), saving: Mutex::default(), looked: Mutex::default() }
     }
 
     /// Takes up what was remembered before. Comes before anything is observed.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn recall(&self, rules: Vec<Arc<Rule>>) -> Result<Restored, CheckpointError> {
+    pub async fn recall(&self) -> Result<Restored, CheckpointError> {
         let (sender, entries) = sync_channel(ENTRIES_AHEAD);
-        let detector = Arc::clone(&self.detector);
-        let known = self.rules.get_or_init(|| rules).clone();
-        let restoring = tokio::task::spawn_blocking(move || detector.state().restore(&known, entries.into_iter()));
+        let (detector, rules) = (Arc::clone(&self.detector), self.detector.rules());
+        let restoring = tokio::task::spawn_blocking(move || detector.state().restore(&rules, entries.into_iter()));
         self.store.recall(sender).await?;
         let restored = restoring.await.map_err(|_| panicked())?;
         let (_, inherited) = self.inherit().await?;
@@ -104,7 +94,7 @@ impl Memory {
         }
         let begun = Instant::now();
         let (sender, entries) = sync_channel::<(Vec<u8>, Vec<u8>)>(ENTRIES_AHEAD);
-        let (detector, rules) = (Arc::clone(&self.detector), self.rules.get().cloned().unwrap_or_default());
+        let (detector, rules) = (Arc::clone(&self.detector), self.detector.rules());
         let adopting = tokio::task::spawn_blocking(move || {
             let mut adopted = Restored::default();
             while let Ok(first) = entries.recv() {
@@ -298,7 +288,7 @@ mod tests {
     use crate::checkpoint::memory;
     use crate::config::RuleFile;
     use crate::delivery::delivered_for_test;
-    use crate::detect::{Finding, state};
+    use crate::detect::{Finding, Rule, state};
     use crate::record::ShardId;
 
     /// Entries in memory, with the number of saves; it fails when told so.
@@ -422,7 +412,7 @@ mod tests {
         observe(&detector, &rule, "1", "a");
         first.save().await.unwrap();
         let (detector, second) = memory(&rule, &shelf);
-        let restored = second.recall(vec![Arc::clone(&rule)]).await.unwrap();
+        let restored = second.recall().await.unwrap();
         assert!(restored.kept > 0 && restored.dropped == 0);
         // Seen before, it does not count a second time.
         let now = "2026-01-02T03:05:00Z".parse().unwrap();

@@ -11,7 +11,7 @@ use crate::bodies::fetch::Fetcher;
 use crate::format::Lines;
 use crate::format::key::Template;
 use crate::pipeline::fetched::Fetched;
-use crate::pipeline::{Line, Parcel, Settings, Tally};
+use crate::pipeline::{Line, Parcel, Settings, Switch, Tally};
 use crate::record::Record;
 use crate::sink::batch::Origins;
 use crate::sink::dead_letter;
@@ -44,6 +44,7 @@ pub struct Crew {
     outputs: usize,
     fetcher: Option<Fetcher>,
     letter_tags: Option<Arc<Template>>,
+    switch: Option<Arc<Switch>>,
 }
 
 /// How far the records of a read are taken apart.
@@ -83,13 +84,21 @@ impl Crew {
     pub fn of_lines(settings: Settings) -> Self {
         let outputs = settings.outputs.len();
         let seats = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::new(seats, outputs, move || Box::new(Line::new(settings.clone())))
+        let switch = Arc::new(Switch::new(settings));
+        let told = Arc::clone(&switch);
+        Self { switch: Some(switch), ..Self::new(seats, outputs, move || Box::new(Line::following(&told))) }
+    }
+
+    /// What its pure lines are told, and may be told anew; none where the workers are no such lines.
+    pub fn switch(&self) -> Option<&Arc<Switch>> {
+        self.switch.as_ref()
     }
 
     /// A crew of at most `seats` workers at once, each with this many outputs.
     pub fn new(seats: usize, outputs: usize, hire: impl Fn() -> Box<dyn Work> + Send + Sync + 'static) -> Self {
         let seats = Arc::new(Semaphore::new(seats.max(1)));
-        Self { hire: Box::new(hire), idle: Mutex::default(), seats, outputs, fetcher: None, letter_tags: None }
+        let idle = Mutex::default();
+        Self { hire: Box::new(hire), idle, seats, outputs, fetcher: None, letter_tags: None, switch: None }
     }
 
     /// The same crew, which fetches the bodies that the records point at.

@@ -138,8 +138,7 @@ const AHEAD: i64 = 3_600_000_000;
 const ENTRY: u8 = b'k';
 const ALERT: u8 = b'a';
 
-/// Entries that are looked at for whether they are over: each time that something is observed, and that is asked for
-/// alerts.
+/// Entries that are looked at for whether they are over, when something is observed and when alerts are asked for.
 const SWEPT: u32 = 1;
 const SWEPT_WHEN_ASKED: u32 = 64;
 
@@ -221,8 +220,7 @@ impl State {
         let counting = &finding.rule.counting;
         let is_finding = counting.history.as_ref().is_none_or(|history| {
             let question = question(finding, history, since_1970(finding.time));
-            let past = self.table.find(&key::history(finding)).and_then(|slot| self.table.entry(slot));
-            match past.map(|entry| &entry.body) {
+            match self.known(&key::history(finding), finding).map(|entry| &entry.body) {
                 Some(Body::Past(past)) => past.stands_out(&question),
                 _ => Past::default().stands_out(&question),
             }
@@ -230,11 +228,15 @@ impl State {
         if !is_finding || (counting.threshold <= 1 && counting.aggregates.is_empty()) {
             return is_finding;
         }
-        let counted = self.table.find(&key::counted(finding)).and_then(|slot| self.table.entry(slot));
-        match counted.map(|entry| &entry.body) {
+        match self.known(&key::counted(finding), finding).map(|entry| &entry.body) {
             Some(Body::Counted(counted)) => counted.may_tell(counting),
             _ => counting.threshold <= 1,
         }
+    }
+
+    /// What is remembered of a key and means something to the rule as it is now.
+    fn known(&self, key: &Key, finding: &Hit<'_>) -> Option<&Entry> {
+        self.table.entry(self.table.find(key)?).filter(|entry| entry.rule.fingerprint == finding.rule.fingerprint)
     }
 
     /// Asks the history of a group, and adds the event to it: whether it stands out, and whether it came in time.
@@ -247,6 +249,7 @@ impl State {
         let slot = self.table.touch(key::history(finding), &bound, evicted, || Entry::past(finding.rule));
         let cut = &mut self.counts.cut;
         let answer = self.table.update(slot, |_, entry| {
+            entry.go_on_under(finding.rule);
             let is_in_time = entry.tick(at, now, lateness);
             let kept = micros(history.window()).saturating_add(lateness);
             let Body::Past(past) = &mut entry.body else { return (false, is_in_time) };
@@ -268,6 +271,7 @@ impl State {
         let slot = self.table.touch(key::counted(finding), &bound, evicted, || Entry::counted(finding.rule));
         let (outbox, counts) = (&mut self.outbox, &mut self.counts);
         self.table.update(slot, |key, entry| {
+            entry.go_on_under(finding.rule);
             let is_in_time = entry.tick(at, now, lateness);
             let clock = entry.clock;
             let Body::Counted(counted) = &mut entry.body else { return None };

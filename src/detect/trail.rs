@@ -8,6 +8,9 @@ use crate::extract::optional_text;
 use crate::json::{Cursor, JsonError, MAX_DEPTH, key_text, push_hex};
 use crate::parse::parse_timestamp;
 
+/// The fields that tell a record, in the order in which they are taken apart.
+const NAMES: [&str; 5] = ["eventSource", "eventName", "eventTime", "eventID", "requestID"];
+
 /// A record of CloudTrail.
 #[derive(Clone, Debug)]
 pub struct Trail<'a> {
@@ -29,20 +32,23 @@ impl<'a> Trail<'a> {
         if cursor.peek() != Some(b'{') {
             return None;
         }
-        let (mut source, mut name, mut time, mut id, mut request) = (None, None, None, None, None);
+        let mut found = [const { None }; NAMES.len()];
+        let mut is_exact = [false; NAMES.len()];
         let read = cursor.object(|cursor, key| {
             let key = key_text(cursor.span(key));
-            let slot = match key.as_ref() {
-                b"eventSource" => &mut source,
-                b"eventName" => &mut name,
-                b"eventTime" => &mut time,
-                b"eventID" => &mut id,
-                b"requestID" => &mut request,
-                _ => return cursor.value(MAX_DEPTH).map(drop),
+            let Some(place) = NAMES.iter().position(|name| name.as_bytes().eq_ignore_ascii_case(&key)) else {
+                return cursor.value(MAX_DEPTH).map(drop);
             };
-            *slot = optional_text(cursor, MAX_DEPTH)?;
+            // The exact name wins over one that differs in case, wherever they stand, as in the rules' names.
+            let exact = NAMES[place].as_bytes() == key.as_ref();
+            if is_exact[place] && !exact {
+                return cursor.value(MAX_DEPTH).map(drop);
+            }
+            is_exact[place] = exact;
+            found[place] = optional_text(cursor, MAX_DEPTH)?;
             Ok::<(), JsonError>(())
         });
+        let [source, name, time, id, request] = found;
         if read.is_err() || name.is_none() || source.is_none_or(|source| source.starts_with("aws:")) {
             return None;
         }
@@ -63,4 +69,38 @@ fn hash(message: &str) -> String {
     let mut text = Vec::with_capacity(32);
     push_hex(&mut text, digest.first_chunk::<16>().unwrap_or(&[0; 16]));
     String::from_utf8(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(record: &str, expected: Option<(&str, Option<&str>)>) {
+        let trail = Trail::read(record);
+        let found = trail.as_ref().map(|trail| (trail.id.as_str(), trail.request_id.as_deref()));
+        assert_eq!(found, expected, "{record}");
+    }
+
+    #[test]
+    fn names_count_in_any_case_and_the_exact_one_first() {
+        let time = "2026-10-01T10:00:00Z";
+        check(
+            &format!(r#"{{"eventSource":"a","eventName":"b","eventTime":"{time}","eventID":"1","requestID":"r"}}"#),
+            Some(("1", Some("r"))),
+        );
+        check(
+            &format!(r#"{{"eventsource":"a","EventName":"b","eventtime":"{time}","eventid":"1","requestId":"r"}}"#),
+            Some(("1", Some("r"))),
+        );
+        check(
+            &format!(r#"{{"eventSource":"a","eventName":"b","eventTime":"{time}","eventID":"1","eventid":"2"}}"#),
+            Some(("1", None)),
+        );
+        check(
+            &format!(r#"{{"eventSource":"a","eventName":"b","eventTime":"{time}","eventid":"2","eventID":"1"}}"#),
+            Some(("1", None)),
+        );
+        check(&format!(r#"{{"eventSource":"aws:s3","eventName":"b","eventTime":"{time}"}}"#), None);
+        check(&format!(r#"{{"source":"a","eventName":"b","eventTime":"{time}"}}"#), None);
+    }
 }

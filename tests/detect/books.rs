@@ -45,7 +45,7 @@ impl Worker {
         let rule = rule();
         let detector = Arc::new(Detector::new(std::slice::from_ref(&rule), Limits::default()));
         let memory = Memory::new(Arc::clone(&detector), books);
-        memory.recall(vec![Arc::clone(&rule)]).await.unwrap();
+        memory.recall().await.unwrap();
         Self { rule, detector, memory }
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Desk {
     index: usize,
     outlet: Outlet,
     tags: Option<Arc<Template>>,
-    audience: Audience,
+    audience: Arc<Mutex<Audience>>,
     waiting: Mutex<Waiting>,
     changed: Notify,
 }
@@ -67,7 +67,12 @@ impl Known {
 }
 
 impl Desk {
-    pub(super) fn new(index: usize, outlet: Outlet, tags: Option<Arc<Template>>, audience: Audience) -> Self {
+    pub(super) fn new(
+        index: usize,
+        outlet: Outlet,
+        tags: Option<Arc<Template>>,
+        audience: Arc<Mutex<Audience>>,
+    ) -> Self {
         Self { index, outlet, tags, audience, waiting: Mutex::default(), changed: Notify::new() }
     }
 
@@ -77,7 +82,7 @@ impl Desk {
 
     /// Whether the sink is told of this alert.
     pub(super) fn hears(&self, alert: &Alert) -> bool {
-        self.audience.hears(alert)
+        self.audience().hears(alert)
     }
 
     /// How many alerts wait.
@@ -160,15 +165,16 @@ impl Desk {
     fn encode(&self, alerts: &[Arc<Alert>], known: &Known) -> Lines {
         let mut lines = Lines::default();
         let mut item = Vec::new();
+        let audience = self.audience().clone();
         for alert in alerts {
             item.clear();
             let context = AlertContext {
-                routing_key: self.audience.routing_key.as_deref(),
+                routing_key: audience.routing_key.as_deref(),
                 told: known.severities.get(&alert.id).copied(),
                 version: env!("CARGO_PKG_VERSION"),
                 now: Timestamp::now(),
             };
-            if !self.audience.format.encode(alert, &context, &mut item) {
+            if !audience.format.encode(alert, &context, &mut item) {
                 continue;
             }
             lines.push_with(|out| out.extend_from_slice(&item));
@@ -177,6 +183,10 @@ impl Desk {
             }
         }
         lines
+    }
+
+    fn audience(&self) -> MutexGuard<'_, Audience> {
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

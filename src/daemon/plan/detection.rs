@@ -1,7 +1,7 @@
 //! From a configuration to detection: the rules that are on, what they remember, and where alerts go.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 
@@ -16,10 +16,8 @@ use crate::detect::{Detector, Rule};
 ///
 /// # Errors
 /// A rule or a pattern that is not valid, as [`ConfigError`](crate::config::ConfigError); a key that is not there.
-pub(super) fn plan(config: &Config) -> anyhow::Result<Option<DetectionPlan>> {
-    let active = config.detect.load()?;
-    config.check_alerts(&active)?;
-    let rules = active.rules;
+pub(in crate::daemon) fn plan(config: &Config) -> anyhow::Result<Option<DetectionPlan>> {
+    let rules = rules(config)?;
     if rules.is_empty() {
         return Ok(None);
     }
@@ -37,14 +35,32 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<Option<DetectionPlan>> {
     });
     let keep = keep.flatten();
     let alerts = config.alerts.iter().map(|(name, sink)| {
-        let audience = audience(sink, &rules).with_context(|| format!("[alerts.{name}.{}]", sink.kind()))?;
+        let audience = Arc::new(Mutex::new(audience(name, sink, &rules)?));
         Ok(AlertPlan { sink: SinkPlan::new(name, sink.plan()), audience })
     });
     let alerts = alerts.collect::<anyhow::Result<_>>()?;
-    Ok(Some(DetectionPlan { detector, rules, keep, alerts }))
+    Ok(Some(DetectionPlan { detector, keep, alerts }))
 }
 
-fn audience(sink: &AlertSink, rules: &[Arc<Rule>]) -> anyhow::Result<Audience> {
+/// The rules that are on.
+///
+/// # Errors
+/// A rule or a pattern that is not valid.
+pub(in crate::daemon) fn rules(config: &Config) -> anyhow::Result<Vec<Arc<Rule>>> {
+    let active = config.detect.load()?;
+    config.check_alerts(&active)?;
+    Ok(active.rules)
+}
+
+/// What a sink of alerts hears of.
+///
+/// # Errors
+/// A pattern that is not valid; a key that is not there.
+pub(in crate::daemon) fn audience(name: &str, sink: &AlertSink, rules: &[Arc<Rule>]) -> anyhow::Result<Audience> {
+    told(sink, rules).with_context(|| format!("[alerts.{name}.{}]", sink.kind()))
+}
+
+fn told(sink: &AlertSink, rules: &[Arc<Rule>]) -> anyhow::Result<Audience> {
     let told = sink.told();
     let choice = told.choice()?;
     let routing_key = match &told.routing_key {

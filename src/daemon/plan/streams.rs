@@ -78,7 +78,7 @@ fn all(streams: Vec<coordinator::Settings>) -> SourcePlan {
 }
 
 /// How to reach the lease table, and what is beside it.
-pub(super) fn table_access(source: &KinesisSource, table: &DynamodbCoordination) -> Access {
+pub(crate) fn table_access(source: &KinesisSource, table: &DynamodbCoordination) -> Access {
     Access {
         region: table.region_beside(source).map(str::to_owned),
         profile: table.profile_beside(source).map(str::to_owned),

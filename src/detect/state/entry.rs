@@ -64,6 +64,27 @@ impl Entry {
         Self { rule: Arc::clone(rule), clock: i64::MIN, touched: 0, body: Body::Past(Box::default()) }
     }
 
+    /// Goes on under the rule as it is now. Where that counts otherwise than the rule that was on before, what was counted
+    /// means nothing any more.
+    pub(super) fn go_on_under(&mut self, rule: &Arc<Rule>) {
+        if Arc::ptr_eq(&self.rule, rule) {
+            return;
+        }
+        if self.rule.fingerprint == rule.fingerprint {
+            self.rule = Arc::clone(rule);
+        } else {
+            *self = self.anew(rule);
+        }
+    }
+
+    /// An empty entry of the same kind.
+    pub(super) fn anew(&self, rule: &Arc<Rule>) -> Self {
+        match self.body {
+            Body::Counted(_) => Self::counted(rule),
+            Body::Past(_) => Self::past(rule),
+        }
+    }
+
     /// The event's time moves the clock, unless it is too late for it; says whether it is in time.
     pub(super) fn tick(&mut self, time: i64, now: i64, lateness: i64) -> bool {
         self.touched = now;

@@ -47,10 +47,11 @@ impl State {
     fn join(&mut self, key: Key, entry: Entry) {
         self.clock = self.clock.max(entry.clock);
         let (now, bound) = (entry.touched, self.bound());
-        let slot = self.table.touch(key, &bound, &mut self.counts.evicted, || entry.like());
+        let slot = self.table.touch(key, &bound, &mut self.counts.evicted, || entry.anew(&entry.rule));
         let cut = &mut self.counts.cut;
         let outbox = &mut self.outbox;
         self.table.update(slot, |key, known| {
+            known.go_on_under(&entry.rule);
             known.merge(entry, cut);
             if let Body::Counted(counted) = &known.body {
                 counted.open.iter().for_each(|open| outbox.grown(alert_id(key, open.opened), open));
@@ -71,14 +72,6 @@ impl State {
 }
 
 impl Entry {
-    /// An empty entry of the same kind.
-    fn like(&self) -> Self {
-        match self.body {
-            Body::Counted(_) => Self::counted(&self.rule),
-            Body::Past(_) => Self::past(&self.rule),
-        }
-    }
-
     fn merge(&mut self, other: Self, cut: &mut u64) {
         self.clock = self.clock.max(other.clock);
         self.touched = self.touched.max(other.touched);

@@ -31,7 +31,7 @@ pub(crate) struct Kind {
 }
 
 /// A lease table has one key, `leaseKey`.
-pub(super) const LEASES: Kind = Kind { name: "lease table", keys: &[attribute::KEY] };
+pub(crate) const LEASES: Kind = Kind { name: "lease table", keys: &[attribute::KEY] };
 
 impl Kind {
     fn key_types(self) -> impl Iterator<Item = (&'static str, KeyType)> {

@@ -102,6 +102,8 @@ pub struct LogGroup {
     pub created: Option<Timestamp>,
     /// How long it keeps events; none is for ever.
     pub retention_days: Option<u32>,
+    /// The KMS key that encrypts it, if that is not the service's own.
+    pub kms_key: Option<String>,
 }
 
 /// CloudWatch Logs in one Region. Cheap to clone; clones share their pace.
@@ -324,6 +326,7 @@ fn described(group: types::LogGroup) -> Option<LogGroup> {
         class: group.log_group_class.map(|class| class.as_str().to_owned()),
         created: group.creation_time.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
         retention_days: group.retention_in_days.and_then(|days| u32::try_from(days).ok()),
+        kms_key: group.kms_key_id,
     })
 }
 
