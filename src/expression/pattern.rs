@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::literal::{self, Needed};
 use cel::common::types::Type;
 use cel::common::value::{StaticVal, Val};
+use memchr::memmem;
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
@@ -90,7 +91,8 @@ impl Pattern {
     /// Whether it matches somewhere in a text. A border of a word is where the engine gives up its speed once a text has
     /// a letter beyond ASCII's: some hundred times slower. Where nothing matches loosely, nothing does at all.
     pub(super) fn is_match(&self, text: &str) -> bool {
-        if text.is_ascii() || text.contains(['\u{17f}', '\u{212a}']) {
+        let has = |letter: &str| memmem::find(text.as_bytes(), letter.as_bytes()).is_some();
+        if text.is_ascii() || has("\u{17f}") || has("\u{212a}") {
             return self.regex.is_match(text);
         }
         let Some(loose) = self.loose.get_or_init(|| loose(self.regex.as_str())) else {
