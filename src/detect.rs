@@ -206,12 +206,13 @@ impl Detector {
         if self.invocations.rules.is_empty() {
             return Vec::new();
         }
-        let views = Views::new(event, context);
+        let prefilter = &self.invocations.prefilter;
+        let facts = prefilter.of_event(event, context);
+        let views = Views::new(event, context).behind(&facts);
         let known = OnceCell::new();
-        let may_match = self.invocations.prefilter.of_event(event, context);
         let source = || known.get_or_init(|| Source::of_event(event));
         take(self.invocations.find(
-            may_match,
+            prefilter.may_match(&facts),
             |rule| Variables::of_event(event, &views, &rule.demand, Names::Folded).ok(),
             source,
             context.parse_time,
@@ -225,9 +226,9 @@ impl Detector {
         take: impl FnOnce(Vec<Hit<'_>>) -> Vec<T>,
     ) -> Vec<T> {
         let known = OnceCell::new();
-        let may_match = self.trails.prefilter.of_record(trail.record);
+        let facts = self.trails.prefilter.of_record(trail.record);
         take(self.trails.find(
-            may_match,
+            self.trails.prefilter.may_match(&facts),
             |rule| Variables::of_json(trail.record, &rule.demand, Names::Folded).ok(),
             || known.get_or_init(|| trail.source()),
             now,

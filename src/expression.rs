@@ -11,6 +11,7 @@ use cel::{Env, ExecutionError, IdedExpr, Value};
 use regex::Regex;
 
 mod answer;
+mod asking;
 mod check;
 pub(crate) mod condition;
 mod function;
@@ -22,7 +23,10 @@ mod value;
 mod variables;
 
 pub use answer::{Answer, Bindings};
+pub(crate) use asking::Gate;
 use check::Checked;
+use condition::Condition;
+use literal::Literals;
 use native::{Node, Stop};
 #[cfg(test)]
 pub(crate) use needs::Needs;
@@ -180,6 +184,16 @@ impl Expression {
     /// What it needs of the variables.
     pub(crate) fn demand(&self) -> &Demand {
         &self.demand
+    }
+
+    /// What must be so for each regex that is looked for in a joined text of the view to match, by the pattern's id.
+    pub(crate) fn gates(&self, literals: &mut Literals) -> Vec<(usize, Condition)> {
+        let looks = self.native.as_deref().map(Node::looks).unwrap_or_default();
+        let gate = |(number, text): (usize, &str)| {
+            let pattern: &Pattern = self.patterns.get(number)?;
+            Some((pattern.id(), Condition::of_look(text, pattern.needed(), literals)))
+        };
+        looks.into_iter().filter_map(gate).collect()
     }
 
     /// The regex of that name.

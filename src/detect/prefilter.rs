@@ -1,7 +1,7 @@
 //! The prefilter: says of most rules, for most events, that they cannot match, before anything is built for them. It only
 //! ever errs on the side of asking a rule that then does not match.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::rule::{LogType, Rule};
 use crate::enrich::Event;
@@ -19,6 +19,8 @@ use scan::Scanner;
 #[derive(Debug)]
 pub(super) struct Prefilter {
     conditions: Vec<Condition>,
+    /// What must be so for patterns of the rules to match, by their ids.
+    gates: HashMap<usize, Condition>,
     scanners: Scanners,
 }
 
@@ -32,35 +34,38 @@ struct Scanners {
 impl Prefilter {
     pub(super) fn of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Self {
         let mut literals = Literals::default();
+        let mut gates = HashMap::new();
         let conditions = rules.map(|rule| {
             let (matching, has_view) = (&rule.matching, rule.log_type == LogType::Invocation);
+            if has_view {
+                let values = matching.bindings.iter().map(|(_, value)| value).chain([&matching.matches]);
+                values.for_each(|value| gates.extend(value.gates(&mut literals)));
+            }
             Walk::of(&matching.matches, &matching.bindings, has_view, &mut literals)
         });
         let conditions: Vec<_> = conditions.collect();
         let scanner = |side: Side| {
             let mut wanted = HashSet::new();
-            conditions.iter().for_each(|condition| condition.add_literals(side, &mut wanted));
+            let all = conditions.iter().chain(gates.values());
+            all.for_each(|condition| condition.add_literals(side, &mut wanted));
             Scanner::new(literals.all(), &wanted)
         };
         let scanners = Scanners { prompt: scanner(Side::Prompt), answer: scanner(Side::Answer) };
-        Self { conditions, scanners }
+        Self { conditions, gates, scanners }
     }
 
-    /// The numbers of the rules that may match an invocation.
-    pub(super) fn of_event<'e>(
-        &'e self,
-        event: &'e Event<'_>,
-        context: &'e Context<'_>,
-    ) -> impl Iterator<Item = usize> {
-        self.may_match(Facts::new(Subject::Event(event, context), &self.scanners))
+    /// What is known of an invocation.
+    pub(super) fn of_event<'e, 'a>(&'e self, event: &'e Event<'a>, context: &'e Context<'e>) -> Facts<'e, 'a> {
+        Facts::new(Subject::Event(event, context), self)
     }
 
-    /// The numbers of the rules that may match a record of another service.
-    pub(super) fn of_record<'e>(&'e self, record: &'e str) -> impl Iterator<Item = usize> {
-        self.may_match(Facts::new(Subject::Record(record), &self.scanners))
+    /// What is known of a record of another service.
+    pub(super) fn of_record<'e>(&'e self, record: &'e str) -> Facts<'e, 'e> {
+        Facts::new(Subject::Record(record), self)
     }
 
-    fn may_match<'e>(&'e self, facts: Facts<'e, '_>) -> impl Iterator<Item = usize> {
+    /// The numbers of the rules that may match, by what is known.
+    pub(super) fn may_match<'e>(&'e self, facts: &'e Facts<'e, '_>) -> impl Iterator<Item = usize> {
         let conditions = self.conditions.iter().enumerate();
         conditions.filter_map(move |(number, condition)| facts.may_hold(condition).then_some(number))
     }

@@ -177,6 +177,17 @@ impl Condition {
         }
     }
 
+    /// What must be so for what a regex needs to stand in a joined text of the view.
+    pub(super) fn of_look(text: &str, needed: Needed, literals: &mut Literals) -> Self {
+        match operand::Source::of_view(&[text.to_owned()]) {
+            operand::Source::Body(body) if body.is_verbatim => {
+                let needed = if body.has_names { needed.apart() } else { needed };
+                Self::needed(body.side, &needed, literals)
+            }
+            _ => Self::Always,
+        }
+    }
+
     /// Adds the numbers of the pieces that it asks for on a side.
     pub(crate) fn add_literals(&self, wanted_side: Side, numbers: &mut HashSet<usize>) {
         match self {

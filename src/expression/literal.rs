@@ -8,6 +8,9 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 /// The shortest piece that is looked for: what is shorter is in every text.
 pub(crate) const MIN_BYTES: usize = 4;
 
+/// The shortest piece with a border, which is looked for where nothing longer must be there.
+const MIN_WORD_BYTES: usize = 3;
+
 /// A piece of text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Literal {
@@ -75,6 +78,15 @@ pub(super) enum Needed {
 }
 
 impl Needed {
+    /// Whether it asks for any piece.
+    pub(super) fn says_something(&self) -> bool {
+        match self {
+            Self::One(_) => true,
+            Self::All(all) => all.iter().any(Self::says_something),
+            Self::Any(any) => !any.is_empty() && any.iter().all(Self::says_something),
+        }
+    }
+
     /// The same where colons, and spaces behind them, may stand in the text alone and not in what it was made of.
     pub(super) fn apart(self) -> Self {
         let all = |all: Vec<Self>| all.into_iter().map(Self::apart).collect();
@@ -96,6 +108,15 @@ impl Needed {
     }
 }
 
+/// All of these; words of three letters are left out where something longer says more.
+fn all(mut needed: Vec<Needed>) -> Needed {
+    let is_short = |one: &Needed| matches!(one, Needed::One(literal) if literal.text.len() < MIN_BYTES);
+    if needed.iter().any(|one| !is_short(one) && one.says_something()) {
+        needed.retain(|one| !is_short(one));
+    }
+    Needed::All(needed)
+}
+
 /// What must be in a text that a regex matches.
 pub(super) fn of_regex(pattern: &str) -> Needed {
     match regex_syntax::parse(pattern) {
@@ -109,7 +130,7 @@ fn in_hir(hir: &Hir, starts: bool, ends: bool) -> Needed {
     let mut walk = Walk { starts, ..Walk::default() };
     walk.read(hir, ends);
     walk.flush(ends);
-    Needed::All(walk.needed)
+    all(walk.needed)
 }
 
 /// Reads a regex from its beginning to its end.
@@ -169,7 +190,7 @@ impl Walk {
                     let mut walk = Walk { needed: Vec::new(), run: run.clone(), folded, starts };
                     walk.read(part, ends);
                     walk.flush(ends);
-                    Needed::All(walk.needed)
+                    all(walk.needed)
                 };
                 self.needed.push(Needed::Any(parts.iter().map(branch).collect()));
             }
@@ -179,6 +200,10 @@ impl Walk {
     fn push(&mut self, c: char) {
         match u8::try_from(c) {
             Ok(byte) if is_plain(byte) => self.run.push(c),
+            Ok(byte) if byte.is_ascii_punctuation() => {
+                self.flush(true);
+                self.starts = true;
+            }
             _ => self.flush(false),
         }
     }
@@ -203,13 +228,13 @@ impl Walk {
     fn flush(&mut self, ends: bool) {
         let (run, folded, starts) =
             (std::mem::take(&mut self.run), std::mem::take(&mut self.folded), std::mem::take(&mut self.starts));
-        if run.len() < MIN_BYTES {
-            return;
-        }
         let is_letter = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
         let starts = starts && is_letter(run.bytes().next());
         let ends = ends && is_letter(run.bytes().last());
-        self.needed.push(Needed::One(Literal { starts, ends, ..Literal::new(&run, folded) }));
+        let min = if starts || ends { MIN_WORD_BYTES } else { MIN_BYTES };
+        if run.len() >= min {
+            self.needed.push(Needed::One(Literal { starts, ends, ..Literal::new(&run, folded) }));
+        }
     }
 }
 
@@ -297,8 +322,12 @@ mod tests {
             ("(bash|curl)+x", "(bash | curl)"),
             ("a.c", ""),
             (r"-----BEGIN [A-Z ]*PRIVATE KEY-----", "-----BEGIN  & PRIVATE KEY-----"),
-            (r#"pass"word\\secret"#, "pass & word & secret"),
+            (r#"pass"word\\secret"#, "pass| & |word| & |secret"),
             (r"x{4}yyyy", "yyyy"),
+            (r"\b(?:edr|siem|defender)\b", "(|edr| | |siem| | |defender|)"),
+            (r"\bthe\s+siem\b", "|siem|"),
+            (r"\bthe\s+(?:x|siem)\b", "|the| & ( | |siem|)"),
+            (r"\bat\b", ""),
             ("häßlich wort", "lich wort"),
             (r"\d+", ""),
             ("(", ""),

@@ -12,7 +12,7 @@ mod translate;
 mod value;
 
 pub(super) use evaluate::Asked;
-pub(super) use field::{Read, Seen, Texts};
+pub(super) use field::{Read, Seen, Texts, is_empty};
 use path::Path;
 pub(super) use value::{Stop, Value};
 
@@ -24,6 +24,10 @@ pub(super) enum Node {
     Name(String),
     /// `a.b`
     Path(Path),
+    /// `size(view.tool_calls)`
+    Calls,
+    /// Whether a joined text of the view is empty.
+    Empty(Path),
     /// `has(a.b)`
     Has(Path),
     /// `a.?b.hasValue()`
@@ -44,6 +48,43 @@ pub(super) enum Node {
     Test(Test, Box<Node>, Box<Node>),
     /// The regex with this number.
     Matches(Box<Node>, usize),
+}
+
+impl Node {
+    /// The regexes that are looked for in the view's joined texts: the number of each, and the text's name.
+    pub(super) fn looks(&self) -> Vec<(usize, &str)> {
+        let own = match self {
+            Self::Matches(text, number) => match text.as_ref() {
+                Self::Path(path) => path.joined_text().map(|name| (*number, name)),
+                _ => None,
+            },
+            _ => None,
+        };
+        own.into_iter().chain(self.parts().into_iter().flat_map(Self::looks)).collect()
+    }
+
+    /// What it is made of.
+    fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Literal(_)
+            | Self::Name(_)
+            | Self::Path(_)
+            | Self::Calls
+            | Self::Empty(_)
+            | Self::Has(_)
+            | Self::HasValue(_) => Vec::new(),
+            Self::OrValue(_, a) | Self::Not(a) | Self::Negate(a) | Self::Convert(_, a) | Self::Matches(a, _) => {
+                vec![a]
+            }
+            Self::Logical(_, a, b)
+            | Self::Equal(_, a, b)
+            | Self::Compare(_, a, b)
+            | Self::Arithmetic(_, a, b)
+            | Self::Test(_, a, b) => vec![a, b],
+            Self::If(a, b, c) => vec![a, b, c],
+            Self::In(a, elements) => std::iter::once(a.as_ref()).chain(elements).collect(),
+        }
+    }
 }
 
 /// How two values are compared.

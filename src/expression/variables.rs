@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use cel::common::types::{CelMapKey, CelString};
 
-use super::native::{Read, Seen, Texts};
+use super::asking::{Asking, Asks, Gate, Origin};
+use super::native::{Read, Seen, Texts, is_empty};
 use super::needs::{Asked, Needs};
 use super::value::{self, Boxed, Builder, Unbuilt};
 use crate::enrich::Event;
@@ -81,33 +82,6 @@ pub(crate) struct Variables<'v> {
     asking: Option<Asking<'v>>,
     names: Names,
     built: OnceCell<Option<Built<'v>>>,
-}
-
-/// Whom native expressions ask, and what all expressions of a rule need together: it decides what is null where nothing
-/// is.
-#[derive(Clone)]
-pub(super) struct Asking<'v> {
-    pub(super) origin: Origin<'v>,
-    pub(super) demand: &'v Demand,
-}
-
-/// What the variables are made of.
-#[derive(Clone, Copy)]
-pub(super) enum Origin<'v> {
-    /// An invocation.
-    Event(&'v dyn Asks),
-    /// A record that is no invocation, as JSON.
-    Record(&'v str),
-}
-
-/// An event that can be asked for its parts.
-pub(super) trait Asks {
-    /// A field of the view.
-    fn read(&self, read: Read) -> Seen<'_>;
-    /// The record.
-    fn invocation(&self) -> &Invocation<'_>;
-    /// An object with the view's member of this number, or with none where the event has not got it.
-    fn member(&self, index: usize) -> &str;
 }
 
 /// The variables as the interpreter takes them, as far as they are needed.
@@ -231,12 +205,19 @@ pub(crate) struct Views<'e, 'a> {
     pub(super) context: &'e Context<'e>,
     pub(super) texts: Texts<'a>,
     members: [OnceCell<String>; view::MEMBERS.len()],
+    gate: Option<&'e dyn Gate>,
 }
 
 impl<'e, 'a> Views<'e, 'a> {
     /// Nothing is read yet.
     pub(crate) fn new(event: &'e Event<'a>, context: &'e Context<'e>) -> Self {
-        Self { event, context, texts: Texts::default(), members: [const { OnceCell::new() }; view::MEMBERS.len()] }
+        let members = [const { OnceCell::new() }; view::MEMBERS.len()];
+        Self { event, context, texts: Texts::default(), members, gate: None }
+    }
+
+    /// The same, where patterns are looked for only if the gate says that they may match.
+    pub(crate) fn behind(self, gate: &'e dyn Gate) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 }
 
@@ -256,6 +237,18 @@ impl Asks for Views<'_, '_> {
             String::from_utf8(json).unwrap_or_default()
         };
         self.members.get(index).map_or("{}", |member| member.get_or_init(write))
+    }
+
+    fn may_match(&self, pattern: usize) -> bool {
+        self.gate.is_none_or(|gate| gate.may_match(pattern))
+    }
+
+    fn calls(&self) -> usize {
+        self.event.view.tool_calls().count()
+    }
+
+    fn is_empty(&self, text: &str) -> bool {
+        is_empty(self, text)
     }
 }
 

@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::Scanners;
+use super::Prefilter;
 use super::scan::{Found, Scanner};
 use crate::body::{Arguments, Part, Text};
 use crate::enrich::Event;
+use crate::expression::Gate;
 use crate::expression::condition::{Condition, Fact, Field, Number, Side};
 use crate::invocation::{Invocation, JsonStr, Section};
 use crate::pipeline::Context;
 
 /// What is asked about.
-pub(super) enum Subject<'e, 'a> {
+pub(in crate::detect) enum Subject<'e, 'a> {
     /// An invocation.
     Event(&'e Event<'a>, &'e Context<'e>),
     /// A record of another service.
@@ -20,9 +21,9 @@ pub(super) enum Subject<'e, 'a> {
 }
 
 /// What is known of it.
-pub(super) struct Facts<'e, 'a> {
+pub(in crate::detect) struct Facts<'e, 'a> {
     subject: Subject<'e, 'a>,
-    scanners: &'e Scanners,
+    prefilter: &'e Prefilter,
     prompt: OnceCell<Found>,
     answer: OnceCell<Found>,
 }
@@ -47,8 +48,8 @@ impl<T> From<Option<T>> for Value<T> {
 const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
 impl<'e, 'a> Facts<'e, 'a> {
-    pub(super) fn new(subject: Subject<'e, 'a>, scanners: &'e Scanners) -> Self {
-        Self { subject, scanners, prompt: OnceCell::new(), answer: OnceCell::new() }
+    pub(super) fn new(subject: Subject<'e, 'a>, prefilter: &'e Prefilter) -> Self {
+        Self { subject, prefilter, prompt: OnceCell::new(), answer: OnceCell::new() }
     }
 
     /// Whether a condition may hold.
@@ -200,7 +201,7 @@ impl<'e, 'a> Facts<'e, 'a> {
 
     fn in_prompt(&self) -> &Found {
         self.prompt.get_or_init(|| {
-            let scanner = &self.scanners.prompt;
+            let scanner = &self.prefilter.scanners.prompt;
             let mut found = scanner.nothing();
             match self.subject {
                 Subject::Record(record) => scanner.scan(record, &mut found),
@@ -217,7 +218,7 @@ impl<'e, 'a> Facts<'e, 'a> {
     /// Of an answer that came in pieces both are looked at: the pieces as they came, and what they are together.
     fn in_answer(&self) -> &Found {
         self.answer.get_or_init(|| {
-            let scanner = &self.scanners.answer;
+            let scanner = &self.prefilter.scanners.answer;
             let mut found = scanner.nothing();
             if let Some(event) = self.event().filter(|_| !scanner.is_idle()) {
                 event.view.bodies().1.into_iter().for_each(|body| scanner.scan(body.0, &mut found));
@@ -228,6 +229,12 @@ impl<'e, 'a> Facts<'e, 'a> {
             }
             found
         })
+    }
+}
+
+impl Gate for Facts<'_, '_> {
+    fn may_match(&self, pattern: usize) -> bool {
+        self.prefilter.gates.get(&pattern).is_none_or(|condition| self.may_hold(condition))
     }
 }
 

@@ -7,12 +7,14 @@ use memchr::memmem;
 
 use crate::expression::literal::{Literal, is_plain};
 
-/// What is looked for, by length: long pieces with a look every four bytes, shorter ones with a look every two.
+/// What is looked for, by length: long pieces with a look every four bytes, shorter ones with a look every two, and the
+/// few of three bytes with a look at each.
 #[derive(Debug)]
 pub(super) struct Scanner {
     literals: Vec<Literal>,
     long: Table<4, 4>,
     short: Table<3, 2>,
+    words: Table<3, 1>,
 }
 
 /// The numbers of the pieces that were found.
@@ -47,22 +49,25 @@ impl Found {
 impl Scanner {
     /// A scanner for the pieces of these numbers.
     pub(super) fn new(literals: &[Literal], wanted: &HashSet<usize>) -> Self {
-        let (mut long, mut short) = (Table::default(), Table::default());
+        let (mut long, mut short, mut words) = (Table::default(), Table::default(), Table::default());
         for (number, literal) in literals.iter().enumerate().filter(|(number, _)| wanted.contains(number)) {
             if literal.text.len() >= Table::<4, 4>::MIN_BYTES {
                 long.add(number, &literal.text);
-            } else {
+            } else if literal.text.len() >= Table::<3, 2>::MIN_BYTES {
                 short.add(number, &literal.text);
+            } else {
+                words.add(number, &literal.text);
             }
         }
         long.finish();
         short.finish();
-        Self { literals: literals.to_vec(), long, short }
+        words.finish();
+        Self { literals: literals.to_vec(), long, short, words }
     }
 
     /// Whether there is nothing to look for.
     pub(super) fn is_idle(&self) -> bool {
-        self.long.parts.is_empty() && self.short.parts.is_empty()
+        self.long.parts.is_empty() && self.short.parts.is_empty() && self.words.parts.is_empty()
     }
 
     /// Nothing was found yet.
@@ -81,6 +86,7 @@ impl Scanner {
         }
         self.long.scan(text.as_bytes(), &self.literals, found);
         self.short.scan(text.as_bytes(), &self.literals, found);
+        self.words.scan(text.as_bytes(), &self.literals, found);
     }
 }
 

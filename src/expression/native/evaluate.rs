@@ -7,8 +7,9 @@ use std::cmp::Ordering;
 use super::{Node, Order, Stop, Test, Value};
 use crate::expression::BUDGET;
 use crate::expression::answer::Bindings;
+use crate::expression::asking::Asking;
 use crate::expression::pattern::Pattern;
-use crate::expression::variables::{Asking, Variables};
+use crate::expression::variables::Variables;
 
 /// An expression, asked of one event.
 pub(in crate::expression) struct Asked<'x, 'b> {
@@ -43,6 +44,8 @@ impl<'x, 'b> Asked<'x, 'b> {
             Node::Literal(value) => Ok(borrowed(value)),
             Node::Name(name) => self.bindings.native(name, self.names, self.variables).cloned(),
             Node::Path(path) => path.value(&self.asking),
+            Node::Calls => self.asking.calls().map(Value::Int),
+            Node::Empty(path) => self.asking.is_empty(path.joined_text().unwrap_or_default()).map(Value::Bool),
             Node::Has(path) => path.has(&self.asking).map(Value::Bool),
             Node::HasValue(path) => Ok(Value::Bool(path.optional(&self.asking)?.is_some())),
             Node::OrValue(path, other) => {
@@ -67,9 +70,13 @@ impl<'x, 'b> Asked<'x, 'b> {
             }
             Node::Test(test, a, b) => self.test(*test, a, b),
             Node::Matches(a, number) => {
-                let text = self.text(a)?;
                 let pattern = self.patterns.get(*number).ok_or(Stop::Unsure)?;
-                Ok(Value::Bool(pattern.is_match(&text)))
+                let may_match = self.asking.may_match(pattern.id());
+                if !may_match && !pattern.has_rest() {
+                    return Ok(Value::Bool(false));
+                }
+                let text = self.text(a)?;
+                Ok(Value::Bool(if may_match { pattern.is_match(&text) } else { pattern.is_match_beside(&text) }))
             }
         }
     }

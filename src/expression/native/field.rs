@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::Value;
-use crate::body::Text;
+use crate::body::{Part, Text};
 use crate::enrich::Event;
 use crate::enrich::cost::Cost;
 use crate::expression::variables::Views;
@@ -22,6 +22,9 @@ pub(in crate::expression) enum Seen<'s> {
     /// The member with this number on the way is not there.
     Absent(usize),
 }
+
+/// Their names: they are always there.
+pub(super) const JOINED: [&str; 5] = ["prompt_text", "user_text", "tool_result_text", "answer_text", "tool_call_text"];
 
 /// The joined texts of an event, each put together when it is first asked for, and once.
 #[derive(Debug, Default)]
@@ -43,6 +46,16 @@ impl<'a> Texts<'a> {
         });
         Seen::Value(Value::Text(decoded.as_deref().unwrap_or(escaped.escaped()).into()))
     }
+}
+
+/// Whether a joined text is empty. What a model answered need not be joined for that.
+pub(in crate::expression) fn is_empty(views: &Views<'_, '_>, text: &str) -> bool {
+    if text == "answer_text" {
+        let mut parts = views.event.view.answer().messages.iter().flat_map(|message| &message.parts);
+        return !parts.any(|part| matches!(part, Part::Text(text) if !text.is_empty()));
+    }
+    let read = read(&[text.to_owned()]);
+    read.is_some_and(|read| matches!(read(views), Seen::Value(Value::Text(text)) if text.is_empty()))
 }
 
 /// How the field with this path is read; none where the view is to be built for it.
@@ -127,6 +140,7 @@ const FIELDS: &[(&str, &str, Read)] = &[
     }),
     ("latency_ms", "", |v| integer(0, v.event.view.answer().latency_ms)),
     ("first_byte_ms", "", |v| integer(0, v.event.view.answer().first_byte_ms)),
+    ("embeddings", "", |v| v.event.view.answer().embeddings.map_or(Seen::Absent(0), |_| Seen::Container)),
     ("guardrail", "", |v| guardrail(v.event, |_| Seen::Container)),
     ("guardrail", "intervened", |v| guardrail(v.event, |found| boolean(1, Some(found.intervened)))),
     ("guardrail", "action", |v| guardrail(v.event, |found| said(1, found.action.as_ref()))),

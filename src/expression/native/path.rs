@@ -3,8 +3,8 @@
 use super::field::{self, Read, Seen};
 use super::record::{self, Place};
 use super::{Stop, Value, Variable};
+use crate::expression::asking::{Asking, Origin};
 use crate::expression::needs::Needs;
-use crate::expression::variables::{Asking, Origin};
 
 /// A member of a variable.
 #[derive(Debug)]
@@ -41,6 +41,14 @@ impl Path {
             Variable::Event => At::Event(record::place(&steps)?),
         };
         Some(Self { variable, steps, plain, place })
+    }
+
+    /// The name of the view's joined text that it leads to, if it leads to one.
+    pub(super) fn joined_text(&self) -> Option<&str> {
+        match (self.variable, self.steps.as_slice()) {
+            (Variable::View, [name]) => field::JOINED.contains(&name.as_str()).then_some(name),
+            _ => None,
+        }
     }
 
     /// Whether each step must lead somewhere.

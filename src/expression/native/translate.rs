@@ -68,6 +68,7 @@ impl Translator<'_> {
             "int" => Conversion::Int,
             "double" => Conversion::Double,
             "string" => Conversion::String,
+            "size" if is_calls(a) => return Some(Node::Calls),
             "size" => Conversion::Size,
             "type" => Conversion::Type,
             _ => return None,
@@ -78,6 +79,11 @@ impl Translator<'_> {
     fn of_two(&self, name: &str, a: &IdedExpr, b: &IdedExpr) -> Option<Node> {
         if name == "matches" {
             return Some(Node::Matches(self.boxed(a)?, pattern(b)?));
+        }
+        if let (operators::EQUALS | operators::NOT_EQUALS, Some(path)) = (name, emptied(a, b).or_else(|| emptied(b, a)))
+        {
+            let empty = Node::Empty(path);
+            return Some(if name == operators::EQUALS { empty } else { Node::Not(Box::new(empty)) });
         }
         let first = self.boxed(a)?;
         if name == operators::IN {
@@ -111,6 +117,7 @@ impl Translator<'_> {
         let test = match (call.func_name.as_str(), args) {
             ("orValue", [other]) => return Some(Node::OrValue(optional()?, self.boxed(other)?)),
             ("hasValue", []) => return optional().map(Node::HasValue),
+            ("size", []) if is_calls(target) => return Some(Node::Calls),
             ("size", []) => return Some(Node::Convert(Conversion::Size, self.boxed(target)?)),
             ("matches", [regex]) => return Some(Node::Matches(self.boxed(target)?, pattern(regex)?)),
             ("contains", [_]) => Test::Contains,
@@ -131,6 +138,18 @@ fn constant(literal: &LiteralValue) -> Option<Value<'static>> {
         LiteralValue::Null => Value::Null,
         LiteralValue::Bytes(_) | LiteralValue::UInt(_) => return None,
     })
+}
+
+/// The joined text of the view that is compared with the empty text.
+fn emptied(text: &IdedExpr, empty: &IdedExpr) -> Option<Path> {
+    let is_empty = matches!(&empty.expr, Expr::Literal(LiteralValue::String(text)) if text.inner().is_empty());
+    path(text).filter(|path| is_empty && path.is_plain() && path.joined_text().is_some())
+}
+
+/// Whether that is the list of the tools that were called, which is always there.
+fn is_calls(expr: &IdedExpr) -> bool {
+    let Expr::Select(SelectExpr { operand, field, test: false }) = &expr.expr else { return false };
+    field == "tool_calls" && matches!(&operand.expr, Expr::Ident(name) if name == Variable::View.as_str())
 }
 
 /// The number of the regex that stands there.
