@@ -59,7 +59,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     fn new() -> Self {
-        Self::with(None)
+        Self::with(Settings::default())
     }
 
     /// With all managed rules on, and nothing remembered yet.
@@ -67,12 +67,17 @@ impl Subject {
         let rules = managed_rules().expect("the managed rules are valid");
         let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
         let detector = Arc::new(detect::Detector::new(&rules, state::Limits::default()));
-        Self::with(Some(Detection { detector, marks: false }))
+        Self::with(Settings { detection: Some(Detection { detector, marks: false }), ..Settings::default() })
     }
 
-    fn with(detection: Option<Detection>) -> Self {
+    /// As where metrics are on.
+    fn metered() -> Self {
+        Self::with(Settings { metered: true, ..Settings::default() })
+    }
+
+    fn with(settings: Settings) -> Self {
         let outputs = vec![Format::Panther.into()];
-        let settings = Settings { limits: LIMITS, outputs, detection, ..Settings::default() };
+        let settings = Settings { limits: LIMITS, outputs, ..settings };
         Self { line: Line::new(settings), parcel: Parcel::default() }
     }
 
@@ -106,6 +111,8 @@ pub(crate) enum Contender {
     Redact,
     /// The whole line.
     Line,
+    /// The whole line, metered: tokens and cost of each call for the metrics.
+    Metered,
     /// The whole line with all managed rules on.
     Detection,
     /// The straightforward program.
@@ -113,7 +120,7 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Floor,
         Self::Flate2,
         Self::Decode,
@@ -123,6 +130,7 @@ impl Contender {
         Self::View,
         Self::Redact,
         Self::Line,
+        Self::Metered,
         Self::Detection,
         Self::Value,
     ];
@@ -273,8 +281,8 @@ fn run(
         Contender::Line => clock::processor_time(|| {
             corpus.records.iter().for_each(|record| keep(subject.process(record, now)));
         }),
-        Contender::Detection => {
-            let mut subject = Subject::detecting();
+        Contender::Metered | Contender::Detection => {
+            let mut subject = if contender == Contender::Metered { Subject::metered() } else { Subject::detecting() };
             clock::processor_time(|| corpus.records.iter().for_each(|record| keep(subject.process(record, now))))
         }
         Contender::Value => clock::processor_time(|| {

@@ -468,30 +468,31 @@ async fn a_clock_that_is_off_is_found() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_asked_is_a_warning_that_names_the_action() {
+async fn what_may_not_be_asked_names_the_action_and_fails_where_the_daemon_asks_it_too() {
     let double = AwsDouble::start().await;
     double.script_all(Meet::Error(403, "AccessDeniedException"));
     let args = ["doctor", "--log-group", GROUP, "--own-log-group", "/tap"];
     let found = run(&double, CONFIG, &args).await;
     let denied = |id: &str, action: &str| format!("warning    {id}: cannot be asked: {action} is denied");
+    let failed = |id: &str, action: &str| format!("failed     {id}: cannot be asked: {action} is denied");
     let expected = [
-        denied("aws.identity", "sts:GetCallerIdentity"),
+        failed("aws.identity", "sts:GetCallerIdentity"),
         denied("bedrock.logging", "bedrock:GetModelInvocationLoggingConfiguration"),
         denied("log_group.exists", "logs:DescribeLogGroups"),
         denied("subscription.count", "logs:DescribeSubscriptionFilters"),
         denied("account.subscription", "logs:DescribeAccountPolicies"),
-        denied("stream.status", "kinesis:DescribeStreamSummary"),
-        denied("table.exists", "dynamodb:DescribeTable"),
+        failed("stream.status", "kinesis:DescribeStreamSummary"),
+        failed("table.exists", "dynamodb:DescribeTable"),
         denied("feedback.own_log", "logs:DescribeSubscriptionFilters"),
         "fix: grant kinesis:DescribeStreamSummary to whoever runs this".to_owned(),
         "not known  permission.dynamodb:PutItem".to_owned(),
     ];
-    expect(&found, &expected.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    expect(&found, &expected.iter().map(String::as_str).collect::<Vec<_>>(), 1);
     // What passes asks nothing of AWS, or was told by the refusals themselves.
     let passed: Vec<_> = found.text.lines().filter_map(|line| line.strip_prefix("ok         ")).collect();
     let names: Vec<_> = passed.iter().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(names, ["aws.clock", "feedback.sinks", "sinks.events"], "{}", found.text);
-    assert_eq!(run(&double, CONFIG, &["doctor", "--strict"]).await.code, 2);
+    assert_eq!(run(&double, CONFIG, &["doctor", "--strict"]).await.code, 1);
 }
 
 #[tokio::test]
@@ -501,23 +502,23 @@ async fn a_service_that_hangs_and_one_that_is_not_there_are_told_of_in_time() {
     let begun = Instant::now();
     let found = run(&double, CONFIG, &["doctor", "--timeout", "300ms", "--own-log-group", "/tap"]).await;
     let expected = [
-        "warning    aws.identity: cannot be asked: sts:GetCallerIdentity: no answer within 300ms",
+        "failed     aws.identity: cannot be asked: sts:GetCallerIdentity: no answer within 300ms",
         "not known  aws.clock: no answer of AWS says what time it is",
-        "warning    stream.status: cannot be asked: kinesis:DescribeStreamSummary: no answer within 300ms",
-        "warning    table.exists: cannot be asked: dynamodb:DescribeTable: no answer within 300ms",
+        "failed     stream.status: cannot be asked: kinesis:DescribeStreamSummary: no answer within 300ms",
+        "failed     table.exists: cannot be asked: dynamodb:DescribeTable: no answer within 300ms",
         "fix: check the network path",
     ];
-    expect(&found, &expected, 0);
+    expect(&found, &expected, 1);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let folder = tempfile::tempdir().unwrap();
     let mut unreachable = command(&double, &folder, CONFIG, &["doctor"]);
     // Nothing listens on the port of the discard service.
     let found = ran(unreachable.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().await.unwrap());
     let expected = [
-        "warning    aws.identity: cannot be asked: sts:GetCallerIdentity: the request was not answered",
-        "warning    stream.status: cannot be asked: kinesis:DescribeStreamSummary: the request was not answered",
+        "failed     aws.identity: cannot be asked: sts:GetCallerIdentity: the request was not answered",
+        "failed     stream.status: cannot be asked: kinesis:DescribeStreamSummary: the request was not answered",
     ];
-    expect(&found, &expected, 0);
+    expect(&found, &expected, 1);
 }
 
 #[tokio::test]

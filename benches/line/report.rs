@@ -96,6 +96,7 @@ impl Contender {
             Self::View => "the whole view of every event",
             Self::Redact => "redaction of every event, all detectors",
             Self::Line => "the line: gzip to panther NDJSON",
+            Self::Metered => "the line, metered for /metrics",
             Self::Detection => "the line, all managed rules on",
             Self::Value => "the serde_json::Value program",
         }

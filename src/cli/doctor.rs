@@ -21,7 +21,7 @@ something is to be looked at or not known and nothing failed, 64 if the
 configuration or a flag is not valid.
 
 It changes nothing. It asks with the credentials that the configuration would
-run with; what they may not ask is a warning that names the action.
+run with; what they may not ask is told by the name of the action.
 AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE> lead to other endpoints.";
 
 /// The flags.

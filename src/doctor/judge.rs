@@ -91,6 +91,11 @@ fn failed(id: &str, target: &str, what: impl Into<String>) -> Check {
     check(Status::Failed, id, target, what)
 }
 
+/// What the daemon asks as well, and cannot do without: as [`refused`], but it fails.
+fn needed(id: &str, target: &str, refusal: &Refusal) -> Check {
+    failed(id, target, format!("cannot be asked: {}", refusal.said())).fix(refusal.way_out())
+}
+
 /// A question that was refused, which is no pass.
 fn refused(id: &str, target: &str, refusal: &Refusal) -> Check {
     warning(id, target, format!("cannot be asked: {}", refusal.said())).fix(refusal.way_out())

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{failed, not_known, ok, refused, warning};
+use super::{failed, needed, not_known, ok, warning};
 use crate::doctor::Check;
 use crate::doctor::ask::caller::UNSURE;
 use crate::doctor::facts::{Caller, Facts, Refused};
@@ -28,7 +28,7 @@ fn identity(caller: &Caller) -> Check {
         Err(refusal) if refusal.refused == Refused::Credentials => {
             failed(id, target, refusal.said()).fix(refusal.way_out())
         }
-        Err(refusal) => refused(id, target, refusal),
+        Err(refusal) => needed(id, target, refusal),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The S3 way: queue and buckets.
 
-use super::{failed, ok, refused, warning};
+use super::{failed, needed, ok, refused, warning};
 use crate::doctor::Check;
 use crate::doctor::facts::{Facts, Refused};
 
@@ -29,7 +29,7 @@ pub(super) fn judge(facts: &Facts, checks: &mut Vec<Check>) {
             Err(refusal) if refusal.refused == Refused::Missing => {
                 checks.push(failed("queue.exists", name, format!("there is no queue {name}")).fix(refusal.way_out()));
             }
-            Err(refusal) => checks.push(refused("queue.exists", name, refusal)),
+            Err(refusal) => checks.push(needed("queue.exists", name, refusal)),
         }
     }
     for bucket in &facts.buckets {

@@ -15,12 +15,13 @@ pub(super) fn judge(facts: &Facts, checks: &mut Vec<Check>) {
             Decision::Simulated => ok(&id, on, format!("is allowed by policy ({words})")),
             Decision::Denied => failed(&id, on, format!("is denied ({words})")).fix(format!("grant it on {on}")),
             Decision::Unknown(why) => {
-                let check = not_known(&id, on, format!("neither policies nor a read tell ({words}): {why}"));
+                let untold = format!("neither policies nor a read tell ({words})");
                 if said.contains(&why.as_str()) {
-                    check
+                    not_known(&id, on, untold)
                 } else {
                     said.push(why);
-                    check.fix("read the policies, or ask as somebody who may call iam:SimulatePrincipalPolicy")
+                    not_known(&id, on, format!("{untold}: {why}"))
+                        .fix("read the policies, or ask as somebody who may call iam:SimulatePrincipalPolicy")
                 }
             }
             Decision::OfSomeKey => {

@@ -1,6 +1,6 @@
 //! A stream that is read.
 
-use super::{failed, key, ok, refused, skipped, warning};
+use super::{failed, key, needed, ok, refused, skipped, warning};
 use crate::config::{Config, KinesisSource, Source};
 use crate::doctor::Check;
 use crate::doctor::facts::{Stream, StreamFound};
@@ -26,7 +26,7 @@ pub(super) fn judge(config: &Config, stream: &Stream, checks: &mut Vec<Check>) {
             return;
         }
         Err(refusal) => {
-            checks.push(refused(id, given, refusal));
+            checks.push(needed(id, given, refusal));
             checks.extend(REST.map(|id| skipped(id, given, "the stream could not be asked about")));
             return;
         }

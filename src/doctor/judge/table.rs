@@ -1,6 +1,6 @@
 //! The tables: of the leases, and of what detection remembers.
 
-use super::{failed, ok, refused, skipped, warning};
+use super::{failed, needed, ok, refused, skipped, warning};
 use crate::config::{Config, Coordination};
 use crate::doctor::Check;
 use crate::doctor::facts::{Facts, Table, TableFound};
@@ -35,7 +35,7 @@ fn of_table(table: &Table, checks: &mut Vec<Check>) {
             return;
         }
         Err(refusal) => {
-            checks.push(refused(id, name, refusal));
+            checks.push(needed(id, name, refusal));
             checks.extend(REST.map(|id| skipped(id, name, "the table could not be asked about")));
             return;
         }
