@@ -248,8 +248,10 @@ async fn each_state_of_subscriptions_has_its_line() {
         "warning    subscription.pattern: cannot be tried (logs:TestMetricFilter is denied): ERROR",
         "not known  subscription.role: writes as arn:aws:iam::123456789012:role/bedrock-tap-logs; whether that may write \
          is not known: iam:SimulatePrincipalPolicy is denied",
-        "not known  permission.dynamodb:PutItem: neither policies nor a read tell (the table of the leases): \
+        "not known  permission.kms:Decrypt: neither policies nor a read tell (the key of the stream that is read): \
          iam:SimulatePrincipalPolicy is denied",
+        // Why is said once.
+        "not known  permission.dynamodb:PutItem: neither policies nor a read tell (the table of the leases)",
         "ok         permission.kinesis:GetRecords: works",
     ];
     check(CONFIG, &["--strict"], &[of(&[odd]), untried, unasked], &expected, 2).await;
