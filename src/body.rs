@@ -245,6 +245,16 @@ impl<'a> View<'a> {
         self.usage.get_or_init(|| self.record.over(&self.answer().usage))
     }
 
+    /// The tokens that are charged for: those of [`Self::usage`] without the counts that only a body has. An answer is
+    /// looked into only where it may say otherwise than the record.
+    pub fn charged(&self) -> Usage {
+        let whole = self.record.whole().filter(|_| self.usage.get().is_none());
+        match whole.filter(|_| !self.output.is_some_and(|output| usage::may_count_cached(output.text()))) {
+            Some(counts) => counts,
+            None => *self.usage(),
+        }
+    }
+
     /// What a guardrail found and did; none where no guardrail is known of.
     pub fn guardrail(&self) -> Option<&Guardrail<'a>> {
         self.guardrail.get_or_init(|| guardrail::read(self.input, self.output)).as_ref()

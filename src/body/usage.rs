@@ -1,5 +1,7 @@
 //! Usage: tokens, in Bedrock's way of counting: the prompt's without cached ones.
 
+use memchr::memmem;
+
 use super::value::{Kind, Value};
 use crate::invocation::Invocation;
 
@@ -62,6 +64,13 @@ impl Counts {
         }
     }
 
+    /// These counts, if both sides of the call are among them.
+    pub(super) fn whole(self) -> Option<Usage> {
+        let Self { input, output, cache_read, cache_write } = self;
+        let usage = Usage { input, output, cache_read, cache_write, ..Usage::default() };
+        (input.is_some() && output.is_some()).then_some(usage)
+    }
+
     /// These counts, and the body's where the record says nothing.
     pub(super) fn over(self, body: &Usage) -> Usage {
         // Some records count cached tokens as tokens of the prompt; where the body shows that, the body is right.
@@ -75,6 +84,26 @@ impl Counts {
             ..*body
         }
     }
+}
+
+/// Whether a body may count cached tokens, without reading it: whatever dialect, the key has `cache` in it, and stands
+/// before a number other than 0 or before an object of such. Text about caches is taken for a count.
+pub(super) fn may_count_cached(body: &str) -> bool {
+    // A key may be written with its letters escaped: `a`, `c`, `e`, `h` and `C` are 61, 63, 65, 68 and 43.
+    let is_escaped =
+        ["\\u006", "\\u004"].into_iter().any(|escape| memmem::find(body.as_bytes(), escape.as_bytes()).is_some());
+    is_escaped
+        || memmem::find_iter(body.as_bytes(), b"ache").any(|at| {
+            let rest = body.as_bytes()[at..].trim_ascii_start();
+            let key = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+            let rest = rest[key..].strip_prefix(b"\\").unwrap_or(&rest[key..]);
+            let Some(rest) = rest.strip_prefix(b"\"").map(<[u8]>::trim_ascii_start) else { return true };
+            match rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start) {
+                Some([b'{', ..]) => false,
+                Some([b'0', after, ..]) => after.is_ascii_digit() || matches!(after, b'.' | b'e' | b'E'),
+                _ => true,
+            }
+        })
 }
 
 /// What an answer's body says of its tokens, gathered from all the places where it does. In a stream the later count
@@ -235,6 +264,46 @@ fn count(value: Value<'_>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_counts_no_cached_tokens_is_known_without_reading_it() {
+        let check = |body: &str, expected: bool| assert_eq!(may_count_cached(body), expected, "{body}");
+        check(r#"{"usage":{"inputTokens":3}}"#, false);
+        check(r#"{"usage":{"cacheReadInputTokens":0,"cacheWriteInputTokenCount": 0 }}"#, false);
+        check(r#"{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":0},"cache_read_input_tokens":0}}"#, false);
+        check(r#""{\"usage\":{\"cache_read_input_tokens\":0}}""#, false);
+        check(r#"{"usage":{"cacheReadInputTokens":7}}"#, true);
+        check(r#"{"usage":{"cache_read_input_tokens":0.5}}"#, true);
+        check(r#"{"usage":{"prompt_tokens_details":{"cached_tokens":12}}}"#, true);
+        check(r#"{"usage":{"cacheReadInputTokens":"7"}}"#, true);
+        check(r#"{"usage":{"c\u0061cheReadInputTokens":7}}"#, true);
+        check(r#"{"text":"about caches"}"#, true);
+    }
+
+    #[cfg(feature = "demo")]
+    #[test]
+    fn what_is_charged_for_is_what_is_used() {
+        use crate::extract::LogEvent;
+        use crate::generator::{Generator, Profile};
+        use crate::parse::{self, Parsed};
+
+        let mut generator = Generator::new(7, Profile::bench());
+        let mut short = 0;
+        for _ in 0..2000 {
+            let message = generator.invocation();
+            let event = LogEvent { message: &message, ..LogEvent::default() };
+            let Parsed::Invocation(invocation) = parse::message(event, 128) else { continue };
+            let (charged, used) = (crate::body::View::of(&invocation).charged(), crate::body::View::of(&invocation));
+            let used = used.usage();
+            let count = |tokens: Option<i64>| tokens.unwrap_or(0);
+            assert_eq!((charged.input, charged.output), (used.input, used.output), "{}", invocation.model_id.0);
+            assert_eq!(count(charged.cache_read), count(used.cache_read), "{}", invocation.model_id.0);
+            assert_eq!(count(charged.cache_write), count(used.cache_write), "{}", invocation.model_id.0);
+            assert_eq!(count(charged.cache_write_1h), count(used.cache_write_1h), "{}", invocation.model_id.0);
+            short += u32::from(charged != *used);
+        }
+        assert!(short > 100, "answers are looked into all the same: {short}");
+    }
 
     #[test]
     fn the_record_counts_before_the_body() {

@@ -148,7 +148,7 @@ impl Prices {
         let failed = invocation.error_code.is_some_and(|code| !code.0.is_empty());
         let region = invocation.region.map(JsonStr::decode).unwrap_or_default();
         let Some(found) = self.find(&invocation.model_id.decode(), &region) else {
-            let counted = !failed || has_tokens(view.usage());
+            let counted = !failed || has_tokens(&view.charged());
             return if counted { Estimate::Unpriced } else { Estimate::Uncounted };
         };
         let Some(mut bill) = Bill::of_model(found.price, failed, view) else { return Estimate::Unpriced };
@@ -188,7 +188,7 @@ impl Bill {
     fn of_model(price: &Price, failed: bool, view: &View<'_>) -> Option<Self> {
         let mut bill = Self::default();
         if price.is_by_token() {
-            bill.add_tokens(price, view.usage());
+            bill.add_tokens(price, &view.charged());
         }
         // A call that failed is charged for tokens that it counts alone.
         if failed {

@@ -101,7 +101,7 @@ impl Used {
         let add = |sum: &mut u64, tokens: Option<i64>| {
             *sum = sum.saturating_add(tokens.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or_default());
         };
-        let usage = event.view.usage();
+        let usage = event.view.charged();
         add(&mut self.input, usage.input);
         add(&mut self.output, usage.output);
         add(&mut self.cache_read, usage.cache_read);

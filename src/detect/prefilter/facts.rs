@@ -151,14 +151,14 @@ impl<'e, 'a> Facts<'e, 'a> {
                 or_unknown(count, event.invocation, section)
             }
             Fact::Usage(name) => {
-                let usage = event.view.usage();
+                let usage = || event.view.usage();
                 match *name {
-                    "input" => usage.input.into(),
-                    "output" => usage.output.into(),
-                    "cache_read" => usage.cache_read.into(),
-                    "cache_write" => usage.cache_write.into(),
-                    "reasoning" => usage.reasoning.into(),
-                    "total" => usage.total.into(),
+                    "input" => event.view.charged().input.into(),
+                    "output" => event.view.charged().output.into(),
+                    "cache_read" => usage().cache_read.into(),
+                    "cache_write" => usage().cache_write.into(),
+                    "reasoning" => usage().reasoning.into(),
+                    "total" => usage().total.into(),
                     _ => Value::Unknown,
                 }
             }
